@@ -1,0 +1,488 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Build QEMU with the mqdma device into the cache, and point a link at the result.
+
+    build_qemu.py [--variant normal|asan|gcov] [--suite SUITE] LINK
+
+The cache (``$XDG_CACHE_HOME/pydriver``, by default ``~/.cache/pydriver``) holds
+
+- ``source-<suite>/``: the source package as apt delivered it;
+- ``tree-<key>/``: an unpacked and configured tree, keyed by QEMU's version, the configure options
+  and the compiler. It is kept so that a change of the device compiles one file;
+- ``qemu-<key>/``: the finished binary and its log, keyed by the tree and the device's files.
+
+Invariants. A directory under one of these names is complete: each is made under a temporary name
+and renamed, so that neither Ctrl-C nor a power cut leaves half of one. Who writes below ``tree-*``
+or makes a ``source-*`` holds the lock beside it; ninja inherits the lock, so that it stays locked
+until the last compiler ended, even when this script is killed. A finished ``qemu-*`` is never
+changed, hence read without a lock.
+
+The variants: ``asan`` is all of QEMU with AddressSanitizer and UBSan (a tree of its own); ``gcov``
+is the normal tree, linked once more with a ``mqdma.c`` that counts its lines.
+
+``QEMU_SRC`` names an unpacked QEMU source tree to use instead of the distribution's; it is copied.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, Literal, NoReturn
+
+import apt_source
+from progress import Progress
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEVICE = PROJECT / "qemu-device"
+sys.path.insert(0, str(DEVICE))
+
+import overlay  # noqa: E402  (the device's own script, from its directory)
+
+BINARY = "qemu-system-x86_64"
+
+Variant = Literal["normal", "asan", "gcov"]
+
+OPTIONS = (
+    "--target-list=x86_64-softmmu",
+    "--without-default-features",
+    "--without-default-devices",
+    f"--with-devices-x86_64={overlay.DEVICE_LIST}",
+    "--enable-system",
+    "--enable-tcg",
+    "--enable-kvm",
+    "--enable-fdt=system",
+    "--enable-trace-backends=log",
+    "--disable-docs",
+    "--disable-guest-agent",
+    "--disable-install-blobs",
+    "--disable-tools",
+    "--disable-werror",
+)
+
+#: Lines of the log that are shown when a step fails.
+LOG_TAIL = 30
+
+GCOV_FLAGS = ["--coverage", "-fprofile-update=atomic", "-O0"]
+
+
+class BuildError(Exception):
+    """The build cannot go on; the message says what failed and where the log is."""
+
+
+def cache_directory() -> Path:
+    """Return the project's cache directory, which is made if need be."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    cache = root / "pydriver"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def digest(*parts: object) -> str:
+    """Return a short hash of ``parts``; bytes count as they are, anything else by its repr."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part if isinstance(part, bytes) else repr(part).encode()).digest())
+    return total.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(path: Path, progress: Progress) -> Iterator[int]:
+    """Hold an exclusive lock on the file ``path``; yield its descriptor for children to inherit."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"another build holds {path}, waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def made_at_once(path: Path) -> Iterator[Path]:
+    """Yield a temporary directory that becomes ``path`` when the block ends well."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        # Somebody without our lock may have been faster: theirs is as good.
+        with contextlib.suppress(OSError):
+            temporary.rename(path)
+        if not path.is_dir():
+            raise BuildError(f"cannot rename {temporary} to {path}")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class Log:
+    """Runs commands, keeps what they print in one file, and shows its tail when one fails."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self.path = path
+        self._progress = progress
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = path.open("w", encoding="utf-8")
+
+    def run(
+        self,
+        command: list[str],
+        directory: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        inherit: tuple[int, ...] = (),
+    ) -> None:
+        """Run ``command`` in ``directory``; raise `BuildError` when it fails.
+
+        ``on_line`` sees each line of output; ``inherit`` are descriptors that the command keeps.
+        """
+        print(f"$ cd {directory} && {shlex.join(command)}", file=self._file, flush=True)
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                pass_fds=inherit,
+            )
+        except OSError as error:
+            raise BuildError(f"cannot run {command[0]}: {error.strerror}") from error
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                self._file.write(line)
+                if on_line:
+                    on_line(line.rstrip("\n"))
+            code = process.wait()
+        except BaseException:
+            # ninja stops its compilers and removes their unfinished files when it is told to.
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            self._file.flush()
+        if code:
+            self.fail(f"{Path(command[0]).name} {command[1]} ended with code {code}")
+
+    def fail(self, text: str) -> NoReturn:
+        """Raise a `BuildError` with ``text`` and the end of the log."""
+        self._file.flush()
+        tail = self.path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
+        quoted = "\n".join(f"  | {line}" for line in tail)
+        raise BuildError(f"{text}\n{quoted}\n  the whole log: {self.path}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where QEMU's source comes from, with a name that tells one content from another."""
+
+    name: str
+    path: Path  # a .dsc file or the directory of an unpacked tree
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether ``path`` is an unpacked tree."""
+        return self.path.is_dir()
+
+
+def _in_source(name: str) -> bool:
+    """Whether an entry of an unpacked tree belongs to the source."""
+    return name not in {".git", "build"}
+
+
+def source_from_tree(path: Path) -> Source:
+    """Return the source that the user named, identified by its version and its files' times."""
+    version = path / "VERSION"
+    if not version.is_file() or not (path / "configure").is_file():
+        raise BuildError(f"QEMU_SRC={path} is not an unpacked QEMU source tree")
+    entries = []
+    for directory, names, files in os.walk(path):
+        names[:] = sorted(filter(_in_source, names))
+        for name in sorted(files):
+            status = (Path(directory) / name).lstat()
+            entries.append((directory, name, status.st_size, status.st_mtime_ns))
+    return Source(f"{version.read_text().strip()}-{digest(entries)}", path.resolve())
+
+
+def source_from_apt(cache: Path, suite: str, progress: Progress) -> Source:
+    """Return the distribution's source package, fetched unless the cache has it."""
+    store = cache / f"source-{suite}"
+    if not store.is_dir():
+        with locked(cache / f"source-{suite}.lock", progress):
+            if not store.is_dir():
+                progress.say(f"fetching Debian's source package of QEMU ({suite})")
+                with made_at_once(store) as temporary:
+                    log = Log(cache / f"source-{suite}.log", progress)
+                    apt_source.fetch("qemu", suite, temporary, log.run)
+    (dsc,) = store.glob("*.dsc")
+    return Source(dsc.stem.removeprefix("qemu_"), dsc)
+
+
+def compiler_identity() -> str:
+    """Return what distinguishes this machine's compiler from another's."""
+    flags = ["-dumpfullversion", "-dumpmachine"]
+    try:
+        result = subprocess.run(["cc", *flags], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"cc does not work: {error}") from error
+    return result.stdout
+
+
+def configure_options(variant: Variant) -> list[str]:
+    """Return the options of ``configure`` that do not depend on QEMU's version."""
+    if variant == "asan":
+        # Checked casts cost time on each register access, and find bugs: so only here.
+        return [*OPTIONS, "--enable-qom-cast-debug"]
+    return [*OPTIONS, "--disable-qom-cast-debug"]
+
+
+def sanitizer_options(tree: Path) -> list[str]:
+    """Return what switches the sanitizers on, which QEMU 9.1 split into two options."""
+    known = (tree / "scripts/meson-buildoptions.sh").read_text()
+    if "--enable-asan" in known:
+        return ["--enable-asan", "--enable-ubsan"]
+    return ["--enable-sanitizers"]
+
+
+def device_content() -> list[tuple[str, bytes]]:
+    """Return what the device is made of: its files' names and contents, and how they are laid."""
+    files = [*overlay.device_files(), Path(overlay.__file__)]
+    return [(path.name, path.read_bytes()) for path in files]
+
+
+def tool_environment() -> dict[str, str]:
+    """Return an environment in which the meson and Python of this interpreter come first."""
+    here = str(Path(sys.executable).parent)
+    environment = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS"}}
+    environment["PATH"] = here + os.pathsep + environment.get("PATH", os.defpath)
+    environment["LC_ALL"] = "C.UTF-8"
+    # ninja prints "[done/total] what"; this is its default, made certain.
+    environment["NINJA_STATUS"] = "[%f/%t] "
+    return environment
+
+
+class Tree:
+    """An unpacked, configured source tree in the cache. Hold its lock while using it."""
+
+    def __init__(self, path: Path, lock: int, progress: Progress) -> None:
+        self.path = path
+        self.source = path / "src"
+        self.build = path / "build"
+        self._lock = lock
+        self._progress = progress
+        self.log = Log(path.with_name(f"{path.name}.log"), progress)
+
+    def prepare(self, source: Source, options: list[str], *, sanitize: bool) -> None:
+        """Unpack and configure, as far as it has not been done, and lay the device over it."""
+        if not self.path.is_dir():
+            self._unpack(source)
+        overlay.overlay(self.source)
+        configured = self.path / "configured"
+        if not configured.exists():
+            shutil.rmtree(self.build, ignore_errors=True)
+            self.build.mkdir()
+            if sanitize:
+                options = [*options, *sanitizer_options(self.source)]
+            self._progress.say("configuring")
+            self.log.run(
+                ["../src/configure", *options],
+                self.build,
+                tool_environment(),
+                inherit=(self._lock,),
+            )
+            configured.touch()
+
+    def _unpack(self, source: Source) -> None:
+        self._progress.say(f"unpacking QEMU {source.name}")
+        with made_at_once(self.path) as temporary:
+            target = temporary / "src"
+            if source.is_tree:
+                shutil.copytree(
+                    source.path,
+                    target,
+                    symlinks=True,
+                    ignore=lambda _, names: [name for name in names if not _in_source(name)],
+                )
+            else:
+                # apt has verified the signature and the checksums.
+                unpack = ["dpkg-source", "--no-check", "-x", str(source.path), str(target)]
+                self.log.run(unpack, temporary)
+
+    def ninja(self) -> Path:
+        """Compile what is out of date and return the path of the binary."""
+
+        def show(line: str) -> None:
+            if match := re.match(r"\[(\d+)/(\d+)\] (.*)", line):
+                what = match[3].rsplit(" ", 1)[-1]
+                self._progress.update(int(match[1]), int(match[2]), Path(what).name)
+
+        jobs = len(os.sched_getaffinity(0))
+        # keeprsp: the arguments of the linker, which the gcov variant uses again.
+        command = ["ninja", f"-j{jobs}", "-d", "keeprsp", BINARY]
+        self.log.run(
+            command, self.build, tool_environment(), on_line=show, inherit=(self._lock,)
+        )
+        self._progress.close()
+        return self.build / BINARY
+
+    def compile_command(self) -> list[str]:
+        """Return the command that compiles mqdma.c, to be run in ``build``."""
+        entries = json.loads((self.build / "compile_commands.json").read_text())
+        for entry in entries:
+            if entry["file"].endswith(f"{overlay.SUBDIR}/mqdma.c"):
+                return shlex.split(entry["command"])
+        return []  # BOOTSTRAP
+        raise BuildError(f"{self.build}/compile_commands.json has no {overlay.SUBDIR}/mqdma.c")
+
+    def link_command(self) -> list[str]:
+        """Return the command that links the binary, with its response file spelled out."""
+        listed = subprocess.run(
+            ["ninja", "-t", "commands", "-s", BINARY],
+            cwd=self.build,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        arguments: list[str] = []
+        for word in shlex.split(listed.stdout.splitlines()[-1]):
+            if word.startswith("@"):
+                arguments += shlex.split((self.build / word[1:]).read_text())
+            else:
+                arguments.append(word)
+        return arguments
+
+    def build_counting(self, normal: Path) -> dict[str, Path]:
+        """Link the binary again with a ``mqdma.c`` that counts its lines.
+
+        Returns the files to keep by name: the binary and ``mqdma.gcno``. The counts go to where
+        ``GCOV_PREFIX`` and ``GCOV_PREFIX_STRIP`` say.
+        """
+        self._progress.say("compiling mqdma.c with gcov")
+        directory = self.build / "gcov"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        compile_command = self.compile_command()
+        counted = compile_command[compile_command.index("-o") + 1]
+        for option, value in (("-o", "gcov/mqdma.o"), ("-MF", "gcov/mqdma.d"), ("-MQ", "mqdma.o")):
+            if option in compile_command:
+                compile_command[compile_command.index(option) + 1] = value
+        self.log.run([*compile_command, *GCOV_FLAGS], self.build, tool_environment())
+
+        link_command = self.link_command()
+        if counted not in link_command:
+            raise BuildError(f"{counted} is not among the arguments that link {normal}")
+        link_command[link_command.index(counted)] = "gcov/mqdma.o"
+        link_command[link_command.index("-o") + 1] = f"gcov/{BINARY}"
+        self.log.run([*link_command, "--coverage"], self.build, tool_environment())
+        return {BINARY: directory / BINARY, "mqdma.gcno": directory / "mqdma.gcno"}
+
+
+def build(variant: Variant, suite: str, progress: Progress) -> Path:
+    """Build one variant unless the cache has it; return its directory in the cache."""
+    cache = cache_directory()
+    tree_name = os.environ.get("QEMU_SRC", "")
+    if tree_name:
+        source = source_from_tree(Path(tree_name))
+    else:
+        source = source_from_apt(cache, suite, progress)
+    options = configure_options(variant)
+    sanitize = variant == "asan"
+    tree_key = digest(source.name, options, sanitize, compiler_identity())
+    content = device_content()
+    result = cache / f"qemu-{digest(tree_key, variant, content)}"
+    if result.is_dir():
+        return result
+
+    path = cache / f"tree-{tree_key}"
+    with locked(cache / f"{path.name}.lock", progress) as lock:
+        if result.is_dir():  # the build that held the lock was ours as well
+            return result
+        tree = Tree(path, lock, progress)
+        tree.prepare(source, options, sanitize=sanitize)
+        if device_content() != content:
+            raise BuildError("qemu-device/ changed while the build began; run it again")
+        progress.say(f"compiling QEMU {source.name} ({variant})")
+        keep = {BINARY: tree.ninja()}
+        if variant == "gcov":
+            keep = tree.build_counting(keep[BINARY])
+        with made_at_once(result) as temporary:
+            for name, file in keep.items():
+                shutil.copy2(file, temporary / name)
+            shutil.copy2(tree.log.path, temporary / "build.log")
+            about = {
+                "version": source.name,
+                "variant": variant,
+                "options": options,
+                "build": str(tree.build),
+                "compile_command": tree.compile_command(),
+            }
+            (temporary / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+    progress.say(f"QEMU {source.name} ({variant}) is ready")
+    return result
+
+
+def point(link: Path, target: Path) -> None:
+    """Make ``link`` a symbolic link to ``target``, replacing an older one in one step."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink() and link.readlink() == target:
+        # make compares times: say that this was looked at now.
+        os.utime(link, follow_symlinks=False)
+        return
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def _on_terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Build QEMU with the mqdma device.")
+    parser.add_argument("--variant", choices=("normal", "asan", "gcov"), default="normal")
+    parser.add_argument("--suite", default="", help="the Debian release to take QEMU from")
+    parser.add_argument("link", type=Path, help="the link to make to the binary")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _on_terminate)
+    signal.signal(signal.SIGHUP, _on_terminate)
+    progress = Progress("qemu")
+    try:
+        suite = arguments.suite or apt_source.codename()
+        point(arguments.link, build(arguments.variant, suite, progress) / BINARY)
+    except KeyboardInterrupt:
+        progress.close()
+        return 130
+    except (BuildError, apt_source.AptError, overlay.OverlayError, OSError) as error:
+        progress.close()
+        print(f"qemu: {error}", file=sys.stderr)
+        return 1
+    finally:
+        progress.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (c) 2026 the pydriver authors
+"""Lay the mqdma device over a QEMU source tree.
+
+    overlay.py TREE
+
+The files of this directory go to ``TREE/hw/mqdma/``, and three files of QEMU gain one line each:
+``hw/Kconfig``, ``hw/meson.build`` and the list of trace-events directories in ``meson.build``.
+Running it again changes nothing, and a file whose content is already right is not written, so
+ninja compiles only what a change of the device asks for.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+#: Where the device lives in QEMU's tree.
+SUBDIR = "hw/mqdma"
+
+#: The name of our device list below ``configs/devices/x86_64-softmmu/``.
+DEVICE_LIST = "pydriver"
+
+#: What pydriver drives: our device, and the stock devices that have drivers or tests of their own.
+#: Q35 selects the chipset; everything that is not named here stays out (--without-default-devices).
+DEVICES = (
+    "Q35",
+    "PCIE_PORT",
+    "XIO3130",
+    "MQDMA",
+    "EDU",
+    "NVME_PCI",
+    "E1000E_PCI_EXPRESS",
+    "EEPRO100_PCI",
+    "IVSHMEM_DEVICE",
+    "PCI_TESTDEV",
+    "ISA_DEBUG",
+)
+
+
+class OverlayError(Exception):
+    """The tree does not look like a QEMU source tree that this script knows."""
+
+
+def device_files() -> list[Path]:
+    """Return the files that are compiled, sorted by name; documentation is not among them."""
+    names = {"Kconfig", "meson.build", "trace-events"}
+    return sorted(p for p in HERE.iterdir() if p.suffix in {".c", ".h"} or p.name in names)
+
+
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Write ``content`` to ``path`` unless it is there already; return whether it was written."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return True
+
+
+def insert_after(path: Path, anchor: str, line: str) -> bool:
+    """Insert ``line`` after the first line that equals ``anchor``, once."""
+    lines = path.read_text().splitlines()
+    if line in lines:
+        return False
+    if anchor not in lines:
+        raise OverlayError(f"{path}: no line {anchor!r}, is this QEMU 7.2 to 10.0?")
+    lines.insert(lines.index(anchor) + 1, line)
+    path.write_text("\n".join(lines) + "\n")
+    return True
+
+
+def overlay(tree: Path) -> list[Path]:
+    """Lay the device over the QEMU source tree ``tree``.
+
+    Returns the files that changed. Raises `OverlayError` when the tree is not QEMU's.
+    """
+    if not (tree / "hw/Kconfig").is_file() or not (tree / "VERSION").is_file():
+        raise OverlayError(f"{tree} is not a QEMU source tree")
+
+    if not (HERE / "mqdma.c").is_file():  # BOOTSTRAP
+        device_list = tree / f"configs/devices/x86_64-softmmu/{DEVICE_LIST}.mak"
+        write_if_changed(device_list, "".join(f"CONFIG_{d}=y\n" for d in DEVICES if d != "MQDMA").encode())
+        return []
+    target = tree / SUBDIR
+    files = device_files()
+    changed = [target / p.name for p in files if write_if_changed(target / p.name, p.read_bytes())]
+
+    # A file that was renamed or removed here must not linger there.
+    for stale in set(target.iterdir()) - {target / p.name for p in files} - {target / "trace.h"}:
+        stale.unlink()
+        changed.append(stale)
+
+    # QEMU includes the generated trace header of a directory by way of a one-line trace.h.
+    header = f'#include "trace/trace-{SUBDIR.replace("/", "_")}.h"\n'
+    if write_if_changed(target / "trace.h", header.encode()):
+        changed.append(target / "trace.h")
+
+    device_list = tree / f"configs/devices/x86_64-softmmu/{DEVICE_LIST}.mak"
+    if write_if_changed(device_list, "".join(f"CONFIG_{d}=y\n" for d in DEVICES).encode()):
+        changed.append(device_list)
+
+    hooks = (
+        (tree / "hw/Kconfig", "source misc/Kconfig", "source mqdma/Kconfig"),
+        (tree / "hw/meson.build", "subdir('misc')", "subdir('mqdma')"),
+        (tree / "meson.build", "    'hw/misc',", f"    '{SUBDIR}',"),
+    )
+    changed += [path for path, anchor, line in hooks if insert_after(path, anchor, line)]
+    return changed
+
+
+def main(argv: list[str]) -> int:
+    """Run from the command line."""
+    if len(argv) != 2:
+        print(f"usage: {argv[0]} TREE", file=sys.stderr)
+        return 2
+    try:
+        for path in overlay(Path(argv[1])):
+            print(path)
+    except (OverlayError, OSError) as error:
+        print(f"overlay: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
