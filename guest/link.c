@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's side of the link: upcalls, and the command interpreter. */
+#include "guest.h"
+
+struct link_control link_control __attribute__((aligned(4096)));
+
+enum {
+    SPIN_CHECK = 64,  /* turns between two looks at the clock */
+    LEVEL_SLEEP = 14, /* only LINK_VECTOR_WAKE's class gets through */
+};
+
+static const uint64_t fault_flag = 1ull << 63;
+
+static void set_cr8(struct cpu *cpu, uint64_t level)
+{
+    WRITE_ONCE(cpu->mailbox->cr8, (uint32_t)level);
+    write_cr8(level);
+}
+
+static void ring(const struct link_mailbox *mailbox, uint32_t value)
+{
+    *(volatile uint32_t *)(uintptr_t)mailbox->doorbell = value;
+}
+
+static bool has_command(const struct link_frame *frame)
+{
+    return READ_ONCE(frame->posted) != frame->done;
+}
+
+/*
+ * HLT until something comes. Interrupts are disabled on entry and on exit.
+ * A frame whose upcall is unanswered lets nothing in but the wake vector.
+ */
+static void sleep(struct cpu *cpu, struct link_frame *frame, bool answered)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+    uint64_t level = read_cr8();
+
+    if (!answered || level > LEVEL_SLEEP) {
+        write_cr8(LEVEL_SLEEP);
+    }
+    WRITE_ONCE(mailbox->asleep, 1);
+    full_fence();
+    if (!has_command(frame)) {
+        mailbox->halts++;
+        sti_hlt();
+        cli();
+    }
+    WRITE_ONCE(mailbox->asleep, 0);
+    if (!answered || level > LEVEL_SLEEP) {
+        write_cr8(level);
+    }
+}
+
+/*
+ * Waits for the frame's next command: spins, then sleeps. The other side is
+ * post() in pydriver/abi/native.c. Interrupts are disabled on entry and on
+ * exit, and enabled meanwhile if the frame's upcall has been answered: only
+ * here, so that no interrupt comes between a command and its completion.
+ */
+static void await_command(struct cpu *cpu, struct link_frame *frame,
+                          bool answered)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+    uint64_t start = 0;
+
+    while (!has_command(frame)) {
+        if (answered) {
+            sti();
+        }
+        for (unsigned i = 0; i < SPIN_CHECK && !has_command(frame); i++) {
+        }
+        cli();
+        if (!start) {
+            start = rdtsc();
+        } else if (mailbox->doorbell && rdtsc() - start > mailbox->spin &&
+                   !has_command(frame)) {
+            sleep(cpu, frame, answered);
+        }
+    }
+    barrier();
+}
+
+static uint64_t read_width(uint64_t address, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return guarded_read1(address);
+    case 2:
+        return guarded_read2(address);
+    case 4:
+        return guarded_read4(address);
+    default:
+        return guarded_read8(address);
+    }
+}
+
+static void write_width(uint64_t address, unsigned width, uint64_t value)
+{
+    switch (width) {
+    case 1:
+        guarded_write1(address, value);
+        break;
+    case 2:
+        guarded_write2(address, value);
+        break;
+    case 4:
+        guarded_write4(address, value);
+        break;
+    default:
+        guarded_write8(address, value);
+    }
+}
+
+static bool valid_width(unsigned width)
+{
+    return width == 1 || width == 2 || width == 4 || width == 8;
+}
+
+/* The mailbox's block is ours: only the device's side is guarded. */
+static uint32_t transfer_block(struct cpu *cpu, struct link_command *command,
+                               bool to_device)
+{
+    uint64_t block = (uintptr_t)cpu->mailbox->block;
+    uint64_t device = command->address;
+    unsigned width = command->width;
+
+    if (!valid_width(width) || command->count > LINK_BLOCK_BYTES / width) {
+        return LINK_STATUS_INVALID;
+    }
+    for (uint32_t i = 0; i < command->count; i++, device += width) {
+        uint64_t element = block + (uint64_t)i * width;
+
+        if (to_device) {
+            write_width(device, width, read_width(element, width));
+        } else {
+            uint64_t value = read_width(device, width);
+
+            write_width(element, width, value);
+        }
+        if (cpu->fault) {
+            break;
+        }
+    }
+    return LINK_STATUS_OK;
+}
+
+static uint32_t port_io(struct link_command *command)
+{
+    uint16_t port = (uint16_t)command->address;
+    uint32_t value = (uint32_t)command->value;
+    bool in = command->op == LINK_OP_IN;
+
+    switch (command->width) {
+    case 1:
+        if (in) {
+            __asm__ volatile("inb %w1, %b0" : "=a"(value) : "Nd"(port));
+            value &= 0xff;
+        } else {
+            __asm__ volatile("outb %b0, %w1" ::"a"(value), "Nd"(port));
+        }
+        break;
+    case 2:
+        if (in) {
+            __asm__ volatile("inw %w1, %w0" : "=a"(value) : "Nd"(port));
+            value &= 0xffff;
+        } else {
+            __asm__ volatile("outw %w0, %w1" ::"a"(value), "Nd"(port));
+        }
+        break;
+    case 4:
+        if (in) {
+            __asm__ volatile("inl %w1, %0" : "=a"(value) : "Nd"(port));
+        } else {
+            __asm__ volatile("outl %0, %w1" ::"a"(value), "Nd"(port));
+        }
+        break;
+    default:
+        return LINK_STATUS_INVALID;
+    }
+    command->value = value;
+    return LINK_STATUS_OK;
+}
+
+/* Takes what has become deliverable, before the command counts as done. */
+static void let_in(struct cpu *cpu)
+{
+    __asm__ volatile("sti; nop; cli" ::: "memory");
+    cpu->fault = 0;
+}
+
+typedef uint64_t function(uint64_t, uint64_t, uint64_t, uint64_t);
+
+/* Everything but RETURN. Returns the status; the value goes into command. */
+static uint32_t execute(struct cpu *cpu, struct link_command *command)
+{
+    switch (command->op) {
+    case LINK_OP_READ:
+        if (!valid_width(command->width)) {
+            return LINK_STATUS_INVALID;
+        }
+        command->value = read_width(command->address, command->width);
+        break;
+    case LINK_OP_WRITE:
+        if (!valid_width(command->width)) {
+            return LINK_STATUS_INVALID;
+        }
+        write_width(command->address, command->width, command->value);
+        break;
+    case LINK_OP_NOP:
+        break;
+    case LINK_OP_SET_CR8:
+        if (command->value > 15) {
+            return LINK_STATUS_INVALID;
+        }
+        set_cr8(cpu, command->value);
+        let_in(cpu);
+        break;
+    case LINK_OP_GET_CR8:
+        command->value = read_cr8();
+        break;
+    case LINK_OP_READ_BLOCK:
+    case LINK_OP_WRITE_BLOCK:
+        return transfer_block(cpu, command, command->op == LINK_OP_WRITE_BLOCK);
+    case LINK_OP_IN:
+    case LINK_OP_OUT:
+        return port_io(command);
+    case LINK_OP_RDMSR:
+        command->value = guarded_rdmsr((uint32_t)command->address);
+        break;
+    case LINK_OP_WRMSR:
+        guarded_wrmsr((uint32_t)command->address, command->value);
+        break;
+    case LINK_OP_IPI:
+        apic_ipi((uint32_t)command->address, (uint32_t)command->value);
+        break;
+    case LINK_OP_EOI:
+        apic_eoi();
+        break;
+    case LINK_OP_CALL:
+        sti();
+        command->value = ((function *)(uintptr_t)command->address)(
+            command->args[0], command->args[1], command->args[2],
+            command->args[3]);
+        cli();
+        cpu->fault = 0;
+        break;
+    default:
+        return LINK_STATUS_INVALID;
+    }
+    return LINK_STATUS_OK;
+}
+
+static void complete(struct cpu *cpu, struct link_frame *frame)
+{
+    barrier();
+    WRITE_ONCE(frame->done, frame->done + 1);
+    full_fence();
+    if (READ_ONCE(cpu->mailbox->await_done)) {
+        ring(cpu->mailbox, cpu->mailbox->ring_done);
+    }
+}
+
+static void execute_next(struct cpu *cpu, struct link_frame *frame)
+{
+    struct link_command *command = &frame->ring[frame->done % LINK_RING];
+
+    cpu->fault = 0;
+    command->status = execute(cpu, command);
+    if (cpu->fault) {
+        command->status = LINK_STATUS_FAULT;
+        command->value = cpu->fault & ~fault_flag;
+        if (command->op == LINK_OP_WRITE || command->op == LINK_OP_WRMSR) {
+            cpu->mailbox->write_fault_address = command->address;
+            cpu->mailbox->write_faults++;
+        }
+    }
+    complete(cpu, frame);
+}
+
+/* What the interrupted frame was told before the host saw the interrupt. */
+static void drain(struct cpu *cpu, struct link_frame *frame)
+{
+    while (has_command(frame) &&
+           frame->ring[frame->done % LINK_RING].op < LINK_OP_FIRST_BOUND) {
+        execute_next(cpu, frame);
+    }
+}
+
+/*
+ * Executes a frame's commands until RETURN, and gives its flags. Interrupts
+ * are disabled on entry and on exit. The first command tells that the host
+ * has seen the upcall; interrupts nest from then on.
+ */
+static uint8_t serve(struct cpu *cpu, struct link_frame *frame)
+{
+    await_command(cpu, frame, false);
+    drain(cpu, frame - 1);
+    for (;;) {
+        struct link_command *command = &frame->ring[frame->done % LINK_RING];
+
+        if (command->op == LINK_OP_RETURN) {
+            cpu->service_result = command->value;
+            complete(cpu, frame);
+            return command->flags;
+        }
+        execute_next(cpu, frame);
+        await_command(cpu, frame, true);
+    }
+}
+
+static struct link_frame *push(struct cpu *cpu, uint32_t kind,
+                               const struct link_registers *registers)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+    uint32_t depth = mailbox->depth + 1;
+    struct link_frame *frame = &mailbox->frames[depth];
+
+    if (depth == LINK_MAX_DEPTH) {
+        panic();
+    }
+    WRITE_ONCE(mailbox->asleep, 0);
+    frame->kind = kind;
+    frame->cr8 = (uint32_t)read_cr8();
+    frame->tsc = rdtsc();
+    frame->apic_id = mailbox->apic_id;
+    if (registers) {
+        frame->vector = (uint32_t)registers->vector;
+        frame->rip = registers->rip;
+        frame->registers.rip = registers->rip;
+        frame->registers.cs = registers->cs;
+        frame->registers.rflags = registers->rflags;
+        frame->registers.rsp = registers->rsp;
+        frame->registers.ss = registers->ss;
+        frame->registers.cr8 = frame->cr8;
+    }
+    return frame;
+}
+
+static uint8_t publish(struct cpu *cpu, struct link_frame *frame)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+
+    frame->level = (uint32_t)read_cr8();
+    WRITE_ONCE(mailbox->depth, mailbox->depth + 1);
+    barrier();
+    WRITE_ONCE(mailbox->upcalls, mailbox->upcalls + 1);
+    full_fence();
+    if (READ_ONCE(mailbox->await_upcall)) {
+        ring(mailbox, mailbox->ring_upcall);
+    }
+    if (READ_ONCE(mailbox->await_done)) {
+        ring(mailbox, mailbox->ring_done);
+    }
+    return serve(cpu, frame);
+}
+
+static void pop(struct cpu *cpu)
+{
+    WRITE_ONCE(cpu->mailbox->depth, cpu->mailbox->depth - 1);
+}
+
+void link_interrupt(struct cpu *cpu, struct link_registers *registers)
+{
+    bool software = registers->vector == LINK_VECTOR_DISPATCH;
+    struct link_frame *frame =
+        push(cpu, software ? LINK_UPCALL_SOFTWARE : LINK_UPCALL_INTERRUPT,
+             registers);
+    uint32_t interrupted = frame->cr8;
+    uint8_t flags;
+
+    set_cr8(cpu, registers->vector >> 4);
+    if (software) {
+        apic_eoi();
+    }
+    flags = publish(cpu, frame);
+    pop(cpu);
+    if (flags & LINK_RETURN_EOI) {
+        apic_eoi();
+    }
+    if (flags & LINK_RETURN_DISPATCH) {
+        apic_ipi(0, ICR_SELF | ICR_ASSERT | LINK_VECTOR_DISPATCH);
+    }
+    set_cr8(cpu, interrupted);
+}
+
+static void copy_registers(struct link_frame *frame,
+                           const struct link_registers *registers)
+{
+    struct link_registers *copy = &frame->registers;
+
+    __builtin_memcpy(copy, registers, offsetof(struct link_registers, cr0));
+    __asm__ volatile("movq %%cr0, %0" : "=r"(copy->cr0));
+    __asm__ volatile("movq %%cr2, %0" : "=r"(copy->cr2));
+    __asm__ volatile("movq %%cr3, %0" : "=r"(copy->cr3));
+    __asm__ volatile("movq %%cr4, %0" : "=r"(copy->cr4));
+    copy->cr8 = frame->cr8;
+}
+
+/* A guarded access returns to its caller, with the fault noted. */
+void link_exception(struct cpu *cpu, struct link_registers *registers)
+{
+    uint64_t guard = (uintptr_t)guard_begin;
+    struct link_frame *frame;
+
+    if (registers->rip >= guard && registers->rip < (uintptr_t)guard_end) {
+        cpu->fault =
+            fault_flag | registers->vector << 32 | (uint32_t)registers->error_code;
+        registers->rax = 0;
+        registers->rip = *(uint64_t *)(uintptr_t)registers->rsp;
+        registers->rsp += 8;
+        return;
+    }
+    frame = push(cpu, LINK_UPCALL_EXCEPTION, registers);
+    copy_registers(frame, registers);
+    publish(cpu, frame);
+    pop(cpu);
+}
+
+/*
+ * The framework called by guest code, from a function that LINK_OP_CALL
+ * started. The host's RETURN carries the result in its value.
+ */
+uint64_t link_service(uint32_t number)
+{
+    struct cpu *cpu = this_cpu();
+    struct link_frame *frame;
+
+    cli();
+    frame = push(cpu, LINK_UPCALL_SERVICE, NULL);
+    frame->vector = number;
+    publish(cpu, frame);
+    pop(cpu);
+    sti();
+    return cpu->service_result;
+}
+
+/* The boot processor waits here for the host to say how many shall run. */
+void link_init(struct cpu *cpu)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+
+    mailbox->frames[0].kind = LINK_UPCALL_IDLE;
+    mailbox->apic_id = apic_id();
+    if (cpu->number == 0) {
+        link_control.version = LINK_VERSION;
+        link_control.x2apic = x2apic;
+        barrier();
+        WRITE_ONCE(link_control.magic, LINK_MAGIC);
+        while (!READ_ONCE(link_control.processors)) {
+        }
+        start_processors(link_control.processors);
+    }
+    WRITE_ONCE(mailbox->online, 1);
+}
+
+/* Depth 0: interrupts nest always, and there is nothing to return to. */
+void link_idle(struct cpu *cpu)
+{
+    struct link_frame *frame = cpu->mailbox->frames;
+
+    for (;;) {
+        await_command(cpu, frame, true);
+        execute_next(cpu, frame);
+    }
+}

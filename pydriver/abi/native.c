@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's side of the link; see native.h and link_abi.h. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "native.h"
+
+enum {
+    SPIN_CHECK = 256, /* turns between two looks at the clock */
+    BLOCK_MS = 20,    /* longest sleep before looking again */
+    AGAIN_MS = 200,   /* longest wait before Python sees its signals */
+    ROOM = LINK_RING - 1,
+};
+
+#define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+#define FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+double link_tsc_per_us(void)
+{
+    struct timespec start, now;
+    uint64_t first;
+    double us;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    first = __rdtsc();
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        us = (double)(now.tv_sec - start.tv_sec) * 1e6 +
+             (double)(now.tv_nsec - start.tv_nsec) / 1e3;
+    } while (us < 1000);
+    return (double)(__rdtsc() - first) / us;
+}
+
+struct link_cpu *link_cpu_new(struct link_host *host, uint32_t number,
+                              int upcall_fd, int done_fd, int wake_fd)
+{
+    struct link_cpu *cpu = calloc(1, sizeof(*cpu));
+
+    if (!cpu) {
+        return NULL;
+    }
+    pthread_mutex_init(&cpu->owner, NULL);
+    cpu->host = host;
+    cpu->mailbox = &host->control->mailboxes[number];
+    cpu->frame = cpu->mailbox->frames;
+    cpu->recent = cpu->frame;
+    cpu->upcall_fd = upcall_fd;
+    cpu->done_fd = done_fd;
+    cpu->wake_fd = wake_fd;
+    return cpu;
+}
+
+void link_cpu_free(struct link_cpu *cpu)
+{
+    pthread_mutex_destroy(&cpu->owner);
+    free(cpu);
+}
+
+static void ring(int fd)
+{
+    uint64_t one = 1;
+
+    /* An eventfd takes eight bytes or, when full, is already readable. */
+    if (write(fd, &one, sizeof(one)) != sizeof(one)) {
+        return;
+    }
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+
+    /* Non-blocking: there may be nothing, when the time-out ended the wait. */
+    if (read(fd, &count, sizeof(count)) != sizeof(count)) {
+        return;
+    }
+}
+
+void link_stop(struct link_host *host, struct link_cpu **cpus)
+{
+    STORE(host->stopped, 1);
+    for (uint32_t i = 0; i < host->processors; i++) {
+        ring(cpus[i]->upcall_fd);
+        ring(cpus[i]->done_fd);
+    }
+}
+
+static bool has_upcall(struct link_cpu *cpu)
+{
+    return LOAD(cpu->mailbox->upcalls) != LOAD(cpu->seen);
+}
+
+static bool all_done(struct link_frame *frame)
+{
+    return LOAD(frame->done) == frame->posted;
+}
+
+static bool has_room(struct link_frame *frame)
+{
+    return frame->posted - LOAD(frame->done) < ROOM;
+}
+
+/*
+ * Spinning helps only while every spinner has a processor for itself: the
+ * vCPUs that are awake and the threads that spin here.
+ */
+static bool may_spin(struct link_host *host)
+{
+    uint32_t busy = (uint32_t)__atomic_load_n(&host->spinning, __ATOMIC_RELAXED);
+
+    for (uint32_t i = 0; i < host->processors; i++) {
+        busy += !LOAD(host->control->mailboxes[i].asleep);
+    }
+    return busy <= host->usable;
+}
+
+typedef bool condition(struct link_cpu *cpu);
+
+static bool owner_awaits(struct link_cpu *cpu)
+{
+    return all_done(cpu->frame) || has_upcall(cpu);
+}
+
+static bool ring_has_room(struct link_cpu *cpu)
+{
+    return has_room(cpu->frame) || has_upcall(cpu);
+}
+
+static bool spin(struct link_cpu *cpu, condition *reached)
+{
+    struct link_host *host = cpu->host;
+    uint64_t start = 0;
+    bool result = false;
+
+    __atomic_fetch_add(&host->spinning, 1, __ATOMIC_RELAXED);
+    for (;;) {
+        for (unsigned i = 0; i < SPIN_CHECK; i++) {
+            if (reached(cpu)) {
+                result = true;
+                goto out;
+            }
+            _mm_pause();
+        }
+        if (!start) {
+            start = __rdtsc();
+        }
+        if (!may_spin(host) || __rdtsc() - start > host->spin_ticks) {
+            break;
+        }
+    }
+out:
+    __atomic_fetch_sub(&host->spinning, 1, __ATOMIC_RELAXED);
+    return result;
+}
+
+/*
+ * Sleeps until the guest, which sees the flag, rings the eventfd. A wake-up
+ * that was lost after all costs BLOCK_MS and is counted.
+ */
+static int block(struct link_cpu *cpu, condition *reached, uint32_t *flag,
+                 int fd)
+{
+    struct pollfd fds[2] = {
+        {.fd = fd, .events = POLLIN},
+        {.fd = cpu->host->pidfd, .events = POLLIN},
+    };
+    int outcome = LINK_AGAIN;
+
+    cpu->blocks++;
+    STORE(*flag, 1);
+    FENCE();
+    for (int waited = 0; waited < AGAIN_MS; waited += BLOCK_MS) {
+        int ready;
+
+        if (reached(cpu)) {
+            outcome = LINK_DONE;
+            break;
+        }
+        if (LOAD(cpu->host->stopped)) {
+            outcome = LINK_STOPPED;
+            break;
+        }
+        ready = poll(fds, 2, BLOCK_MS);
+        if (ready < 0) {
+            break; /* EINTR: let Python run its signal handlers */
+        }
+        if (fds[1].revents) {
+            outcome = reached(cpu) ? LINK_DONE : LINK_DIED;
+            break;
+        }
+        if (fds[0].revents) {
+            drain(fd);
+        } else if (reached(cpu)) {
+            cpu->blips++;
+        } else if (LOAD(cpu->mailbox->asleep) && !all_done(cpu->recent)) {
+            ring(cpu->wake_fd);
+        }
+    }
+    STORE(*flag, 0);
+    return outcome;
+}
+
+static int wait_for(struct link_cpu *cpu, condition *reached, uint32_t *flag,
+                    int fd)
+{
+    if (reached(cpu) || (may_spin(cpu->host) && spin(cpu, reached))) {
+        return LINK_DONE;
+    }
+    return block(cpu, reached, flag, fd);
+}
+
+static int lock_owner(struct link_cpu *cpu)
+{
+    struct timespec limit;
+
+    if (pthread_mutex_trylock(&cpu->owner) == 0) {
+        return LINK_DONE;
+    }
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_nsec += AGAIN_MS * 1000000L;
+    if (limit.tv_nsec >= 1000000000L) {
+        limit.tv_nsec -= 1000000000L;
+        limit.tv_sec++;
+    }
+    if (pthread_mutex_timedlock(&cpu->owner, &limit) == 0) {
+        return LINK_DONE;
+    }
+    return LOAD(cpu->host->stopped) ? LINK_STOPPED : LINK_AGAIN;
+}
+
+int link_accept(struct link_cpu *cpu)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+    struct link_frame *frame;
+
+    STORE(cpu->seen, LOAD(mailbox->upcalls));
+    frame = &mailbox->frames[LOAD(mailbox->depth)];
+    cpu->stack[cpu->level++] = cpu->frame;
+    cpu->frame = frame;
+    cpu->upcalls++;
+    if (frame->kind == LINK_UPCALL_SERVICE) {
+        return LINK_HANDLER_SERVICE;
+    }
+    return (int)frame->vector;
+}
+
+int link_wait_upcall(struct link_cpu *cpu)
+{
+    for (;;) {
+        int outcome = wait_for(cpu, has_upcall, &cpu->mailbox->await_upcall,
+                               cpu->upcall_fd);
+
+        if (outcome != LINK_DONE) {
+            return outcome;
+        }
+        outcome = lock_owner(cpu);
+        if (outcome != LINK_DONE) {
+            return outcome;
+        }
+        if (has_upcall(cpu)) {
+            return link_accept(cpu);
+        }
+        pthread_mutex_unlock(&cpu->owner); /* a borrower has served it */
+    }
+}
+
+/* Makes the command visible, then wakes a guest that announced its sleep. */
+static void post(struct link_cpu *cpu, struct link_frame *frame)
+{
+    STORE(frame->posted, frame->posted + 1);
+    cpu->recent = frame;
+    FENCE();
+    if (LOAD(cpu->mailbox->asleep)) {
+        ring(cpu->wake_fd);
+    }
+}
+
+static int make_room(struct link_cpu *cpu)
+{
+    int outcome = wait_for(cpu, ring_has_room, &cpu->mailbox->await_done,
+                           cpu->done_fd);
+
+    if (outcome == LINK_DONE && !has_room(cpu->frame)) {
+        return LINK_INTERRUPTED;
+    }
+    return outcome;
+}
+
+static struct link_command *next_slot(struct link_cpu *cpu, int *outcome)
+{
+    struct link_frame *frame = cpu->frame;
+
+    *outcome = has_room(frame) ? LINK_DONE : make_room(cpu);
+    return &frame->ring[frame->posted % LINK_RING];
+}
+
+int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
+              uint64_t address, uint64_t value)
+{
+    int outcome;
+    struct link_command *slot = next_slot(cpu, &outcome);
+
+    if (outcome != LINK_DONE) {
+        return outcome;
+    }
+    slot->op = (uint16_t)op;
+    slot->width = (uint8_t)width;
+    slot->flags = 0;
+    slot->count = count;
+    slot->address = address;
+    slot->value = value;
+    post(cpu, cpu->frame);
+    return LINK_DONE;
+}
+
+int link_post_call(struct link_cpu *cpu, uint64_t address, uint64_t a0,
+                   uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    int outcome;
+    struct link_command *slot = next_slot(cpu, &outcome);
+
+    if (outcome != LINK_DONE) {
+        return outcome;
+    }
+    slot->op = LINK_OP_CALL;
+    slot->address = address;
+    slot->args[0] = a0;
+    slot->args[1] = a1;
+    slot->args[2] = a2;
+    slot->args[3] = a3;
+    post(cpu, cpu->frame);
+    return LINK_DONE;
+}
+
+/* A posted write's fault is reported by the next command that waits. */
+static int report(struct link_cpu *cpu, struct link_command *last)
+{
+    struct link_mailbox *mailbox = cpu->mailbox;
+
+    cpu->value = last->value;
+    cpu->status = last->status;
+    cpu->address = last->address;
+    if (mailbox->write_faults != cpu->write_faults) {
+        cpu->write_faults = mailbox->write_faults;
+        cpu->status = LINK_STATUS_FAULT;
+        cpu->address = mailbox->write_fault_address;
+    }
+    return cpu->status == LINK_STATUS_OK ? LINK_DONE : LINK_FAULTED;
+}
+
+int link_resume(struct link_cpu *cpu)
+{
+    struct link_frame *frame = cpu->frame;
+    int outcome = wait_for(cpu, owner_awaits, &cpu->mailbox->await_done,
+                           cpu->done_fd);
+
+    if (outcome != LINK_DONE) {
+        return outcome;
+    }
+    if (!all_done(frame)) {
+        return LINK_INTERRUPTED;
+    }
+    return report(cpu, &frame->ring[(frame->posted - 1) % LINK_RING]);
+}
+
+int64_t link_read(struct link_cpu *cpu, uint64_t address, int width)
+{
+    int outcome = link_post(cpu, LINK_OP_READ, width, 0, address, 0);
+
+    if (outcome != LINK_DONE) {
+        return LINK_NOT_POSTED + outcome;
+    }
+    outcome = link_resume(cpu);
+    return outcome == LINK_DONE ? (int64_t)cpu->value : outcome;
+}
+
+int link_write(struct link_cpu *cpu, uint64_t address, int width,
+               uint64_t value)
+{
+    return link_post(cpu, LINK_OP_WRITE, width, 0, address, value);
+}
+
+void link_return(struct link_cpu *cpu, int flags)
+{
+    struct link_frame *frame = cpu->frame;
+    struct link_command *slot = &frame->ring[frame->posted % LINK_RING];
+
+    slot->op = LINK_OP_RETURN;
+    slot->flags = (uint8_t)flags;
+    slot->value = cpu->service_value;
+    post(cpu, frame);
+    cpu->frame = cpu->stack[--cpu->level];
+    if (cpu->level == 0 && !cpu->borrowed) {
+        pthread_mutex_unlock(&cpu->owner);
+    }
+}
+
+int link_return_wait(struct link_cpu *cpu, int flags)
+{
+    link_return(cpu, flags);
+    return link_wait_upcall(cpu);
+}
+
+int link_acquire(struct link_cpu *cpu)
+{
+    int outcome = lock_owner(cpu);
+
+    if (outcome == LINK_DONE) {
+        cpu->borrowed = 1;
+    }
+    return outcome;
+}
+
+void link_release(struct link_cpu *cpu)
+{
+    cpu->borrowed = 0;
+    pthread_mutex_unlock(&cpu->owner);
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Opening the link: handshake with the guest, spin budgets, doorbells."""
+
+import os
+import time
+from typing import Any, Self
+
+from pydriver.abi._native import ffi, lib
+from pydriver.errors import LinkError
+from pydriver.link.processor import ProcessorLink
+from pydriver.machine import Machine
+
+__all__ = ("Link",)
+
+BOOT_TIMEOUT = 20.0
+"""Seconds: a loaded machine takes long to start a process; the guest itself takes microseconds."""
+
+SPIN_ALONE_US = 300
+SPIN_CROWDED_US = 50
+"""How long a side spins before it sleeps, with a host processor for each side and without."""
+
+STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "link_control")
+
+
+class Link:
+    """All vCPUs of a running machine.
+
+    :param machine: it has been started
+    :ivar processors: one for each vCPU
+    :ivar x2apic: the local APICs are in x2APIC mode
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.processors: list[ProcessorLink] = []
+        self.x2apic = False
+        self._cpus: list[Any] = []
+        offset = machine.image.symbol("link_control")
+        self._control = machine.memory.pointer(offset, "struct link_control *")
+        self._host = ffi.new("struct link_host *")
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.close()
+
+    def open(self) -> None:
+        """Waits for the guest, checks that both sides mean the same, starts its processors.
+
+        :raises LinkError: if the guest does not come up, or is of another version
+        :raises MachineDied: if QEMU ended instead
+        """
+        machine, control, host = self.machine, self._control, self._host
+        machine.image.check_layout("link.c", STRUCTURES)
+        self._await(lambda: control.magic == lib.LINK_MAGIC, "the guest to start")
+        if control.version != lib.LINK_VERSION:
+            raise LinkError(
+                f"the guest speaks version {control.version} of the link, not {lib.LINK_VERSION}"
+            )
+        usable = len(os.sched_getaffinity(0))
+        crowded = machine.config.cpus + 1 > usable
+        ticks = lib.link_tsc_per_us()
+        host.control = control
+        host.processors = machine.config.cpus
+        host.usable = usable
+        host.pidfd = machine.pidfd
+        host.spin_ticks = int(ticks * SPIN_ALONE_US)
+        for number in range(machine.config.cpus):
+            mailbox = control.mailboxes[number]
+            mailbox.spin = int(ticks * (SPIN_CROWDED_US if crowded else SPIN_ALONE_US))
+        control.processors = machine.config.cpus
+        for number in range(machine.config.cpus):
+            mailbox = control.mailboxes[number]
+            self._await(lambda box=mailbox: box.online, f"processor {number} to start")
+            self._add(number)
+        self.x2apic = bool(control.x2apic)
+
+    def set_doorbell(self, address: int) -> None:
+        """Lets the guest sleep: it can now ring, and be woken.
+
+        :param address: guest-physical address of ivshmem's Doorbell register, whose MSI-X vector i
+            interrupts processor i with ``LINK_VECTOR_WAKE``
+        """
+        for number in range(len(self.processors)):
+            mailbox = self._control.mailboxes[number]
+            values = self.machine.doorbell.ring_values(number)
+            mailbox.ring_upcall, mailbox.ring_done = values
+            mailbox.doorbell = address
+
+    def stop(self) -> None:
+        """Ends every wait, now and from now on, with :class:`LinkStopped`."""
+        if self._cpus:
+            lib.link_stop(self._host, ffi.new("struct link_cpu *[]", self._cpus))
+        self._host.stopped = 1
+
+    def close(self) -> None:
+        """Frees what :meth:`open` made. No thread may use the link any more."""
+        self.processors = []
+        while self._cpus:
+            lib.link_cpu_free(self._cpus.pop())
+
+    def _add(self, number: int) -> None:
+        doorbell = self.machine.doorbell
+        cpu = lib.link_cpu_new(
+            self._host,
+            number,
+            doorbell.upcall_fds[number],
+            doorbell.done_fds[number],
+            doorbell.wake_fds[number],
+        )
+        if cpu == ffi.NULL:
+            raise MemoryError
+        self._cpus.append(cpu)
+        self.processors.append(ProcessorLink(number, cpu, self.machine.death))
+
+    def _await(self, condition: Any, what: str) -> None:
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while not condition():
+            self.machine.check_alive()
+            if time.monotonic() > deadline:
+                raise LinkError(f"waited {BOOT_TIMEOUT:.0f} s for {what}; see QEMU's log")
+            time.sleep(0.0005)

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""One vCPU as the controller sees it: commands, and the upcalls that interrupt them.
+
+Who may call what. A mailbox has one owner at a time. The thread in :meth:`ProcessorLink.serve` owns
+it while it serves an upcall; any other thread borrows it with :meth:`ProcessorLink.acquire`. Only
+the owner may call the command methods. Each of those that waits is a place where an interrupt can
+come in: it is served before the method returns, on the same Python stack, as an interrupt handler
+runs on the stack of what it interrupted.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from pydriver.abi._native import ffi, lib
+from pydriver.errors import AccessFault, LinkError, LinkStopped, MachineDied
+
+__all__ = ("Handler", "ProcessorLink")
+
+Handler = Callable[[], int]
+"""Serves one upcall and returns the flags of its RETURN: ``enum link_return``."""
+
+# Bound once: every one of these is on the interrupt path.
+_read = lib.link_read
+_write = lib.link_write
+_post = lib.link_post
+_resume = lib.link_resume
+_DONE: int = lib.LINK_DONE
+_INTERRUPTED: int = lib.LINK_INTERRUPTED
+_FAULTED: int = lib.LINK_FAULTED
+_AGAIN: int = lib.LINK_AGAIN
+_STOPPED: int = lib.LINK_STOPPED
+_NOT_POSTED: int = lib.LINK_NOT_POSTED
+_OP_NOP: int = lib.LINK_OP_NOP
+_OP_SET_CR8: int = lib.LINK_OP_SET_CR8
+
+
+class ProcessorLink:
+    """The mailbox of one vCPU.
+
+    :param number: of the processor, from 0
+    :param cpu: ``struct link_cpu *``
+    :param died: makes the error that says how QEMU ended
+    :ivar handlers: what serves an upcall, by vector; index 256 serves guest code that calls the
+        framework. Set before the vector can arrive.
+    """
+
+    __slots__ = ("_cpu", "_died", "_mailbox", "apic_id", "handlers", "number")
+
+    def __init__(self, number: int, cpu: Any, died: Callable[[], MachineDied]) -> None:
+        self.number = number
+        self.handlers: list[Handler] = [
+            self._unexpected for _ in range(lib.LINK_HANDLERS)
+        ]
+        self._cpu = cpu
+        self._mailbox = cpu.mailbox
+        self._died = died
+        self.apic_id = int(self._mailbox.apic_id)
+
+    @property
+    def cr8(self) -> int:
+        """CR8 as the guest last stored it in its mailbox: this processor's IRQL."""
+        return self._mailbox.cr8  # type: ignore[no-any-return]
+
+    @property
+    def depth(self) -> int:
+        """Upcalls that the guest has not returned from."""
+        return self._mailbox.depth  # type: ignore[no-any-return]
+
+    @property
+    def frame(self) -> Any:
+        """``struct link_frame *`` of the upcall that is being served, written by the guest."""
+        return self._cpu.frame
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """How often this side slept and was woken late, and how often the guest halted."""
+        cpu = self._cpu
+        return {
+            "upcalls": cpu.upcalls,
+            "blocks": cpu.blocks,
+            "blips": cpu.blips,
+            "halts": self._mailbox.halts,
+        }
+
+    # Commands
+
+    def read8(self, address: int) -> int:
+        """Reads one byte at a guest-physical address (waits)."""
+        value: int = _read(self._cpu, address, 1)
+        return value if value >= 0 else self._finish_read(value, address, 1)
+
+    def read16(self, address: int) -> int:
+        """Reads two bytes (waits)."""
+        value: int = _read(self._cpu, address, 2)
+        return value if value >= 0 else self._finish_read(value, address, 2)
+
+    def read32(self, address: int) -> int:
+        """Reads four bytes (waits).
+
+        :param address: guest-physical, naturally aligned
+        :raises AccessFault: if the address is not mapped in the guest
+        :raises MachineDied: if QEMU is gone
+        """
+        value: int = _read(self._cpu, address, 4)
+        return value if value >= 0 else self._finish_read(value, address, 4)
+
+    def read64(self, address: int) -> int:
+        """Reads eight bytes in one access (waits)."""
+        return self._command(lib.LINK_OP_READ, 8, 0, address, 0)
+
+    def write8(self, address: int, value: int) -> None:
+        """Writes one byte (posted: a fault is raised by the next command that waits)."""
+        if _write(self._cpu, address, 1, value):
+            self._write_again(address, 1, value)
+
+    def write16(self, address: int, value: int) -> None:
+        """Writes two bytes (posted)."""
+        if _write(self._cpu, address, 2, value):
+            self._write_again(address, 2, value)
+
+    def write32(self, address: int, value: int) -> None:
+        """Writes four bytes (posted)."""
+        if _write(self._cpu, address, 4, value):
+            self._write_again(address, 4, value)
+
+    def write64(self, address: int, value: int) -> None:
+        """Writes eight bytes in one access (posted)."""
+        if _write(self._cpu, address, 8, value):
+            self._write_again(address, 8, value)
+
+    def read_block(self, address: int, width: int, count: int) -> bytes:
+        """Reads ``count`` elements of ``width`` bytes at increasing addresses, in order (waits)."""
+        parts = []
+        for first, length in _blocks(width, count):
+            self._command(lib.LINK_OP_READ_BLOCK, width, length, address + first * width, 0)
+            parts.append(bytes(ffi.buffer(self._mailbox.block, length * width)))
+        return b"".join(parts)
+
+    def write_block(self, address: int, width: int, data: bytes) -> None:
+        """Writes elements of ``width`` bytes at increasing addresses, in order (waits)."""
+        if len(data) % width:
+            raise LinkError(f"{len(data)} bytes are not a whole number of {width}-byte elements")
+        for first, length in _blocks(width, len(data) // width):
+            part = data[first * width : (first + length) * width]
+            ffi.memmove(self._mailbox.block, part, len(part))
+            self._command(lib.LINK_OP_WRITE_BLOCK, width, length, address + first * width, 0)
+
+    def port_in(self, port: int, width: int) -> int:
+        """IN from an I/O port; ``width`` is 1, 2 or 4 (waits)."""
+        return self._command(lib.LINK_OP_IN, width, 0, port, 0)
+
+    def port_out(self, port: int, width: int, value: int) -> None:
+        """OUT to an I/O port; ``width`` is 1, 2 or 4 (posted)."""
+        self._send(lib.LINK_OP_OUT, width, 0, port, value)
+
+    def rdmsr(self, msr: int) -> int:
+        """Reads a model-specific register (waits)."""
+        return self._command(lib.LINK_OP_RDMSR, 0, 0, msr, 0)
+
+    def wrmsr(self, msr: int, value: int) -> None:
+        """Writes a model-specific register (posted)."""
+        self._send(lib.LINK_OP_WRMSR, 0, 0, msr, value)
+
+    def get_cr8(self) -> int:
+        """Reads CR8 on the processor itself (waits)."""
+        return self._command(lib.LINK_OP_GET_CR8, 0, 0, 0, 0)
+
+    def set_cr8(self, level: int) -> None:
+        """Writes CR8, 0 to 15; what becomes deliverable is served before this returns."""
+        outcome = _post(self._cpu, _OP_SET_CR8, 0, 0, 0, level)
+        if outcome or _resume(self._cpu):
+            self._finish(outcome, _OP_SET_CR8, 0, 0, 0, level)
+
+    def send_ipi(self, apic_id: int, vector: int) -> None:
+        """Sends a fixed interrupt to a processor, this one included (posted)."""
+        self._send(lib.LINK_OP_IPI, 0, 0, apic_id, vector)
+
+    def eoi(self) -> None:
+        """Writes the local APIC's end-of-interrupt register (posted)."""
+        self._send(lib.LINK_OP_EOI, 0, 0, 0, 0)
+
+    def call(self, address: int, *arguments: int) -> int:
+        """Calls a guest function of up to four 64-bit arguments, interrupts enabled (waits)."""
+        padded = (*arguments, 0, 0, 0, 0)[:4]
+        while outcome := lib.link_post_call(self._cpu, address, *padded):
+            self._continue(outcome)
+        return self._wait()
+
+    def sync(self) -> None:
+        """Waits until every posted command has been executed: one hand-over there and back."""
+        outcome = _post(self._cpu, _OP_NOP, 0, 0, 0, 0)
+        if outcome or _resume(self._cpu):
+            self._finish(outcome, _OP_NOP, 0, 0, 0, 0)
+
+    def set_service_result(self, value: int) -> None:
+        """What guest code that called the framework gets, when its upcall returns."""
+        self._cpu.service_value = value
+
+    # Ownership and upcalls
+
+    def acquire(self) -> None:
+        """Borrows the processor: waits until no upcall is being served. Not recursive."""
+        while outcome := lib.link_acquire(self._cpu):
+            self._continue(outcome)
+
+    def release(self) -> None:
+        """Gives the processor back."""
+        lib.link_release(self._cpu)
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator["ProcessorLink"]:
+        """The processor, borrowed for the time of a ``with`` block."""
+        self.acquire()
+        try:
+            yield self
+        finally:
+            self.release()
+
+    def serve(self) -> None:
+        """Serves upcalls until the link is stopped.
+
+        :raises MachineDied: when QEMU has ended
+        """
+        cpu = self._cpu
+        handlers = self.handlers
+        wait = lib.link_wait_upcall
+        return_wait = lib.link_return_wait
+        outcome = wait(cpu)
+        while True:
+            while outcome >= 0:
+                outcome = return_wait(cpu, handlers[outcome]())
+            if outcome == _STOPPED:
+                return
+            if outcome != _AGAIN:
+                raise self._died()
+            outcome = wait(cpu)
+
+    # What remains is off the fast path.
+
+    def _send(self, op: int, width: int, count: int, address: int, value: int) -> None:
+        while outcome := _post(self._cpu, op, width, count, address, value):
+            self._continue(outcome)
+
+    def _command(self, op: int, width: int, count: int, address: int, value: int) -> int:
+        self._send(op, width, count, address, value)
+        return self._wait()
+
+    def _wait(self) -> int:
+        while outcome := _resume(self._cpu):
+            self._continue(outcome)
+        return int(self._cpu.value)
+
+    def _write_again(self, address: int, width: int, value: int) -> None:
+        self._continue(_AGAIN)
+        self._send(lib.LINK_OP_WRITE, width, 0, address, value)
+
+    def _finish_read(self, outcome: int, address: int, width: int) -> int:
+        if outcome <= _NOT_POSTED:
+            self._continue(outcome - _NOT_POSTED)
+            return self._command(lib.LINK_OP_READ, width, 0, address, 0)
+        self._continue(outcome)
+        return self._wait()
+
+    def _finish(
+        self, outcome: int, op: int, width: int, count: int, address: int, value: int
+    ) -> None:
+        if outcome:
+            self._continue(outcome)
+            self._send(op, width, count, address, value)
+        self._wait()
+
+    def _continue(self, outcome: int) -> None:
+        """Does what an outcome asks for, so that the caller can try again."""
+        cpu = self._cpu
+        if outcome == _INTERRUPTED:
+            lib.link_return(cpu, self.handlers[lib.link_accept(cpu)]())
+        elif outcome == _FAULTED:
+            self._raise_status()
+        elif outcome == _STOPPED:
+            raise LinkStopped(f"processor {self.number}: the link is being closed")
+        elif outcome != _AGAIN:
+            raise self._died()
+
+    def _raise_status(self) -> NoReturn:
+        cpu = self._cpu
+        if cpu.status == lib.LINK_STATUS_FAULT:
+            raise AccessFault(cpu.address, cpu.value >> 32, cpu.value & 0xFFFFFFFF)
+        raise LinkError(f"processor {self.number}: the guest does not know the last command")
+
+    def _unexpected(self) -> int:
+        frame = self.frame
+        raise LinkError(
+            f"processor {self.number}: nobody handles vector {frame.vector:#x} "
+            f"at RIP {frame.rip:#x}, CR8 {frame.cr8}"
+        )
+
+
+def _blocks(width: int, count: int) -> Iterator[tuple[int, int]]:
+    size = lib.LINK_BLOCK_BYTES // width
+    for first in range(0, count, size):
+        yield first, min(size, count - first)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Memory that QEMU and the controller share: anonymous files, and what is reserved in them."""
+
+import mmap
+import os
+from typing import Any
+
+from pydriver.abi._native import ffi
+from pydriver.errors import ConfigurationError, MachineError
+
+__all__ = ("Reservations", "SharedMemory")
+
+
+class SharedMemory:
+    """A memfd, mapped here and handed to QEMU as ``/proc/self/fd/N``: it has no name to leak.
+
+    :param name: shown in ``/proc/PID/maps``
+    :param size: bytes, a multiple of the page size
+    :raises MachineError: if the system has no memory, or no descriptor, for it
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        if size <= 0 or size % mmap.PAGESIZE:
+            raise ConfigurationError(f"{name}: {size} bytes is not a positive number of pages")
+        self.size = size
+        fd = -1
+        try:
+            fd = os.memfd_create(f"pydriver-{name}", os.MFD_CLOEXEC)
+            os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, size)
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            raise MachineError(
+                f"no memory for {name}: memfd of {size >> 10} KiB: {error.strerror}"
+            ) from error
+        self.fd = fd
+        self.view = memoryview(self._map)
+        self._buffer = ffi.from_buffer(self._map)
+
+    def pointer(self, offset: int = 0, ctype: str = "uint8_t *") -> Any:
+        """A cffi pointer to ``offset`` bytes into the memory, valid until :meth:`close`."""
+        return ffi.cast(ctype, self._buffer + offset)
+
+    def close(self) -> None:
+        """Unmaps and closes; pointers and slices that are still in use keep the mapping alive."""
+        if self.fd < 0:
+            return
+        os.close(self.fd)
+        self.fd = -1
+        ffi.release(self._buffer)
+        self.view.release()
+        try:
+            self._map.close()
+        except BufferError:
+            # A caller still holds a slice; the mapping goes when that does.
+            del self._map
+
+
+class Reservations:
+    """First-fit allocation in a range of addresses: guest RAM that the controller lends out.
+
+    :param start: first address
+    :param end: address after the last
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self._free = [(start, end)]
+        self._taken: dict[int, int] = {}
+
+    def reserve(self, size: int, align: int = 4096) -> int:
+        """Takes ``size`` bytes at a multiple of ``align`` (a power of two).
+
+        :raises MachineError: if no gap is large enough
+        """
+        if size <= 0 or align <= 0 or align & (align - 1):
+            raise ConfigurationError(f"cannot reserve {size} bytes aligned to {align}")
+        for index, (start, end) in enumerate(self._free):
+            address = (start + align - 1) & -align
+            if address + size <= end:
+                gaps = [(start, address), (address + size, end)]
+                self._free[index : index + 1] = [gap for gap in gaps if gap[0] < gap[1]]
+                self._taken[address] = size
+                return address
+        raise MachineError(f"guest memory is exhausted: {size} bytes aligned to {align} asked")
+
+    def release(self, address: int) -> None:
+        """Gives back what :meth:`reserve` returned."""
+        size = self._taken.pop(address)
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted([*self._free, (address, address + size)]):
+            if merged and merged[-1][1] == start:
+                merged[-1] = (merged[-1][0], end)
+            else:
+                merged.append((start, end))
+        self._free = merged

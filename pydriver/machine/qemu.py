@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A QEMU process that runs the guest, and everything that it shares with the controller."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydriver.abi._native import lib
+from pydriver.errors import ConfigurationError, MachineDied, MachineError
+from pydriver.machine.image import GuestImage
+from pydriver.machine.ivshmem import DoorbellServer
+from pydriver.machine.memory import Reservations, SharedMemory
+from pydriver.machine.qmp import QmpThread
+
+__all__ = ("Machine", "MachineConfig")
+
+BUILD = Path(__file__).resolve().parent.parent / "_build"
+ACCELERATORS = ("tcg", "kvm")
+LOG_LINES = 12
+QUIT_TIMEOUT = 2.0
+BAR2_ID = "bar2"
+MIB = 1 << 20
+
+
+def default_qemu() -> Path:
+    """``$PYDRIVER_QEMU``, or the binary that ``make qemu`` built."""
+    return Path(os.environ.get("PYDRIVER_QEMU", BUILD / "qemu-system-x86_64"))
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """What machine to start.
+
+    :ivar cpus: vCPUs, 1 to 8
+    :ivar accel: ``tcg`` or ``kvm``
+    :ivar memory: guest RAM in bytes, a multiple of 2 MiB, 16 MiB to 2 GiB
+    :ivar bar2: bytes of the shared memory with the id ``bar2``, a power of two; 0 for none
+    :ivar devices: arguments of ``-device``, in order
+    :ivar options: further QEMU arguments
+    :ivar qemu: the binary; ``None`` for the one that ``make qemu`` built
+    :ivar image: the guest; ``None`` for the one that ``make guest`` built
+    :ivar qmp_path: where to put a second QMP socket for a person; ``None`` for nowhere
+    """
+
+    cpus: int = 1
+    accel: str = "tcg"
+    memory: int = 64 * MIB
+    bar2: int = 64 * MIB
+    devices: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    qemu: Path | None = None
+    image: Path | None = None
+    qmp_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cpus <= lib.LINK_MAX_CPUS:
+            raise ConfigurationError(f"{self.cpus} vCPUs: 1 to {lib.LINK_MAX_CPUS} are possible")
+        if self.accel not in ACCELERATORS:
+            raise ConfigurationError(f"accelerator {self.accel!r}: {' or '.join(ACCELERATORS)}")
+        if self.memory % (2 * MIB) or not 16 * MIB <= self.memory <= 2048 * MIB:
+            raise ConfigurationError(f"{self.memory} bytes of RAM: 16 MiB to 2 GiB are possible")
+        if self.bar2 and (self.bar2 < 4096 or self.bar2 & (self.bar2 - 1)):
+            raise ConfigurationError(f"BAR2 of {self.bar2} bytes is not a power of two >= 4096")
+
+
+class Machine:
+    """One QEMU process. Use it as a context manager, or call :meth:`start` and :meth:`quit`.
+
+    :param config: what to start
+    :ivar memory: guest RAM from physical address 0
+    :ivar bar2: the shared memory of BAR2, or ``None``
+    :ivar image: the guest's ELF image
+    :ivar doorbell: the eventfds of the link
+    :ivar reservations: guest RAM that is free for the controller's use
+    :ivar pidfd: of the QEMU process; readable when it has ended
+    """
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.config = config
+        self.pidfd = -1
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listening: socket.socket | None = None
+        self._binary = _executable(config.qemu or default_qemu())
+        self._rom = (config.image or BUILD / "guest.elf").with_name("boot.rom")
+        if not self._rom.is_file():
+            raise ConfigurationError(f"boot ROM {self._rom} is missing (make guest builds it)")
+        with contextlib.ExitStack() as stack:
+            self.image = GuestImage(config.image or BUILD / "guest.elf")
+            stack.callback(self.image.close)
+            self.memory = SharedMemory("ram", config.memory)
+            stack.callback(self.memory.close)
+            self.bar2 = SharedMemory("bar2", config.bar2) if config.bar2 else None
+            if self.bar2:
+                stack.callback(self.bar2.close)
+            self.doorbell = DoorbellServer(config.cpus)
+            stack.callback(self.doorbell.close)
+            self._log_fd = os.memfd_create("pydriver-log", os.MFD_CLOEXEC)
+            stack.callback(os.close, self._log_fd)
+            ours, self._qmp_socket = socket.socketpair()
+            stack.callback(self._qmp_socket.close)
+            self._qmp = QmpThread(self._spawn, ours)
+            stack.callback(self._end)
+            self._stack = stack.pop_all()
+        end = (self.image.end + 4095) & -4096
+        self.reservations = Reservations(end, config.memory)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.quit()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.quit()
+
+    def start(self) -> None:
+        """Starts QEMU; the guest runs when this returns.
+
+        :raises MachineError: if the process cannot be created
+        """
+        self._listening = self._listen()
+        self._process = self._qmp.start()
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self._qmp_socket.close()
+        self.doorbell.socket.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id of QEMU."""
+        return self._running().pid
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """Executes a QMP command; underscores in ``arguments`` become hyphens.
+
+        :returns: the command's ``return`` value
+        :raises MachineError: if QEMU refuses it or does not answer
+        :raises MachineDied: if QEMU is gone
+        """
+        try:
+            return self._qmp.execute(
+                command, {name.replace("_", "-"): value for name, value in arguments.items()}
+            )
+        except MachineError:
+            self.check_alive()
+            raise
+
+    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Has ``listener(name, data)`` called, on the QMP thread, for each QMP event."""
+        self._qmp.listen(listener)
+
+    def stop(self) -> None:
+        """Stops all vCPUs and virtual time."""
+        self.qmp("stop")
+
+    def resume(self) -> None:
+        """Continues after :meth:`stop`."""
+        self.qmp("cont")
+
+    def reset(self) -> None:
+        """Resets the machine as its reset button would; the link must be opened again."""
+        self.qmp("system_reset")
+
+    def check_alive(self) -> None:
+        """Raises :class:`MachineDied` if QEMU has ended, with its last lines."""
+        process = self._running()
+        if process.poll() is not None:
+            raise self.death()
+
+    def death(self) -> MachineDied:
+        """The error that says how QEMU ended and what it said last."""
+        process = self._running()
+        try:
+            status = process.wait(QUIT_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return MachineDied("QEMU closed its end but still runs")
+        if status < 0:
+            how = f"was killed by {signal.Signals(-status).name}"
+        else:
+            how = f"ended with status {status}"
+        lines = self.log()
+        said = "\n  ".join(["its last lines:", *lines]) if lines else "it had printed nothing"
+        return MachineDied(f"QEMU (pid {process.pid}) {how}; {said}")
+
+    def log(self) -> list[str]:
+        """The last lines that QEMU printed."""
+        size = os.fstat(self._log_fd).st_size
+        tail = os.pread(self._log_fd, 8192, max(0, size - 8192))
+        return tail.decode(errors="replace").splitlines()[-LOG_LINES:]
+
+    def quit(self) -> None:
+        """Ends QEMU and gives everything back. Idempotent."""
+        self._stack.close()
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise MachineError("the machine has not been started")
+        return self._process
+
+    def _end(self) -> None:
+        process = self._process
+        if process is not None:
+            process.kill()  # it has no state that a clean end would save
+            process.wait()
+        self._qmp.close()
+        if self._listening is not None:
+            self._listening.close()
+            assert self.config.qmp_path is not None
+            self.config.qmp_path.unlink(missing_ok=True)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def _listen(self) -> socket.socket | None:
+        path = self.config.qmp_path
+        if path is None:
+            return None
+        listening = socket.socket(socket.AF_UNIX)
+        mask = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+            listening.listen()
+        except OSError as error:
+            listening.close()
+            raise ConfigurationError(f"QMP socket {path}: {error.strerror or error}") from error
+        finally:
+            os.umask(mask)
+        return listening
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        descriptors = [self.memory.fd, self._qmp_socket.fileno(), self.doorbell.socket.fileno()]
+        if self.bar2:
+            descriptors.append(self.bar2.fd)
+        if self._listening:
+            descriptors.append(self._listening.fileno())
+        try:
+            return subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log_fd,
+                stderr=self._log_fd,
+                pass_fds=descriptors,
+                process_group=0,  # Ctrl-C is for the controller, which ends QEMU in order
+            )
+        except OSError as error:
+            raise MachineError(f"{self._binary}: {error.strerror}") from error
+
+    def _arguments(self) -> list[str]:
+        config = self.config
+        cpu = "max" if config.accel == "tcg" else "host"
+        accel = "tcg,thread=multi" if config.accel == "tcg" else "kvm"
+        arguments = [
+            str(self._binary),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-name", "pydriver,debug-threads=on"),
+            *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram", "-accel", accel, "-cpu", cpu),
+            # maxcpus=1 would make TCG drop the guest's fences and atomics against the host.
+            *("-smp", f"{config.cpus},maxcpus={max(2, config.cpus)}"),
+            *("-m", f"{config.memory // MIB}M"),
+            *("-object", _shared("ram", self.memory)),
+            *("-bios", str(self._rom), "-device", f"loader,file={self.image.path}"),
+            *("-chardev", f"socket,id=qmp,fd={self._qmp_socket.fileno()}"),
+            *("-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"socket,id=doorbell,fd={self.doorbell.socket.fileno()}"),
+            *("-device", f"ivshmem-doorbell,chardev=doorbell,vectors={self.doorbell.vectors}"),
+        ]
+        if self.bar2:
+            arguments += ["-object", _shared(BAR2_ID, self.bar2)]
+        if self._listening:
+            listening = f"socket,id=person,fd={self._listening.fileno()},server=on,wait=off"
+            arguments += ["-chardev", listening, "-mon", "chardev=person,mode=control"]
+        for device in config.devices:
+            arguments += ["-device", device]
+        return [*arguments, *config.options]
+
+
+# Nothing that interrupts by itself, and nothing that a firmware would want.
+_QUIET_Q35 = ",".join(
+    f"{name}=off"
+    for name in (
+        "acpi",
+        "graphics",
+        "hpet",
+        "i8042",
+        "pit",
+        "sata",
+        "smbus",
+        "smm",
+        "usb",
+        "vmport",
+    )
+)
+
+
+def _shared(identifier: str, memory: SharedMemory) -> str:
+    path = f"/proc/self/fd/{memory.fd}"
+    return f"memory-backend-file,id={identifier},mem-path={path},size={memory.size},share=on"
+
+
+def _executable(path: Path) -> Path:
+    found = shutil.which(path)
+    if found is None:
+        raise ConfigurationError(f"QEMU {path} is missing (make qemu builds it)")
+    return Path(found)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""QMP for synchronous callers: a thread that owns the QEMU process and qemu.qmp's event loop.
+
+The thread starts QEMU itself, because the kernel kills a child that asked for it
+(``PR_SET_PDEATHSIG``) when the *thread* that created it ends: so QEMU lives exactly as long as this
+thread, and never survives the controller, whatever kills that.
+"""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from pydriver.errors import MachineError
+
+__all__ = ("QmpThread",)
+
+QMP_TIMEOUT = 10.0
+"""Seconds for a command; QEMU answers in less than one millisecond unless it hangs."""
+
+
+class QmpThread:
+    """Starts QEMU and speaks QMP on an already connected socket.
+
+    :param spawn: starts the process
+    :param peer: the controller's end of the socket pair; owned by this object from now on
+    """
+
+    def __init__(
+        self, spawn: Callable[[], "subprocess.Popen[bytes]"], peer: socket.socket
+    ) -> None:
+        self._spawn = spawn
+        self._peer = peer
+        self._process: Future[subprocess.Popen[bytes]] = Future()
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="qmp", daemon=True)
+        self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Starts thread and process; returns when the process has been created."""
+        self._thread.start()
+        return self._process.result()
+
+    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Has ``listener(name, data)`` called on the QMP thread for each event."""
+        self._listeners.append(listener)
+
+    def execute(self, command: str, arguments: dict[str, Any]) -> Any:
+        """Executes one command and returns its ``return`` value.
+
+        :raises MachineError: if QEMU refuses it, does not answer, or is gone
+        """
+        try:
+            loop = self._loop.result(QMP_TIMEOUT)
+            future = asyncio.run_coroutine_threadsafe(self._execute(command, arguments), loop)
+            return future.result(QMP_TIMEOUT)
+        except MachineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - qemu.qmp's and asyncio's trees have no common root
+            raise MachineError(f"QMP command {command}: {error or type(error).__name__}") from error
+
+    def close(self) -> None:
+        """Ends the thread, and with it the process if that still runs."""
+        self._end.set()
+        if self._thread.is_alive():
+            with contextlib.suppress(Exception):
+                loop = self._loop.result(QMP_TIMEOUT)
+                loop.call_soon_threadsafe(lambda: None)
+                asyncio.run_coroutine_threadsafe(self._disconnect(), loop).result(QMP_TIMEOUT)
+            self._thread.join()
+        self._peer.close()
+
+    def _run(self) -> None:
+        try:
+            self._process.set_result(self._spawn())
+        except BaseException as error:  # noqa: BLE001 - it is raised in start()
+            self._process.set_exception(error)
+            return
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # noqa: BLE001 - it is raised in execute()
+            if not self._loop.done():
+                self._loop.set_exception(MachineError(f"QMP: {error}"))
+        # QEMU dies with this thread, so it must outlive the loop.
+        self._end.wait()
+
+    async def _serve(self) -> None:
+        from qemu.qmp import QMPClient
+        from qemu.qmp.protocol import Runstate
+
+        self._client = QMPClient("pydriver")
+        self._closed = asyncio.Event()
+        self._peer.setblocking(False)
+        await self._client.connect(self._peer)
+        self._loop.set_result(asyncio.get_running_loop())
+        events = asyncio.create_task(self._forward_events())
+        changed = asyncio.create_task(self._closed.wait())
+        gone = asyncio.create_task(self._until_gone(Runstate.RUNNING))
+        await asyncio.wait({changed, gone}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (events, changed, gone):
+            task.cancel()
+        with contextlib.suppress(Exception):
+            await self._client.disconnect()
+
+    async def _until_gone(self, running: Any) -> None:
+        while self._client.runstate == running:
+            await self._client.runstate_changed()
+
+    async def _forward_events(self) -> None:
+        while True:
+            event = await self._client.events.get()
+            for listener in self._listeners:
+                listener(str(event["event"]), dict(event.get("data", {})))
+
+    async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
+        return await self._client.execute(command, arguments or None)
+
+    async def _disconnect(self) -> None:
+        self._closed.set()
