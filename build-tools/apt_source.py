@@ -189,7 +189,9 @@ def _write_configuration(root: Path, origins: Iterable[Origin]) -> Path:
 
     groups = _apt_config()
     directories = dict(groups["Dir"])
-    status = Path(directories["Dir"]) / directories["Dir::State"] / directories["Dir::State::status"]
+    status = (
+        Path(directories["Dir"]) / directories["Dir::State"] / directories["Dir::State::status"]
+    )
     ours = [
         # The system's own files of settings hold its hooks: we were given `Acquire` already.
         ("Dir::Etc::main", f"{root}/none"),

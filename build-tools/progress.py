@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A progress display for long builds: one living line on a terminal, a few plain lines elsewhere."""
+"""A progress display for long builds: one living line on a terminal, else a few plain lines."""
 
 import shutil
 import sys

@@ -33,6 +33,7 @@ DEVICES = (
     "NVME_PCI",
     "E1000E_PCI_EXPRESS",
     "EEPRO100_PCI",
+    "GENERIC_LOADER",
     "IVSHMEM_DEVICE",
     "PCI_TESTDEV",
     "ISA_DEBUG",
@@ -78,10 +79,6 @@ def overlay(tree: Path) -> list[Path]:
     if not (tree / "hw/Kconfig").is_file() or not (tree / "VERSION").is_file():
         raise OverlayError(f"{tree} is not a QEMU source tree")
 
-    if not (HERE / "mqdma.c").is_file():  # BOOTSTRAP
-        device_list = tree / f"configs/devices/x86_64-softmmu/{DEVICE_LIST}.mak"
-        write_if_changed(device_list, "".join(f"CONFIG_{d}=y\n" for d in DEVICES if d != "MQDMA").encode())
-        return []
     target = tree / SUBDIR
     files = device_files()
     changed = [target / p.name for p in files if write_if_changed(target / p.name, p.read_bytes())]

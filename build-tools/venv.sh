@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+#
+# Make .venv/: the dependencies, pydriver itself (editable) and its compiled part.
+# Two makes at once are safe (a lock), and so is an interrupted one: an environment that was not
+# finished is made anew.
+
+set -eu
+
+python=${PYTHON:-/usr/bin/python3}
+mkdir -p .make
+exec 9>.make/venv.lock
+flock 9
+
+say() { echo "venv: $*" >&2; }
+
+# The path is part of it: an environment does not survive being moved.
+wanted=$( { pwd; "$python" -VV; cat pyproject.toml setup.py; } | sha256sum)
+if [ -x .venv/bin/python ] && [ "$(cat .make/venv-done 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+
+log=.make/venv.log
+: >"$log"
+logged() {
+    if ! "$@" >>"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        say "failed: $*"
+        say "the whole log: $log"
+        exit 1
+    fi
+}
+
+if [ ! -f .make/venv-done ]; then
+    say "making .venv with $("$python" -V)"
+    rm -rf .venv
+    logged "$python" -m venv .venv
+    logged .venv/bin/python -m pip install --upgrade pip
+fi
+rm -f .make/venv-done
+say "installing pydriver and its dependencies"
+# Without isolation: what builds the compiled part is installed once, not again for each build.
+logged .venv/bin/python -m pip install 'setuptools>=77' 'cffi>=1.16'
+logged .venv/bin/python -m pip install --no-build-isolation --editable '.[dev]'
+echo "$wanted" >.make/venv-done.new
+mv .make/venv-done.new .make/venv-done
