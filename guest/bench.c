@@ -20,7 +20,7 @@ static void write_register(uint64_t address, uint32_t value)
 uint64_t raise_interrupts(uint64_t address, uint64_t value, uint64_t count)
 {
     struct cpu *cpu = this_cpu();
-    uint64_t first = cpu->interrupts;
+    uint64_t first = READ_ONCE(cpu->interrupts);
 
     for (uint64_t i = 0; i < count; i++) {
         uint64_t before = READ_ONCE(cpu->interrupts);
@@ -29,7 +29,7 @@ uint64_t raise_interrupts(uint64_t address, uint64_t value, uint64_t count)
         while (READ_ONCE(cpu->interrupts) == before) {
         }
     }
-    return cpu->interrupts - first;
+    return READ_ONCE(cpu->interrupts) - first;
 }
 
 static void floor_handler(struct cpu *cpu)

@@ -5,7 +5,7 @@
 struct link_control link_control __attribute__((aligned(4096)));
 
 enum {
-    SPIN_CHECK = 64,  /* turns between two looks at the clock */
+    SPIN_CHECK = 64,  /* turns between two looks at clock and interrupts */
     LEVEL_SLEEP = 14, /* only LINK_VECTOR_WAKE's class gets through */
 };
 
@@ -17,9 +17,14 @@ static void set_cr8(struct cpu *cpu, uint64_t level)
     write_cr8(level);
 }
 
+/* Before there is a doorbell, the host looks again after a while. */
 static void ring(const struct link_mailbox *mailbox, uint32_t value)
 {
-    *(volatile uint32_t *)(uintptr_t)mailbox->doorbell = value;
+    uint64_t doorbell = READ_ONCE(mailbox->doorbell);
+
+    if (doorbell) {
+        *(volatile uint32_t *)(uintptr_t)doorbell = value;
+    }
 }
 
 static bool has_command(const struct link_frame *frame)
@@ -52,11 +57,17 @@ static void sleep(struct cpu *cpu, struct link_frame *frame, bool answered)
     }
 }
 
+/* Takes the interrupts that have become deliverable. */
+static void let_in(void)
+{
+    __asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
 /*
  * Waits for the frame's next command: spins, then sleeps. The other side is
- * post() in pydriver/abi/native.c. Interrupts are disabled on entry and on
- * exit, and enabled meanwhile if the frame's upcall has been answered: only
- * here, so that no interrupt comes between a command and its completion.
+ * post() in pydriver/abi/native.c. Interrupts are disabled, but for a window
+ * every SPIN_CHECK turns if the frame's upcall has been answered; only there,
+ * so that none comes between a command and its completion.
  */
 static void await_command(struct cpu *cpu, struct link_frame *frame,
                           bool answered)
@@ -64,21 +75,22 @@ static void await_command(struct cpu *cpu, struct link_frame *frame,
     struct link_mailbox *mailbox = cpu->mailbox;
     uint64_t start = 0;
 
-    while (!has_command(frame)) {
+    for (;;) {
+        for (unsigned i = 0; i < SPIN_CHECK; i++) {
+            if (has_command(frame)) {
+                barrier();
+                return;
+            }
+        }
         if (answered) {
-            sti();
+            let_in();
         }
-        for (unsigned i = 0; i < SPIN_CHECK && !has_command(frame); i++) {
-        }
-        cli();
         if (!start) {
             start = rdtsc();
-        } else if (mailbox->doorbell && rdtsc() - start > mailbox->spin &&
-                   !has_command(frame)) {
+        } else if (mailbox->doorbell && rdtsc() - start > mailbox->spin) {
             sleep(cpu, frame, answered);
         }
     }
-    barrier();
 }
 
 static uint64_t read_width(uint64_t address, unsigned width)
@@ -182,13 +194,6 @@ static uint32_t port_io(struct link_command *command)
     return LINK_STATUS_OK;
 }
 
-/* Takes what has become deliverable, before the command counts as done. */
-static void let_in(struct cpu *cpu)
-{
-    __asm__ volatile("sti; nop; cli" ::: "memory");
-    cpu->fault = 0;
-}
-
 typedef uint64_t function(uint64_t, uint64_t, uint64_t, uint64_t);
 
 /* Everything but RETURN. Returns the status; the value goes into command. */
@@ -214,7 +219,8 @@ static uint32_t execute(struct cpu *cpu, struct link_command *command)
             return LINK_STATUS_INVALID;
         }
         set_cr8(cpu, command->value);
-        let_in(cpu);
+        let_in(); /* before the command counts as done */
+        cpu->fault = 0;
         break;
     case LINK_OP_GET_CR8:
         command->value = read_cr8();
@@ -322,7 +328,6 @@ static struct link_frame *push(struct cpu *cpu, uint32_t kind,
     WRITE_ONCE(mailbox->asleep, 0);
     frame->kind = kind;
     frame->cr8 = (uint32_t)read_cr8();
-    frame->tsc = rdtsc();
     frame->apic_id = mailbox->apic_id;
     if (registers) {
         frame->vector = (uint32_t)registers->vector;

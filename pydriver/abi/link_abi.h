@@ -123,10 +123,9 @@ struct link_frame {
     uint32_t vector;  /* as delivered */
     uint32_t cr8;     /* CR8 read in the handler, before it was raised */
     uint64_t rip;     /* of the interrupted instruction */
-    uint64_t tsc;     /* at entry */
     uint32_t level;   /* CR8 read back after it was raised */
     uint32_t apic_id; /* of the processor that runs the handler */
-    uint64_t reserved0[3];
+    uint64_t reserved0[4];
     /* line 1, the host's */
     uint32_t posted; /* commands posted to this frame */
     uint32_t reserved1[15];

@@ -17,7 +17,7 @@ enum {
     SPIN_CHECK = 256, /* turns between two looks at the clock */
     BLOCK_MS = 20,    /* longest sleep before looking again */
     AGAIN_MS = 200,   /* longest wait before Python sees its signals */
-    ROOM = LINK_RING - 1,
+    POSTABLE = LINK_RING - 1,
 };
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
@@ -106,7 +106,7 @@ static bool all_done(struct link_frame *frame)
 
 static bool has_room(struct link_frame *frame)
 {
-    return frame->posted - LOAD(frame->done) < ROOM;
+    return frame->posted - LOAD(frame->done) < POSTABLE;
 }
 
 /*
@@ -123,41 +123,41 @@ static bool may_spin(struct link_host *host)
     return busy <= host->usable;
 }
 
-typedef bool condition(struct link_cpu *cpu);
+/* What a wait waits for. */
+enum condition { UPCALL, DONE_OR_UPCALL, ROOM_OR_UPCALL };
 
-static bool owner_awaits(struct link_cpu *cpu)
+static inline bool reached(struct link_cpu *cpu, enum condition condition)
 {
-    return all_done(cpu->frame) || has_upcall(cpu);
+    if (condition == DONE_OR_UPCALL && all_done(cpu->frame)) {
+        return true;
+    }
+    if (condition == ROOM_OR_UPCALL && has_room(cpu->frame)) {
+        return true;
+    }
+    return has_upcall(cpu);
 }
 
-static bool ring_has_room(struct link_cpu *cpu)
-{
-    return has_room(cpu->frame) || has_upcall(cpu);
-}
-
-static bool spin(struct link_cpu *cpu, condition *reached)
+static inline bool spin(struct link_cpu *cpu, enum condition condition)
 {
     struct link_host *host = cpu->host;
     uint64_t start = 0;
     bool result = false;
 
     __atomic_fetch_add(&host->spinning, 1, __ATOMIC_RELAXED);
-    for (;;) {
-        for (unsigned i = 0; i < SPIN_CHECK; i++) {
-            if (reached(cpu)) {
-                result = true;
-                goto out;
-            }
-            _mm_pause();
+    while (may_spin(host)) {
+        for (unsigned i = 0; i < SPIN_CHECK && !result; i++) {
+            result = reached(cpu, condition);
         }
+        if (result) {
+            break;
+        }
+        _mm_pause();
         if (!start) {
             start = __rdtsc();
-        }
-        if (!may_spin(host) || __rdtsc() - start > host->spin_ticks) {
+        } else if (__rdtsc() - start > host->spin_ticks) {
             break;
         }
     }
-out:
     __atomic_fetch_sub(&host->spinning, 1, __ATOMIC_RELAXED);
     return result;
 }
@@ -166,9 +166,12 @@ out:
  * Sleeps until the guest, which sees the flag, rings the eventfd. A wake-up
  * that was lost after all costs BLOCK_MS and is counted.
  */
-static int block(struct link_cpu *cpu, condition *reached, uint32_t *flag,
-                 int fd)
+static int block(struct link_cpu *cpu, enum condition condition)
 {
+    bool service = condition == UPCALL;
+    struct link_mailbox *mailbox = cpu->mailbox;
+    uint32_t *flag = service ? &mailbox->await_upcall : &mailbox->await_done;
+    int fd = service ? cpu->upcall_fd : cpu->done_fd;
     struct pollfd fds[2] = {
         {.fd = fd, .events = POLLIN},
         {.fd = cpu->host->pidfd, .events = POLLIN},
@@ -179,9 +182,7 @@ static int block(struct link_cpu *cpu, condition *reached, uint32_t *flag,
     STORE(*flag, 1);
     FENCE();
     for (int waited = 0; waited < AGAIN_MS; waited += BLOCK_MS) {
-        int ready;
-
-        if (reached(cpu)) {
+        if (reached(cpu, condition)) {
             outcome = LINK_DONE;
             break;
         }
@@ -189,19 +190,18 @@ static int block(struct link_cpu *cpu, condition *reached, uint32_t *flag,
             outcome = LINK_STOPPED;
             break;
         }
-        ready = poll(fds, 2, BLOCK_MS);
-        if (ready < 0) {
+        if (poll(fds, 2, BLOCK_MS) < 0) {
             break; /* EINTR: let Python run its signal handlers */
         }
         if (fds[1].revents) {
-            outcome = reached(cpu) ? LINK_DONE : LINK_DIED;
+            outcome = reached(cpu, condition) ? LINK_DONE : LINK_DIED;
             break;
         }
         if (fds[0].revents) {
             drain(fd);
-        } else if (reached(cpu)) {
+        } else if (reached(cpu, condition)) {
             cpu->blips++;
-        } else if (LOAD(cpu->mailbox->asleep) && !all_done(cpu->recent)) {
+        } else if (LOAD(mailbox->asleep) && !all_done(cpu->recent)) {
             ring(cpu->wake_fd);
         }
     }
@@ -209,13 +209,12 @@ static int block(struct link_cpu *cpu, condition *reached, uint32_t *flag,
     return outcome;
 }
 
-static int wait_for(struct link_cpu *cpu, condition *reached, uint32_t *flag,
-                    int fd)
+static inline int wait_for(struct link_cpu *cpu, enum condition condition)
 {
-    if (reached(cpu) || (may_spin(cpu->host) && spin(cpu, reached))) {
+    if (reached(cpu, condition) || spin(cpu, condition)) {
         return LINK_DONE;
     }
-    return block(cpu, reached, flag, fd);
+    return block(cpu, condition);
 }
 
 static int lock_owner(struct link_cpu *cpu)
@@ -237,7 +236,8 @@ static int lock_owner(struct link_cpu *cpu)
     return LOAD(cpu->host->stopped) ? LINK_STOPPED : LINK_AGAIN;
 }
 
-int link_accept(struct link_cpu *cpu)
+/* Turns to the frame of a new upcall; gives its handler's number. */
+static int accept_upcall(struct link_cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
     struct link_frame *frame;
@@ -256,8 +256,7 @@ int link_accept(struct link_cpu *cpu)
 int link_wait_upcall(struct link_cpu *cpu)
 {
     for (;;) {
-        int outcome = wait_for(cpu, has_upcall, &cpu->mailbox->await_upcall,
-                               cpu->upcall_fd);
+        int outcome = wait_for(cpu, UPCALL);
 
         if (outcome != LINK_DONE) {
             return outcome;
@@ -267,7 +266,7 @@ int link_wait_upcall(struct link_cpu *cpu)
             return outcome;
         }
         if (has_upcall(cpu)) {
-            return link_accept(cpu);
+            return accept_upcall(cpu);
         }
         pthread_mutex_unlock(&cpu->owner); /* a borrower has served it */
     }
@@ -286,58 +285,40 @@ static void post(struct link_cpu *cpu, struct link_frame *frame)
 
 static int make_room(struct link_cpu *cpu)
 {
-    int outcome = wait_for(cpu, ring_has_room, &cpu->mailbox->await_done,
-                           cpu->done_fd);
+    int outcome = wait_for(cpu, ROOM_OR_UPCALL);
 
     if (outcome == LINK_DONE && !has_room(cpu->frame)) {
-        return LINK_INTERRUPTED;
+        outcome = LINK_ACCEPTED - accept_upcall(cpu);
     }
-    return outcome;
+    return outcome == LINK_DONE ? LINK_DONE : LINK_NOT_POSTED + outcome;
 }
 
-static struct link_command *next_slot(struct link_cpu *cpu, int *outcome)
+static inline struct link_command *next_slot(struct link_frame *frame)
 {
-    struct link_frame *frame = cpu->frame;
-
-    *outcome = has_room(frame) ? LINK_DONE : make_room(cpu);
     return &frame->ring[frame->posted % LINK_RING];
 }
 
 int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
               uint64_t address, uint64_t value)
 {
-    int outcome;
-    struct link_command *slot = next_slot(cpu, &outcome);
+    struct link_frame *frame = cpu->frame;
+    struct link_command *slot;
 
-    if (outcome != LINK_DONE) {
-        return outcome;
+    if (!has_room(frame)) {
+        int outcome = make_room(cpu);
+
+        if (outcome != LINK_DONE) {
+            return outcome;
+        }
     }
+    slot = next_slot(frame);
     slot->op = (uint16_t)op;
     slot->width = (uint8_t)width;
     slot->flags = 0;
     slot->count = count;
     slot->address = address;
     slot->value = value;
-    post(cpu, cpu->frame);
-    return LINK_DONE;
-}
-
-int link_post_call(struct link_cpu *cpu, uint64_t address, uint64_t a0,
-                   uint64_t a1, uint64_t a2, uint64_t a3)
-{
-    int outcome;
-    struct link_command *slot = next_slot(cpu, &outcome);
-
-    if (outcome != LINK_DONE) {
-        return outcome;
-    }
-    slot->op = LINK_OP_CALL;
-    slot->address = address;
-    slot->args[0] = a0;
-    slot->args[1] = a1;
-    slot->args[2] = a2;
-    slot->args[3] = a3;
-    post(cpu, cpu->frame);
+    post(cpu, frame);
     return LINK_DONE;
 }
 
@@ -360,26 +341,29 @@ static int report(struct link_cpu *cpu, struct link_command *last)
 int link_resume(struct link_cpu *cpu)
 {
     struct link_frame *frame = cpu->frame;
-    int outcome = wait_for(cpu, owner_awaits, &cpu->mailbox->await_done,
-                           cpu->done_fd);
+    int outcome = wait_for(cpu, DONE_OR_UPCALL);
 
     if (outcome != LINK_DONE) {
         return outcome;
     }
     if (!all_done(frame)) {
-        return LINK_INTERRUPTED;
+        return LINK_ACCEPTED - accept_upcall(cpu);
     }
     return report(cpu, &frame->ring[(frame->posted - 1) % LINK_RING]);
 }
 
+int link_execute(struct link_cpu *cpu, int op, int width, uint32_t count,
+                 uint64_t address, uint64_t value)
+{
+    int outcome = link_post(cpu, op, width, count, address, value);
+
+    return outcome == LINK_DONE ? link_resume(cpu) : outcome;
+}
+
 int64_t link_read(struct link_cpu *cpu, uint64_t address, int width)
 {
-    int outcome = link_post(cpu, LINK_OP_READ, width, 0, address, 0);
+    int outcome = link_execute(cpu, LINK_OP_READ, width, 0, address, 0);
 
-    if (outcome != LINK_DONE) {
-        return LINK_NOT_POSTED + outcome;
-    }
-    outcome = link_resume(cpu);
     return outcome == LINK_DONE ? (int64_t)cpu->value : outcome;
 }
 
@@ -389,10 +373,29 @@ int link_write(struct link_cpu *cpu, uint64_t address, int width,
     return link_post(cpu, LINK_OP_WRITE, width, 0, address, value);
 }
 
+int link_call(struct link_cpu *cpu, uint64_t address, uint64_t a0, uint64_t a1,
+              uint64_t a2, uint64_t a3)
+{
+    struct link_command *slot = next_slot(cpu->frame);
+
+    if (!has_room(cpu->frame)) {
+        int outcome = make_room(cpu);
+
+        if (outcome != LINK_DONE) {
+            return outcome;
+        }
+    }
+    slot->args[0] = a0;
+    slot->args[1] = a1;
+    slot->args[2] = a2;
+    slot->args[3] = a3;
+    return link_execute(cpu, LINK_OP_CALL, 0, 0, address, 0);
+}
+
 void link_return(struct link_cpu *cpu, int flags)
 {
     struct link_frame *frame = cpu->frame;
-    struct link_command *slot = &frame->ring[frame->posted % LINK_RING];
+    struct link_command *slot = next_slot(frame);
 
     slot->op = LINK_OP_RETURN;
     slot->flags = (uint8_t)flags;
@@ -408,6 +411,12 @@ int link_return_wait(struct link_cpu *cpu, int flags)
 {
     link_return(cpu, flags);
     return link_wait_upcall(cpu);
+}
+
+int link_return_resume(struct link_cpu *cpu, int flags)
+{
+    link_return(cpu, flags);
+    return link_resume(cpu);
 }
 
 int link_acquire(struct link_cpu *cpu)

@@ -17,15 +17,20 @@
 #include "link_abi.h"
 #endif
 
-/* What ended a wait. Negative, so that a 32-bit register value never is one. */
+/*
+ * What ended a wait. Negative, so that a 32-bit register's value never is one.
+ * LINK_ACCEPTED - h says that an upcall came first: its handler is number h,
+ * commands now go to its frame, and link_return_resume() ends it and goes on
+ * with the wait that it interrupted.
+ */
 enum link_outcome {
     LINK_DONE = 0,
-    LINK_INTERRUPTED = -1, /* an upcall came first: accept, serve, return */
-    LINK_FAULTED = -2,     /* the guest reports a status; see link_status */
-    LINK_AGAIN = -3,       /* nothing for a while: look for signals, resume */
-    LINK_STOPPED = -4,     /* link_stop() */
-    LINK_DIED = -5,        /* the QEMU process ended */
-    LINK_NOT_POSTED = -16, /* added to an outcome of link_read: call it again */
+    LINK_FAULTED = -1,      /* the guest reports a status, see link_cpu */
+    LINK_AGAIN = -2,        /* nothing for a while: look for signals, resume */
+    LINK_STOPPED = -3,      /* link_stop() */
+    LINK_DIED = -4,         /* the QEMU process ended */
+    LINK_ACCEPTED = -16,    /* less the handler's number */
+    LINK_NOT_POSTED = -512, /* plus an outcome: the command was not posted */
 };
 
 enum link_handler {
@@ -90,23 +95,26 @@ int link_return_wait(struct link_cpu *cpu, int flags);
 int link_acquire(struct link_cpu *cpu);
 void link_release(struct link_cpu *cpu);
 
-/* The owner, after LINK_INTERRUPTED: gives the handler's index. */
-int link_accept(struct link_cpu *cpu);
+/* Ends an upcall that came during a command's wait; the wait goes on. */
+int link_return_resume(struct link_cpu *cpu, int flags);
+/* Ends one that came before a command could be posted. */
 void link_return(struct link_cpu *cpu, int flags);
 
 /*
  * Commands. A ring has one slot more than they use, for RETURN, which thereby
- * never waits. The posted ones give LINK_DONE, or an outcome that says to do
- * something and then call again; the waiting ones are finished with
- * link_resume(), which waits for the last command that was posted.
+ * never waits. link_post() posts; the others also wait until the command has
+ * been executed. An outcome of a wait is followed by link_return_resume() or
+ * link_resume(); one with LINK_NOT_POSTED by the same command again.
  */
-int64_t link_read(struct link_cpu *cpu, uint64_t address, int width);
-int link_write(struct link_cpu *cpu, uint64_t address, int width,
-               uint64_t value);
 int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
               uint64_t address, uint64_t value);
-int link_post_call(struct link_cpu *cpu, uint64_t address, uint64_t a0,
-                   uint64_t a1, uint64_t a2, uint64_t a3);
+int link_write(struct link_cpu *cpu, uint64_t address, int width,
+               uint64_t value);
+int64_t link_read(struct link_cpu *cpu, uint64_t address, int width);
+int link_execute(struct link_cpu *cpu, int op, int width, uint32_t count,
+                 uint64_t address, uint64_t value);
+int link_call(struct link_cpu *cpu, uint64_t address, uint64_t a0, uint64_t a1,
+              uint64_t a2, uint64_t a3);
 int link_resume(struct link_cpu *cpu);
 
 #endif

@@ -25,12 +25,13 @@ Handler = Callable[[], int]
 _read = lib.link_read
 _write = lib.link_write
 _post = lib.link_post
+_execute = lib.link_execute
 _resume = lib.link_resume
-_DONE: int = lib.LINK_DONE
-_INTERRUPTED: int = lib.LINK_INTERRUPTED
-_FAULTED: int = lib.LINK_FAULTED
+_return_resume = lib.link_return_resume
 _AGAIN: int = lib.LINK_AGAIN
+_FAULTED: int = lib.LINK_FAULTED
 _STOPPED: int = lib.LINK_STOPPED
+_ACCEPTED: int = lib.LINK_ACCEPTED
 _NOT_POSTED: int = lib.LINK_NOT_POSTED
 _OP_NOP: int = lib.LINK_OP_NOP
 _OP_SET_CR8: int = lib.LINK_OP_SET_CR8
@@ -89,12 +90,12 @@ class ProcessorLink:
     def read8(self, address: int) -> int:
         """Reads one byte at a guest-physical address (waits)."""
         value: int = _read(self._cpu, address, 1)
-        return value if value >= 0 else self._finish_read(value, address, 1)
+        return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 1, address)
 
     def read16(self, address: int) -> int:
         """Reads two bytes (waits)."""
         value: int = _read(self._cpu, address, 2)
-        return value if value >= 0 else self._finish_read(value, address, 2)
+        return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 2, address)
 
     def read32(self, address: int) -> int:
         """Reads four bytes (waits).
@@ -104,37 +105,39 @@ class ProcessorLink:
         :raises MachineDied: if QEMU is gone
         """
         value: int = _read(self._cpu, address, 4)
-        return value if value >= 0 else self._finish_read(value, address, 4)
+        return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 4, address)
 
     def read64(self, address: int) -> int:
         """Reads eight bytes in one access (waits)."""
-        return self._command(lib.LINK_OP_READ, 8, 0, address, 0)
+        return self._command(lib.LINK_OP_READ, 8, address)
 
     def write8(self, address: int, value: int) -> None:
         """Writes one byte (posted: a fault is raised by the next command that waits)."""
-        if _write(self._cpu, address, 1, value):
-            self._write_again(address, 1, value)
+        if outcome := _write(self._cpu, address, 1, value):
+            self._post_again(outcome, lib.LINK_OP_WRITE, 1, address, value)
 
     def write16(self, address: int, value: int) -> None:
         """Writes two bytes (posted)."""
-        if _write(self._cpu, address, 2, value):
-            self._write_again(address, 2, value)
+        if outcome := _write(self._cpu, address, 2, value):
+            self._post_again(outcome, lib.LINK_OP_WRITE, 2, address, value)
 
     def write32(self, address: int, value: int) -> None:
         """Writes four bytes (posted)."""
-        if _write(self._cpu, address, 4, value):
-            self._write_again(address, 4, value)
+        if outcome := _write(self._cpu, address, 4, value):
+            self._post_again(outcome, lib.LINK_OP_WRITE, 4, address, value)
 
     def write64(self, address: int, value: int) -> None:
         """Writes eight bytes in one access (posted)."""
-        if _write(self._cpu, address, 8, value):
-            self._write_again(address, 8, value)
+        if outcome := _write(self._cpu, address, 8, value):
+            self._post_again(outcome, lib.LINK_OP_WRITE, 8, address, value)
 
     def read_block(self, address: int, width: int, count: int) -> bytes:
         """Reads ``count`` elements of ``width`` bytes at increasing addresses, in order (waits)."""
         parts = []
         for first, length in _blocks(width, count):
-            self._command(lib.LINK_OP_READ_BLOCK, width, length, address + first * width, 0)
+            self._command(
+                lib.LINK_OP_READ_BLOCK, width, address + first * width, count=length
+            )
             parts.append(bytes(ffi.buffer(self._mailbox.block, length * width)))
         return b"".join(parts)
 
@@ -145,54 +148,56 @@ class ProcessorLink:
         for first, length in _blocks(width, len(data) // width):
             part = data[first * width : (first + length) * width]
             ffi.memmove(self._mailbox.block, part, len(part))
-            self._command(lib.LINK_OP_WRITE_BLOCK, width, length, address + first * width, 0)
+            self._command(
+                lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length
+            )
 
     def port_in(self, port: int, width: int) -> int:
         """IN from an I/O port; ``width`` is 1, 2 or 4 (waits)."""
-        return self._command(lib.LINK_OP_IN, width, 0, port, 0)
+        return self._command(lib.LINK_OP_IN, width, port)
 
     def port_out(self, port: int, width: int, value: int) -> None:
         """OUT to an I/O port; ``width`` is 1, 2 or 4 (posted)."""
-        self._send(lib.LINK_OP_OUT, width, 0, port, value)
+        self._send(lib.LINK_OP_OUT, width, port, value)
 
     def rdmsr(self, msr: int) -> int:
         """Reads a model-specific register (waits)."""
-        return self._command(lib.LINK_OP_RDMSR, 0, 0, msr, 0)
+        return self._command(lib.LINK_OP_RDMSR, 0, msr)
 
     def wrmsr(self, msr: int, value: int) -> None:
         """Writes a model-specific register (posted)."""
-        self._send(lib.LINK_OP_WRMSR, 0, 0, msr, value)
+        self._send(lib.LINK_OP_WRMSR, 0, msr, value)
 
     def get_cr8(self) -> int:
         """Reads CR8 on the processor itself (waits)."""
-        return self._command(lib.LINK_OP_GET_CR8, 0, 0, 0, 0)
+        return self._command(lib.LINK_OP_GET_CR8, 0, 0)
 
     def set_cr8(self, level: int) -> None:
         """Writes CR8, 0 to 15; what becomes deliverable is served before this returns."""
-        outcome = _post(self._cpu, _OP_SET_CR8, 0, 0, 0, level)
-        if outcome or _resume(self._cpu):
-            self._finish(outcome, _OP_SET_CR8, 0, 0, 0, level)
+        if outcome := _execute(self._cpu, _OP_SET_CR8, 0, 0, 0, level):
+            self._finish(outcome, _OP_SET_CR8, 0, 0, level)
 
     def send_ipi(self, apic_id: int, vector: int) -> None:
         """Sends a fixed interrupt to a processor, this one included (posted)."""
-        self._send(lib.LINK_OP_IPI, 0, 0, apic_id, vector)
+        self._send(lib.LINK_OP_IPI, 0, apic_id, vector)
 
     def eoi(self) -> None:
         """Writes the local APIC's end-of-interrupt register (posted)."""
-        self._send(lib.LINK_OP_EOI, 0, 0, 0, 0)
+        self._send(lib.LINK_OP_EOI, 0, 0)
 
     def call(self, address: int, *arguments: int) -> int:
         """Calls a guest function of up to four 64-bit arguments, interrupts enabled (waits)."""
         padded = (*arguments, 0, 0, 0, 0)[:4]
-        while outcome := lib.link_post_call(self._cpu, address, *padded):
-            self._continue(outcome)
-        return self._wait()
+        outcome = lib.link_call(self._cpu, address, *padded)
+        while outcome <= _NOT_POSTED:
+            self._before_post(outcome)
+            outcome = lib.link_call(self._cpu, address, *padded)
+        return self._wait(outcome)
 
     def sync(self) -> None:
         """Waits until every posted command has been executed: one hand-over there and back."""
-        outcome = _post(self._cpu, _OP_NOP, 0, 0, 0, 0)
-        if outcome or _resume(self._cpu):
-            self._finish(outcome, _OP_NOP, 0, 0, 0, 0)
+        if outcome := _execute(self._cpu, _OP_NOP, 0, 0, 0, 0):
+            self._finish(outcome, _OP_NOP, 0, 0)
 
     def set_service_result(self, value: int) -> None:
         """What guest code that called the framework gets, when its upcall returns."""
@@ -203,7 +208,7 @@ class ProcessorLink:
     def acquire(self) -> None:
         """Borrows the processor: waits until no upcall is being served. Not recursive."""
         while outcome := lib.link_acquire(self._cpu):
-            self._continue(outcome)
+            self._check(outcome)
 
     def release(self) -> None:
         """Gives the processor back."""
@@ -239,48 +244,54 @@ class ProcessorLink:
 
     # What remains is off the fast path.
 
-    def _send(self, op: int, width: int, count: int, address: int, value: int) -> None:
-        while outcome := _post(self._cpu, op, width, count, address, value):
-            self._continue(outcome)
+    def _send(self, op: int, width: int, address: int, value: int = 0) -> None:
+        if outcome := _post(self._cpu, op, width, 0, address, value):
+            self._post_again(outcome, op, width, address, value)
 
-    def _command(self, op: int, width: int, count: int, address: int, value: int) -> int:
-        self._send(op, width, count, address, value)
-        return self._wait()
+    def _post_again(self, outcome: int, op: int, width: int, address: int, value: int) -> None:
+        while outcome:
+            self._before_post(outcome)
+            outcome = _post(self._cpu, op, width, 0, address, value)
 
-    def _wait(self) -> int:
-        while outcome := _resume(self._cpu):
-            self._continue(outcome)
-        return int(self._cpu.value)
-
-    def _write_again(self, address: int, width: int, value: int) -> None:
-        self._continue(_AGAIN)
-        self._send(lib.LINK_OP_WRITE, width, 0, address, value)
-
-    def _finish_read(self, outcome: int, address: int, width: int) -> int:
-        if outcome <= _NOT_POSTED:
-            self._continue(outcome - _NOT_POSTED)
-            return self._command(lib.LINK_OP_READ, width, 0, address, 0)
-        self._continue(outcome)
-        return self._wait()
+    def _command(self, op: int, width: int, address: int, value: int = 0, count: int = 0) -> int:
+        outcome = _execute(self._cpu, op, width, count, address, value)
+        return self._finish(outcome, op, width, address, value, count)
 
     def _finish(
-        self, outcome: int, op: int, width: int, count: int, address: int, value: int
-    ) -> None:
-        if outcome:
-            self._continue(outcome)
-            self._send(op, width, count, address, value)
-        self._wait()
+        self, outcome: int, op: int, width: int, address: int, value: int = 0, count: int = 0
+    ) -> int:
+        """Brings a command that waits to its end, whatever came first."""
+        while outcome <= _NOT_POSTED:
+            self._before_post(outcome)
+            outcome = _execute(self._cpu, op, width, count, address, value)
+        return self._wait(outcome)
 
-    def _continue(self, outcome: int) -> None:
-        """Does what an outcome asks for, so that the caller can try again."""
+    def _wait(self, outcome: int) -> int:
         cpu = self._cpu
-        if outcome == _INTERRUPTED:
-            lib.link_return(cpu, self.handlers[lib.link_accept(cpu)]())
-        elif outcome == _FAULTED:
+        handlers = self.handlers
+        while outcome:
+            if _NOT_POSTED < outcome <= _ACCEPTED:
+                outcome = _return_resume(cpu, handlers[_ACCEPTED - outcome]())
+            else:
+                self._check(outcome)
+                outcome = _resume(cpu)
+        return cpu.value  # type: ignore[no-any-return]
+
+    def _before_post(self, outcome: int) -> None:
+        """Does what has to be done before there is room to post."""
+        outcome -= _NOT_POSTED
+        if outcome <= _ACCEPTED:
+            lib.link_return(self._cpu, self.handlers[_ACCEPTED - outcome]())
+        else:
+            self._check(outcome)
+
+    def _check(self, outcome: int) -> None:
+        """Raises what an outcome means; returns if it means to try again."""
+        if outcome == _FAULTED:
             self._raise_status()
-        elif outcome == _STOPPED:
+        if outcome == _STOPPED:
             raise LinkStopped(f"processor {self.number}: the link is being closed")
-        elif outcome != _AGAIN:
+        if outcome != _AGAIN:
             raise self._died()
 
     def _raise_status(self) -> NoReturn:
