@@ -77,6 +77,9 @@ OPTIONS = (
 #: Lines of the log that are shown when a step fails.
 LOG_TAIL = 30
 
+#: ninja's report of a step that ended well: how many are done, of how many, and what it was.
+NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\] (.*)")
+
 GCOV_FLAGS = ["--coverage", "-fprofile-update=atomic", "-O0"]
 
 
@@ -192,8 +195,10 @@ class Log:
     def fail(self, text: str) -> NoReturn:
         """Raise a `BuildError` with ``text`` and the end of the log."""
         self._file.flush()
-        tail = self.path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:]
-        quoted = "\n".join(f"  | {line}" for line in tail)
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # What other compilers finished meanwhile would hide the one that failed.
+        telling = [line for line in lines if not NINJA_STEP.match(line)]
+        quoted = "\n".join(f"  | {line[:200]}" for line in telling[-LOG_TAIL:])
         raise BuildError(f"{text}\n{quoted}\n  the whole log: {self.path}")
 
 
@@ -337,7 +342,7 @@ class Tree:
         """Compile what is out of date and return the path of the binary."""
 
         def show(line: str) -> None:
-            if match := re.match(r"\[(\d+)/(\d+)\] (.*)", line):
+            if match := NINJA_STEP.match(line):
                 what = match[3].rsplit(" ", 1)[-1]
                 self._progress.update(int(match[1]), int(match[2]), Path(what).name)
 
