@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pydriver.errors import PciError, PciNotFoundError
 from pydriver.pci import q35
 from pydriver.pci.bars import Bar, BarKind, Room, largest_first
+from pydriver.pci.capabilities import CapabilityId
 from pydriver.pci.config import ConfigSpace, PciAddress
+from pydriver.pci.express import PortType
 from pydriver.pci.function import PciFunction
 
 if TYPE_CHECKING:
@@ -108,8 +110,9 @@ class PciBus:
     def _scan(self, number: int, parent: PciFunction | None) -> int:
         """Scan a bus and all behind it; return the highest bus number used."""
         highest = number
-        for address in self._present(number):
-            function = PciFunction(self.access, self.config(address), parent)
+        # A link has two ends: behind these ports there is only device 0 [PCIe 5.0 7.3.1].
+        devices = 1 if parent is not None and _is_link(parent) else 32
+        for function in self._present(number, devices, parent):
             self.functions.append(function)
             if parent is not None:
                 parent.children.append(function)
@@ -118,17 +121,21 @@ class PciBus:
                 highest = self._number(function, number, highest + 1)
         return highest
 
-    def _present(self, number: int) -> Iterator[PciAddress]:
-        for device in range(32):
-            for function in range(8):
-                address = PciAddress(number, device, function)
-                config = self.config(address)
-                if config.read16(0x00) != _NO_FUNCTION:
-                    yield address
-                elif function == 0:
-                    break
+    def _present(
+        self, number: int, devices: int, parent: PciFunction | None
+    ) -> Iterator[PciFunction]:
+        for device in range(devices):
+            for index in range(8):
+                config = self.config(PciAddress(number, device, index))
+                ids = config.read32(0x00)
+                present = ids & 0xFFFF != _NO_FUNCTION
+                multifunction = False
+                if present:
+                    function = PciFunction(self.access, config, ids, parent)
+                    multifunction = function.multifunction
+                    yield function
                 # Only function 0 says whether 1 to 7 may exist [PCI Local Bus 3.0 3.2.2.3.4].
-                if function == 0 and not config.read8(0x0E) & 0x80:
+                if index == 0 and not multifunction:
                     break
 
     def _number(self, bridge: PciFunction, primary: int, secondary: int) -> int:
@@ -157,6 +164,13 @@ class PciBus:
         """
         rooms = _Rooms(windows)
         rooms.assign([function for function in self.functions if function.parent is None])
+
+
+def _is_link(bridge: PciFunction) -> bool:
+    return bridge.has(CapabilityId.PCI_EXPRESS) and bridge.express.port_type in {
+        PortType.ROOT_PORT,
+        PortType.DOWNSTREAM_PORT,
+    }
 
 
 class _Rooms:

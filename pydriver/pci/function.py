@@ -98,18 +98,22 @@ class PciFunction:
 
     :param access: carries the accesses.
     :param config: the function's configuration space.
+    :param ids: the first 32 bits of it, device id above vendor id.
     :param parent: the bridge that leads to its bus; None on bus 0.
     """
 
     def __init__(
-        self, access: "Access", config: ConfigSpace, parent: "PciFunction | None" = None
+        self,
+        access: "Access",
+        config: ConfigSpace,
+        ids: int,
+        parent: "PciFunction | None" = None,
     ) -> None:
         self.access = access
         self.config = config
         self.parent = parent
         self.address = config.address
         self.header = DeviceHeader(config)
-        ids = config.read32(0x00)
         self.vendor_id: int = ids & 0xFFFF
         self.device_id: int = ids >> 16
         self.class_code: ClassCode = self.header.CLASS_CODE.read()
