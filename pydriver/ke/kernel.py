@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The kernel: what the processors, the threads and the framework have in common.
+
+Failure. The first bug check, or the first error that ends the link, is kept in `failure`; every
+wait ends with it, on whatever thread, and every later wait raises it at once.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from threading import Lock, Thread
+from time import perf_counter_ns
+from typing import NoReturn
+
+from pydriver.errors import AccessFault, LinkStopped, MachineDied, PydriverError
+from pydriver.ke.access import CurrentAccess
+from pydriver.ke.bugcheck import (
+    ATTEMPTED_SWITCH_FROM_DPC,
+    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    KMODE_EXCEPTION_NOT_HANDLED,
+    PAGE_FAULT_IN_NONPAGED_AREA,
+    PYTHON_EXCEPTION,
+    REPORTED_EVENTS,
+    BugCheck,
+    BugCheckState,
+    driver_stack,
+)
+from pydriver.ke.dpc import KDpc
+from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, irql_name
+from pydriver.ke.processor import VECTOR_DISPATCH, CurrentProcessor, Processor
+from pydriver.ke.thread import WorkerThreads
+from pydriver.link import ProcessorLink
+from pydriver.trace import Durations, Event, LevelSummary, Recorder, summarise
+from pydriver.trace.recorder import NO_PROCESSOR
+
+__all__ = ("Kernel",)
+
+JOIN_TIMEOUT = 2.0
+
+
+class Kernel:
+    """Processors, their DPC queues, worker threads, and what to do when something breaks.
+
+    :param links: the mailboxes of the vCPUs, in the order of their numbers
+    :param freeze: stops the machine and ends every wait on the link; called once, at a failure
+    :param workers: system worker threads
+    :param events: entries that the recorder keeps
+    :ivar current: what the calling thread runs on
+    :ivar processors: by number
+    :ivar recorder: the last events
+    :ivar record: appends one entry to the recorder
+    :ivar workers: run work items
+    :ivar access: register accesses on the current processor
+    :ivar failure: what ended the system, or ``None``
+    """
+
+    vector_dispatch = VECTOR_DISPATCH
+
+    def __init__(
+        self,
+        links: Sequence[ProcessorLink],
+        freeze: Callable[[], None],
+        workers: int = 2,
+        events: int = 4096,
+    ) -> None:
+        self.current = CurrentProcessor()
+        self.recorder = Recorder(events)
+        self.record = self.recorder.append
+        self.processors = [Processor(self, link) for link in links]
+        self.work_item_durations = Durations()
+        self.workers = WorkerThreads(self, workers)
+        self.access = CurrentAccess(self)
+        self.failure: BaseException | None = None
+        self._freeze = freeze
+        self._failing = Lock()
+        # Locks held by their waiters' wish: whoever releases one wakes the waiter. A set's
+        # add and discard are atomic.
+        self._waiters: set[Lock] = set()
+        self._threads: list[Thread] = []
+        self._homes = count()
+
+    # Life
+
+    def start(self) -> None:
+        """Starts a service thread for each processor, and the worker threads."""
+        for processor in self.processors:
+            name = f"pydriver-cpu{processor.number}"
+            thread = Thread(target=self._serve, args=(processor,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self.workers.start()
+
+    def stop(self) -> None:
+        """Joins all threads; the link has been stopped, so that they end."""
+        self.workers.stop()
+        for thread in self._threads:
+            thread.join(JOIN_TIMEOUT)
+        self._threads.clear()
+
+    def _serve(self, processor: Processor) -> None:
+        self.current.processor = processor
+        try:
+            processor.link.serve()
+        except BugCheck:
+            pass  # it is this kernel's failure already
+        except LinkStopped:
+            pass
+        except PydriverError as error:
+            self.fail(error)
+        except BaseException as error:  # a handler lets nothing else out: a defect of ours
+            self.fail(error)
+            raise
+
+    # IRQL
+
+    def irql(self) -> int:
+        """The calling thread's IRQL [KeGetCurrentIrql]."""
+        processor = self.current.processor
+        return PASSIVE_LEVEL if processor is None else int(processor.mailbox.cr8)
+
+    def raise_irql(self, irql: int) -> int:
+        """Raises the IRQL, borrowing a processor if the thread runs on none [KeRaiseIrql].
+
+        :param irql: not below the current one
+        :return: the IRQL to give to :meth:`lower_irql`
+        """
+        processor = self.current.processor
+        if processor is None:
+            if irql == PASSIVE_LEVEL:
+                return PASSIVE_LEVEL
+            processor = self.borrow()
+            processor.link.set_cr8(irql)
+            return PASSIVE_LEVEL
+        old = processor.mailbox.cr8
+        if irql != old:
+            if irql < old:
+                self.bug_check(
+                    DRIVER_VERIFIER_DETECTED_VIOLATION,
+                    0x30,
+                    old,
+                    irql,
+                    rule="IrqlKeRaiseLower",
+                    message=f"raise from {irql_name(old)} to the lower {irql_name(irql)}",
+                )
+            processor.link.set_cr8(irql)
+        return old
+
+    def lower_irql(self, irql: int) -> None:
+        """Restores what :meth:`raise_irql` returned; due DPCs run before this returns [KeLowerIrql]."""
+        processor = self.current.processor
+        if processor is None:
+            if irql == PASSIVE_LEVEL:
+                return
+            self._bad_lower(PASSIVE_LEVEL, irql)
+        link = processor.link
+        old = processor.mailbox.cr8
+        if irql > old or (irql < DISPATCH_LEVEL and processor.draining):
+            self._bad_lower(old, irql)
+        if irql != old:
+            if irql < DISPATCH_LEVEL and processor.dpcs:
+                processor.request_dispatch()
+            link.set_cr8(irql)
+        if irql == PASSIVE_LEVEL:
+            self.give_back(processor)
+
+    def _bad_lower(self, old: int, irql: int) -> NoReturn:
+        processor = self.current.processor
+        in_dpc = processor is not None and processor.draining
+        self.bug_check(
+            DRIVER_VERIFIER_DETECTED_VIOLATION,
+            0x31,
+            old,
+            irql,
+            int(in_dpc),
+            rule="IrqlKeRaiseLower",
+            message=f"lower from {irql_name(old)} to {irql_name(irql)}"
+            + (" in a DPC" if in_dpc else ""),
+        )
+
+    # Borrowing: a passive thread that wants to do something on a processor
+
+    def borrow(self) -> Processor:
+        """Makes a passive thread the owner of a processor, at PASSIVE_LEVEL."""
+        current = self.current
+        processor = current.home
+        if processor is None:
+            processor = self.processors[next(self._homes) % len(self.processors)]
+            current.home = processor
+        # Before acquire(): an interrupt can be served on this thread from there on.
+        current.processor = processor
+        try:
+            processor.link.acquire()
+        except BaseException:
+            current.processor = None
+            raise
+        return processor
+
+    def give_back(self, processor: Processor) -> None:
+        """Ends what :meth:`borrow` began; interrupts that came meanwhile have been served."""
+        try:
+            processor.link.release()
+        finally:
+            self.current.processor = None
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[ProcessorLink]:
+        """The link of the current processor, or of a borrowed one for the time of the block."""
+        processor = self.current.processor
+        if processor is not None:
+            yield processor.link
+            return
+        processor = self.borrow()
+        try:
+            yield processor.link
+        finally:
+            self.give_back(processor)
+
+    # Waiting
+
+    def check_wait(self, what: str) -> None:
+        """Bug-checks a wait at or above DISPATCH_LEVEL.
+
+        :param what: who waits, for the report
+        """
+        irql = self.irql()
+        if irql <= APC_LEVEL:
+            return
+        processor = self.current.processor
+        in_dpc = processor is not None and processor.draining and irql == DISPATCH_LEVEL
+        self.bug_check(
+            ATTEMPTED_SWITCH_FROM_DPC if in_dpc else DRIVER_VERIFIER_DETECTED_VIOLATION,
+            0,
+            irql,
+            APC_LEVEL,
+            rule="KmdfIrql",
+            message=f"{what} waits at {irql_name(irql)}",
+        )
+
+    def wait(self, lock: Lock, timeout: float | None = None) -> bool:
+        """Waits until somebody releases ``lock``, which the caller has acquired before.
+
+        :param timeout: seconds; ``None`` waits for ever
+        :return: ``False`` if the time is over
+        :raises BugCheck: or what else ended the system
+        """
+        self._waiters.add(lock)
+        try:
+            if self.failure is None:
+                done = lock.acquire(timeout=-1 if timeout is None else timeout)
+        finally:
+            self._waiters.discard(lock)
+        if self.failure is not None:
+            self.raise_failure()
+        return done
+
+    # Failing
+
+    def raise_failure(self) -> NoReturn:
+        """Raises what ended the system, on this thread too."""
+        failure = self.failure
+        if isinstance(failure, BugCheck):
+            raise BugCheck(failure.state)
+        if isinstance(failure, MachineDied):
+            raise MachineDied(*failure.args) from failure
+        raise LinkStopped(f"the system has ended: {failure}") from failure
+
+    def fail(self, error: BaseException) -> bool:
+        """Ends the system: wakes every waiter.
+
+        :return: ``False`` if it had failed before; then nothing changes
+        """
+        with self._failing:
+            if self.failure is not None:
+                return False
+            self.failure = error
+        try:
+            self._freeze()
+        except PydriverError:
+            pass  # what failed first is what counts
+        for lock in list(self._waiters):
+            with contextlib.suppress(RuntimeError):  # it has just been released
+                lock.release()
+        return True
+
+    def bug_check(
+        self,
+        code: int,
+        p1: int = 0,
+        p2: int = 0,
+        p3: int = 0,
+        p4: int = 0,
+        *,
+        rule: str = "",
+        message: str,
+        error: BaseException | None = None,
+    ) -> NoReturn:
+        """Stops the system [KeBugCheckEx].
+
+        :param code: Windows' code
+        :param p1: first of the four parameters
+        :param rule: name of the rule that was broken
+        :param message: what happened, one sentence
+        :param error: the Python exception behind it
+        :raises BugCheck: always; the first one, if there was one before
+        """
+        if self.failure is not None:
+            self.raise_failure()
+        processor = self.current.processor
+        try:
+            irql = self.irql()
+        except PydriverError:
+            irql = PASSIVE_LEVEL
+        number = NO_PROCESSOR if processor is None else processor.number
+        self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, None, f"0x{code:X}"))
+        callback, stack = driver_stack(error.__traceback__ if error else None)
+        state = BugCheckState(
+            code,
+            (p1, p2, p3, p4),
+            rule,
+            message,
+            callback,
+            None if processor is None else processor.number,
+            irql,
+            stack,
+            tuple(self.recorder.format(REPORTED_EVENTS)),
+        )
+        bug_check = BugCheck(state)
+        if not self.fail(bug_check):
+            self.raise_failure()
+        raise bug_check from error
+
+    def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
+        """A Python exception has left a driver's callback: a bug check, unless the system ended.
+
+        :param error: the exception
+        :param code: 0x1E, or 0x7E for a worker thread
+        """
+        if self.failure is not None:
+            self.raise_failure()
+        if isinstance(error, MachineDied):
+            self.fail(error)
+            raise error
+        if isinstance(error, LinkStopped):
+            raise error
+        if isinstance(error, AccessFault):
+            irql = self.irql()
+            message = f"the driver touched {error.address:#x}: {error}"
+            if irql >= DISPATCH_LEVEL:
+                self.bug_check(
+                    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                    error.address,
+                    irql,
+                    error.error_code >> 1 & 1,
+                    message=message,
+                    error=error,
+                )
+            self.bug_check(
+                PAGE_FAULT_IN_NONPAGED_AREA,
+                error.address,
+                error.error_code >> 1 & 1,
+                message=message,
+                error=error,
+            )
+        self.bug_check(
+            code,
+            PYTHON_EXCEPTION,
+            message=f"{type(error).__name__} left a driver's callback: {error}",
+            error=error,
+        )
+
+    # DPCs and statistics
+
+    def flush_queued_dpcs(self) -> None:
+        """Waits until every DPC that is queued now, on every processor, has run; at PASSIVE_LEVEL.
+
+        A DPC at the tail of each queue tells [KeFlushQueuedDpcs].
+        """
+        self.check_wait("KeFlushQueuedDpcs")
+        for processor in self.processors:
+            done = Lock()
+            done.acquire()
+            dpc = KDpc(self, done.release, "KeFlushQueuedDpcs")
+            dpc.target = processor
+            dpc.insert()
+            self.wait(done)
+
+    def summary(self) -> dict[str, LevelSummary]:
+        """Count and durations of ``isr``, ``dpc`` and ``work_item``."""
+        return {
+            "isr": summarise(processor.isr_durations for processor in self.processors),
+            "dpc": summarise(processor.dpc_durations for processor in self.processors),
+            "work_item": summarise([self.work_item_durations]),
+        }
+
+    def clear_summary(self) -> None:
+        """Begins to count anew."""
+        for processor in self.processors:
+            processor.isr_durations.clear()
+            processor.dpc_durations.clear()
+        self.work_item_durations.clear()

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A processor of the kernel: its IRQL, its DPC queue, and the thread that serves it.
+
+Who touches what. `dpcs` may be appended to by any thread (a deque's ends are atomic). `draining`
+is written by the owner of the processor's mailbox only, which is the one thread that runs code on
+this processor; what it nests (an interrupt in a DPC) runs on the same thread.
+
+When DPCs run. One that is queued at or above DISPATCH_LEVEL runs when the IRQL falls below it,
+and each way down sees to that: an ISR's return asks the guest for the software interrupt
+(LINK_RETURN_DISPATCH), `Kernel.lower_irql` sends it to itself before it lowers, and the loop in
+`drain` goes on until the queue is empty. One that is queued below DISPATCH_LEVEL sends the
+software interrupt at once.
+"""
+
+from collections import deque
+from threading import local
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from pydriver.abi._native import lib
+from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, UNEXPECTED_KERNEL_MODE_TRAP
+from pydriver.ke.irql import DISPATCH_LEVEL
+from pydriver.trace import Durations, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.ke.dpc import KDpc
+    from pydriver.ke.kernel import Kernel
+    from pydriver.link import ProcessorLink
+
+__all__ = ("CurrentProcessor", "Processor")
+
+VECTOR_DISPATCH: Final[int] = lib.LINK_VECTOR_DISPATCH
+VECTOR_IPI: Final[int] = lib.LINK_VECTOR_IPI
+RETURN_EOI: Final[int] = lib.LINK_RETURN_EOI
+RETURN_EOI_DISPATCH: Final[int] = lib.LINK_RETURN_EOI | lib.LINK_RETURN_DISPATCH
+FIRST_INTERRUPT: Final = 32
+
+
+class CurrentProcessor(local):
+    """What the calling thread runs on.
+
+    :ivar processor: ``None`` for a passive thread that has borrowed none
+    :ivar home: the processor that a passive thread borrows
+    """
+
+    processor: "Processor | None" = None
+    home: "Processor | None" = None
+
+
+class Processor:
+    """One vCPU.
+
+    :param kernel: that it belongs to
+    :param link: its mailbox
+    :ivar mailbox: ``struct link_mailbox *``: its cr8 is read where a property would cost too much
+    :ivar number: from 0
+    :ivar dpcs: the DPC queue
+    :ivar draining: the DPC queue is being worked off, on the thread that runs on this processor
+    :ivar isr_durations: of the ISRs that ran here
+    :ivar dpc_durations: of the DPCs that ran here
+    :ivar spurious: interrupts that no interrupt object is connected to
+    """
+
+    __slots__ = (
+        "dpc_durations",
+        "dpcs",
+        "drained",
+        "draining",
+        "isr_durations",
+        "kernel",
+        "link",
+        "mailbox",
+        "number",
+        "read32",
+        "spurious",
+        "write32",
+    )
+
+    def __init__(self, kernel: "Kernel", link: "ProcessorLink") -> None:
+        self.kernel = kernel
+        self.link = link
+        self.mailbox = link._mailbox
+        self.number = link.number
+        self.dpcs: deque[KDpc] = deque()
+        self.draining = False
+        self.drained = 0
+        self.isr_durations = Durations()
+        self.dpc_durations = Durations()
+        self.spurious = 0
+        self.read32 = link.read32
+        self.write32 = link.write32
+        handlers = link.handlers
+        for vector in range(FIRST_INTERRUPT):
+            handlers[vector] = self._trap
+        for vector in range(FIRST_INTERRUPT, 256):
+            handlers[vector] = self.unexpected_interrupt
+        handlers[VECTOR_DISPATCH] = self._make_drain()
+        handlers[VECTOR_IPI] = self._ipi
+
+    def __str__(self) -> str:
+        return f"processor {self.number}"
+
+    @property
+    def irql(self) -> int:
+        """CR8 as the guest last stored it."""
+        return self.link.cr8
+
+    def request_dispatch(self) -> None:
+        """Asks this processor, of which the caller is the owner, for the software interrupt."""
+        self.link.send_ipi(self.link.apic_id, VECTOR_DISPATCH)
+
+    def unexpected_interrupt(self) -> int:
+        """Serves a vector that no interrupt object is connected to."""
+        self.spurious += 1
+        vector = self.link.frame.vector
+        self.kernel.record(
+            (perf_counter_ns(), Event.SPURIOUS, self.number, vector, self, self.spurious)
+        )
+        return RETURN_EOI
+
+    def _ipi(self) -> int:
+        return RETURN_EOI
+
+    def _trap(self) -> int:
+        frame = self.link.frame
+        registers = frame.registers
+        self.kernel.bug_check(
+            UNEXPECTED_KERNEL_MODE_TRAP,
+            frame.vector,
+            registers.rip,
+            registers.error_code,
+            registers.cr2,
+            message=f"exception {frame.vector} in the guest at RIP {registers.rip:#x}, "
+            f"error code {registers.error_code:#x}, CR2 {registers.cr2:#x}",
+        )
+
+    def _make_drain(self) -> "Callable[[], int]":
+        kernel = self.kernel
+        dpcs = self.dpcs
+        mailbox = self.mailbox
+        number = self.number
+        record = kernel.record
+        add = self.dpc_durations.add
+        now = perf_counter_ns
+        kind = Event.DPC
+
+        def drain() -> int:
+            self.draining = True
+            try:
+                while dpcs:
+                    try:
+                        dpc = dpcs.popleft()
+                    except IndexError:  # another processor removed the last one
+                        break
+                    dpc.dequeued()
+                    start = now()
+                    record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
+                    dpc.routine()
+                    add(now() - start)
+                    if mailbox.cr8 != DISPATCH_LEVEL:
+                        kernel.bug_check(
+                            DRIVER_VERIFIER_DETECTED_VIOLATION,
+                            0,
+                            mailbox.cr8,
+                            DISPATCH_LEVEL,
+                            rule="IrqlDispatch",
+                            message=f"{dpc.owner} returned from its DPC at another IRQL",
+                        )
+            except Exception as error:
+                kernel.escaped(error)
+            self.draining = False
+            self.drained += 1
+            return 0
+
+        return drain

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The composition root: a machine, its link, its PCI bus, and the kernel that runs on them.
+
+    with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
+        driver = system.load_driver(driver_entry)
+        device = driver.add_device(system.pci.find(0x1234, 0x11E8))
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+from pydriver.errors import LinkStopped, PydriverError
+from pydriver.ke.bugcheck import BugCheck
+from pydriver.ke.interrupts import InterruptVectors
+from pydriver.ke.kernel import Kernel
+from pydriver.link import Link
+from pydriver.machine import Machine, MachineConfig
+from pydriver.pci import IoApic, PciBus
+from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+
+__all__ = ("DriverObject", "System", "SystemConfig")
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """What system to start.
+
+    :ivar machine: the machine
+    :ivar workers: system worker threads
+    :ivar events: entries that the recorder keeps
+    """
+
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    workers: int = 2
+    events: int = 4096
+
+
+class DriverObject:
+    """What a driver's entry gets [DRIVER_OBJECT].
+
+    :param system: that loads the driver
+    :param name: of the driver, for reports
+    :ivar driver_unload: removes the driver's devices and calls its EvtDriverUnload; set by the
+        framework
+    """
+
+    def __init__(self, system: "System", name: str) -> None:
+        self.system = system
+        self.name = name
+        self.driver_unload: Callable[[], None] | None = None
+
+
+DriverT = TypeVar("DriverT")
+
+
+class System:
+    """A running system. Use it as a context manager, or call :meth:`start` and :meth:`close`.
+
+    :param config: what to start
+    :ivar machine: QEMU
+    :ivar link: to its vCPUs
+    :ivar kernel: processors, DPCs, threads, recorder
+    :ivar pci: the enumerated bus
+    :ivar vectors: of the interrupts
+    """
+
+    machine: Machine
+    link: Link
+    kernel: Kernel
+    pci: PciBus
+    vectors: InterruptVectors
+
+    def __init__(self, config: SystemConfig | None = None) -> None:
+        self.config = config or SystemConfig()
+        self._drivers: list[DriverObject] = []
+        self._stack = contextlib.ExitStack()
+        self._unloadable = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After an error nobody knows what a driver waits for: the power is cut instead.
+        self._unloadable = self._unloadable and kind is None
+        self.close()
+
+    def start(self) -> None:
+        """Starts the machine, its processors and the kernel, and enumerates the bus.
+
+        :raises MachineError: QEMU does not start
+        :raises LinkError: the guest does not
+        """
+        config = self.config
+        with contextlib.ExitStack() as stack:
+            self.machine = Machine(config.machine)
+            stack.callback(self.machine.quit)
+            self.machine.start()
+            self.link = Link(self.machine)
+            stack.callback(self.link.close)
+            self.link.open()
+            self.kernel = Kernel(
+                self.link.processors, self._freeze, workers=config.workers, events=config.events
+            )
+            # Entered last, left first: the threads end, then nobody uses the link.
+            stack.callback(self._stop_kernel)
+            self.kernel.start()
+            access = self.kernel.access
+            with self.kernel.borrowed():
+                self.pci = PciBus.start(access)
+                doorbell = self.pci.find(VENDOR_ID, DEVICE_ID)
+                apic_ids = [each.apic_id for each in self.link.processors]
+                address = connect_doorbell(doorbell, apic_ids)
+                self.vectors = InterruptVectors(self.kernel, IoApic(access))
+            self.link.set_doorbell(address)
+            self._stack = stack.pop_all()
+        self._unloadable = True
+
+    def close(self) -> None:
+        """Unloads the drivers, ends all threads and the machine. Idempotent.
+
+        :raises BugCheck: a driver's removal ended in one
+        """
+        unload = self._unloadable and self.kernel.failure is None
+        self._unloadable = False
+        try:
+            if unload:
+                self.unload_drivers()
+        finally:
+            self._drivers.clear()
+            self._stack.close()
+
+    def load_driver(self, driver_entry: Callable[[DriverObject], DriverT], name: str = "") -> DriverT:
+        """Calls a driver's entry [DriverEntry].
+
+        :param driver_entry: creates the driver object and returns it
+        :param name: of the driver; default: of the module that the entry is in
+        :return: what the entry returned
+        :raises NtStatusError: the entry failed
+        """
+        driver_object = DriverObject(self, name or driver_entry.__module__.rpartition(".")[2])
+        try:
+            driver = driver_entry(driver_object)
+        except PydriverError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
+            self.kernel.escaped(error)
+        self._drivers.append(driver_object)
+        return driver
+
+    def unload_drivers(self) -> None:
+        """Removes all devices and unloads all drivers, the last one first."""
+        while self._drivers:
+            driver_object = self._drivers.pop()
+            if driver_object.driver_unload is not None:
+                driver_object.driver_unload()
+
+    def check(self) -> None:
+        """Raises what ended the system, if something did: a bug check, or QEMU's death.
+
+        :raises BugCheck: a driver broke a rule
+        :raises MachineDied: QEMU has ended
+        """
+        if self.kernel.failure is not None:
+            self.kernel.raise_failure()
+
+    def _freeze(self) -> None:
+        failure = self.kernel.failure
+        try:
+            if isinstance(failure, BugCheck):
+                self.machine.stop()
+        finally:
+            self.link.stop()
+
+    def _stop_kernel(self) -> None:
+        # A clean end is no failure, but every wait must end.
+        self.kernel.fail(LinkStopped("the system has been closed"))
+        self.link.stop()
+        self.kernel.stop()
+

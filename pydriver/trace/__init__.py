@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What happened, and how long it took."""
+
+from pydriver.trace.recorder import Entry, Event, Recorder
+from pydriver.trace.statistics import Durations, LevelSummary, summarise
+
+__all__ = ("Durations", "Entry", "Event", "LevelSummary", "Recorder", "summarise")
