@@ -39,7 +39,7 @@ test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSaniti
 	@build-tools/with-asan.sh $(QEMU)-asan .venv/bin/pytest tests/device $(ARGS)
 
 coverage: ready .make/qemu-gcov ## measure the lines of mqdma.c that its tests reach (at least 90 %)
-	@.venv/bin/python build-tools/coverage.py $(QEMU)-gcov .venv/bin/pytest tests/device $(ARGS)
+	@.venv/bin/python build-tools/device_coverage.py $(QEMU)-gcov .venv/bin/pytest tests/device $(ARGS)
 
 bench: ready ## measure interrupt latencies; ARGS go to `pydriver bench`
 	@.venv/bin/pydriver bench $(ARGS)

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Run tests against a QEMU whose mqdma.c counts its lines, and check what they reach.
 
-    coverage.py QEMU COMMAND...
+    device_coverage.py QEMU COMMAND...
 
 The counts are merged by all the QEMUs that the command starts (libgcov locks the file), so a QEMU
 that is killed instead of told to quit loses its own.
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
     if result.returncode:
         return result.returncode
     if not (COUNTS / "mqdma.gcda").is_file():
-        print("coverage: no QEMU wrote its counts", file=sys.stderr)
+        print("device_coverage: no QEMU wrote its counts", file=sys.stderr)
         return 1
     counts = line_counts(COUNTS)
     missed = sorted(number for number, count in counts.items() if not count)
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     if missed:
         print(f"not reached: {_ranges(missed)}")
     if share < REQUIRED:
-        print(f"coverage: less than {REQUIRED:g} %", file=sys.stderr)
+        print(f"device_coverage: less than {REQUIRED:g} %", file=sys.stderr)
         return 1
     return 0
 
