@@ -2667,13 +2667,11 @@ static bool mqdma_init_capabilities(MqdmaState *s, Error **errp)
         msi_init(pdev, 0, s->msi_vectors, true, true, errp) < 0) {
         return false;
     }
-    if (pci_bus_is_express(pci_get_bus(pdev))) {
-        if (pcie_endpoint_cap_init(pdev, 0) < 0) {
-            error_setg(errp, "mqdma: no room for the PCIe capability");
-            return false;
-        }
-        pcie_cap_flr_init(pdev);
+    if (pcie_endpoint_cap_init(pdev, 0) < 0) {
+        error_setg(errp, "mqdma: no room for the PCIe capability");
+        return false;
     }
+    pcie_cap_flr_init(pdev);
     return mqdma_init_msix(s, errp);
 }
 
@@ -2734,9 +2732,7 @@ static void mqdma_exit(PCIDevice *pdev)
         msix_uninit(pdev, &s->msix_bar, &s->msix_bar);
     }
     msi_uninit(pdev);
-    if (pci_is_express(pdev) && pdev->exp.exp_cap) {
-        pcie_cap_exit(pdev);
-    }
+    pcie_cap_exit(pdev);
     g_free(s->chunk[0]);
     g_free(s->chunk[1]);
 }
@@ -2818,7 +2814,6 @@ static const TypeInfo mqdma_types[] = {
         .class_init = mqdma_class_init,
         .interfaces = (InterfaceInfo[]) {
             { INTERFACE_PCIE_DEVICE },
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
             { },
         },
     },

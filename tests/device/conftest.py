@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""One QEMU for all tests that need nothing special; the machine is reset between them."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .dut import Dut
+from .qtest import Qemu, QtestError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What BAR2 and the drive of the shared machine measure.
+SHARED_SIZE = 4 << 20
+DISK_SIZE = 1 << 20
+
+FAULTS: dict[str, Any] = {
+    "fault-queue": -1,
+    "fault-lost": 0,
+    "fault-corrupt": 0,
+    "fault-dma": 0,
+    "fault-storm-count": 0,
+    "fault-storm-queue": 0,
+    "fault-storm-period-us": 100,
+    "fault-hang": 0,
+    "fault-stuck": False,
+    "fault-removed": False,
+}
+
+Start = Callable[..., Qemu]
+
+
+@pytest.fixture(scope="session")
+def qemu_binary() -> str:
+    """The QEMU with our device: PYDRIVER_QEMU, or the one that make has built."""
+    path = os.environ.get("PYDRIVER_QEMU") or str(ROOT / "pydriver/_build/qemu-system-x86_64")
+    if not Path(path).exists():
+        pytest.fail(f"there is no {path}: run `make qemu`, or set PYDRIVER_QEMU")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _machine(qemu_binary: str) -> Iterator[list[Qemu]]:
+    """Hold the shared machine; a test in which it died leaves the list empty."""
+    machines: list[Qemu] = []
+    yield machines
+    for machine in machines:
+        machine.close()
+
+
+def _start_shared(binary: str) -> Qemu:
+    pattern = b"".join(block.to_bytes(8, "little") * 64 for block in range(DISK_SIZE // 512))
+    qemu = Qemu(
+        binary,
+        "-device",
+        "mqdma,id=dut,addr=4,queues=64,memdev=shared,drive=disk",
+        shared_size=SHARED_SIZE,
+        disk=pattern,
+    )
+    qemu.intercept_ioapic()
+    return qemu
+
+
+@pytest.fixture
+def qemu(qemu_binary: str, _machine: list[Qemu]) -> Iterator[Qemu]:
+    """The shared machine, just reset."""
+    if not _machine:
+        _machine.append(_start_shared(qemu_binary))
+    machine = _machine[0]
+    try:
+        device = Dut(machine)
+        for name, value in FAULTS.items():
+            if device.get(name) != value:
+                device.set(name, value)
+        machine.reset()
+        machine.irq_log.clear()
+        yield machine
+        # A machine that died in this test is this test's failure.
+        machine.command("clock_step", 0)
+    except QtestError:
+        _machine.clear()
+        machine.kill()
+        raise
+
+
+@pytest.fixture
+def dut(qemu: Qemu) -> Dut:
+    """The device of the shared machine, mapped, enabled, all else at its reset value."""
+    device = Dut(qemu)
+    device.start()
+    return device
+
+
+@pytest.fixture
+def start(qemu_binary: str) -> Iterator[Start]:
+    """Start machines of one's own; they end with the test."""
+    machines: list[Qemu] = []
+
+    def start(*arguments: str, **options: Any) -> Qemu:
+        machines.append(Qemu(qemu_binary, *arguments, **options))
+        return machines[-1]
+
+    yield start
+    for machine in machines:
+        machine.close()
