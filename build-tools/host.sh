@@ -16,22 +16,23 @@ needs() {
 python3          python3 -c 'import sys'
 python3-venv     python3 -c 'import ensurepip, venv'
 python3-dev      header "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"
-gcc              command -v cc gcc
+gcc              have cc gcc
 libc6-dev        cc_has stdio.h
-binutils         command -v ld objcopy
-dpkg-dev         command -v dpkg-source patch
-ninja-build      command -v ninja
-pkg-config       command -v pkg-config
+binutils         have ld objcopy
+dpkg-dev         have dpkg-source patch
+ninja-build      have ninja
+pkg-config       have pkg-config
 libglib2.0-dev   pkg-config --exists glib-2.0 gthread-2.0 gmodule-no-export-2.0
 libpixman-1-dev  pkg-config --exists pixman-1
 zlib1g-dev       pkg-config --exists zlib
 libfdt-dev       cc_has libfdt.h
 EOF
     if [ "$1" = lint ]; then
-        echo 'clang command -v clang'
+        echo 'clang have clang'
     fi
 }
 
+have() { for tool; do command -v "$tool" || return; done; }
 header() { [ -f "$1" ]; }
 cc_has() { echo "#include <$1>" | cc -E -o /dev/null - ; }
 
