@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""One q35 machine with two processors and many devices, for all tests of this folder.
+
+The tests' thread owns both processors for good, so that no service thread is needed: an interrupt
+is served while this thread waits for a command of the processor that took it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pytest
+from pydriver.abi._native import lib
+
+from pydriver.link import Link, ProcessorLink
+from pydriver.machine import Machine, MachineConfig
+from pydriver.pci import IoApic, PciBus, PciFunction, VectorAllocator
+from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+
+TIMEOUT = 10.0
+
+DEVICES = (
+    "edu,addr=4",
+    "mqdma,addr=5,queues=32,memdev=bar2",
+    "e1000e,addr=6,romfile=",
+    "nvme,addr=7,serial=none,drive=nothing",
+    # Three ports: an endpoint with I/O ports behind the first, 64-bit memory behind the second,
+    # nothing behind the third.
+    "pcie-root-port,addr=8,id=port1,chassis=1,slot=1,bus-reserve=1",
+    "e1000e,bus=port1,romfile=",
+    "pcie-root-port,addr=9,id=port2,chassis=2,slot=2",
+    "ivshmem-plain,bus=port2,memdev=behind",
+    "pcie-root-port,addr=a,id=port3,chassis=3,slot=3",
+    # A bridge behind which device numbers turn the interrupt pins.
+    "pcie-pci-bridge,addr=b,id=bridge",
+    "edu,bus=bridge,addr=3",
+    # Two functions of one device.
+    "edu,addr=c.0,multifunction=on",
+    "edu,addr=c.1",
+    # Routed by D25IR, unlike all above.
+    "edu,addr=19",
+)
+OPTIONS = (
+    *("-blockdev", "driver=null-co,node-name=nothing,size=1048576"),
+    *("-object", "memory-backend-ram,id=behind,size=16M,share=on"),
+)
+
+EDU = (0x1234, 0x11E8)
+MQDMA = (0x1234, 0x6D71)
+E1000E = (0x8086, 0x10D3)
+NVME = (0x1B36, 0x0010)
+ROOT_PORT = (0x1B36, 0x000C)
+
+EDU_ID, EDU_RAISE, EDU_ACKNOWLEDGE = 0x00, 0x60, 0x64
+
+
+@dataclass(frozen=True)
+class System:
+    machine: Machine
+    link: Link
+    bus: PciBus
+    ioapic: IoApic
+
+    @property
+    def processors(self) -> list[ProcessorLink]:
+        return self.link.processors
+
+
+class Arrival(NamedTuple):
+    """What the guest recorded in its own frame."""
+
+    processor: int
+    vector: int
+    interrupted_cr8: int
+    cr8: int
+
+
+class Interrupts:
+    """Records the interrupts that arrive on watched vectors."""
+
+    def __init__(self, processors: list[ProcessorLink]) -> None:
+        self.processors = processors
+        self.arrivals: list[Arrival] = []
+
+    def watch(
+        self, vector: int, processor: int = 0, serve: Callable[[], None] | None = None
+    ) -> None:
+        """Record the vector on a processor; the handler calls `serve` before its EOI."""
+        link = self.processors[processor]
+
+        def handler() -> int:
+            frame = link.frame
+            apic_ids = [other.apic_id for other in self.processors]
+            self.arrivals.append(
+                Arrival(apic_ids.index(frame.apic_id), frame.vector, frame.cr8, frame.level)
+            )
+            if serve is not None:
+                serve()
+            return int(lib.LINK_RETURN_EOI)
+
+        link.handlers[vector] = handler
+
+    @property
+    def vectors(self) -> list[int]:
+        return [arrival.vector for arrival in self.arrivals]
+
+    def settle(self) -> list[int]:
+        """Let everything that is deliverable be delivered; return the vectors since the start.
+
+        A device's interrupt is on its way when the write that caused it has been executed, and is
+        taken by a vCPU before it executes a command that is posted afterwards.
+        """
+        for link in self.processors:
+            link.sync()
+            link.sync()
+        return self.vectors
+
+    def wait(self, count: int) -> list[int]:
+        """Wait for that many interrupts; more are an error."""
+        deadline = time.monotonic() + TIMEOUT
+        while len(self.arrivals) < count:
+            assert time.monotonic() < deadline, f"only {self.arrivals} of {count} interrupts"
+            self.settle()
+        assert len(self.settle()) == count
+        return self.vectors
+
+
+@pytest.fixture(scope="session")
+def pci_system() -> Iterator[System]:
+    config = MachineConfig(cpus=2, bar2=1 << 20, devices=DEVICES, options=OPTIONS)
+    with Machine(config) as machine, Link(machine) as link:
+        for processor in link.processors:
+            processor.acquire()
+        bus = PciBus.start(link.processors[0])
+        doorbell = bus.find(VENDOR_ID, DEVICE_ID)
+        link.set_doorbell(
+            connect_doorbell(doorbell, [processor.apic_id for processor in link.processors])
+        )
+        yield System(machine, link, bus, IoApic(link.processors[0]))
+        for processor in link.processors:
+            processor.release()
+
+
+@pytest.fixture
+def system(pci_system: System) -> Iterator[System]:
+    """The machine; afterwards all functions but the doorbell are switched off."""
+    pci_system.machine.check_alive()
+    yield pci_system
+    for function in pci_system.bus.functions:
+        if function.vendor_id != VENDOR_ID and not function.is_bridge:
+            function.disable()
+    for gsi in range(pci_system.ioapic.inputs):
+        pci_system.ioapic.mask(gsi)
+
+
+@pytest.fixture
+def cpu(system: System) -> ProcessorLink:
+    return system.processors[0]
+
+
+@pytest.fixture
+def bus(system: System) -> PciBus:
+    return system.bus
+
+
+@pytest.fixture
+def interrupts(system: System) -> Iterator[Interrupts]:
+    saved = [list(processor.handlers) for processor in system.processors]
+    interrupts = Interrupts(system.processors)
+    yield interrupts
+    interrupts.settle()
+    for processor, handlers in zip(system.processors, saved, strict=True):
+        processor.handlers[:] = handlers
+
+
+@pytest.fixture
+def vectors(system: System) -> VectorAllocator:
+    return VectorAllocator([processor.apic_id for processor in system.processors])
+
+
+@pytest.fixture
+def edu(bus: PciBus) -> PciFunction:
+    """The first edu, on bus 0; it answers at its BAR."""
+    function = bus.find(*EDU)
+    function.enable_memory()
+    return function
+
+
+@pytest.fixture
+def mqdma(bus: PciBus) -> PciFunction:
+    """The DMA engine, reset; it answers at its BARs."""
+    function = bus.find(*MQDMA)
+    function.reset()
+    function.enable_memory()
+    return function
