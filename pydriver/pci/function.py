@@ -131,6 +131,11 @@ class PciFunction:
         return str(self.address)
 
     @property
+    def is_present(self) -> bool:
+        """Whether the function still answers: one that was removed reads as all ones."""
+        return self.config.read16(0x00) != 0xFFFF
+
+    @property
     def is_bridge(self) -> bool:
         """Whether another bus is behind it."""
         return self.layout == HeaderLayout.BRIDGE

@@ -23,7 +23,7 @@ TIMEOUT = 10.0
 
 DEVICES = (
     "edu,addr=4",
-    "mqdma,addr=5,queues=32,memdev=bar2",
+    "mqdma,id=mqdma,addr=5,queues=32,memdev=bar2",
     "e1000e,addr=6,romfile=",
     "nvme,addr=7,serial=none,drive=nothing",
     # Three ports: an endpoint with I/O ports behind the first, 64-bit memory behind the second,

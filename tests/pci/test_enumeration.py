@@ -6,7 +6,7 @@ import pytest
 
 from pydriver.errors import PciNotFoundError
 from pydriver.pci import PciBus
-from tests.pci.conftest import E1000E, EDU, MQDMA, NVME, ROOT_PORT
+from tests.pci.conftest import E1000E, EDU, MQDMA, NVME, ROOT_PORT, System
 
 
 def test_every_device_is_found_where_it_was_put(bus: PciBus) -> None:
@@ -62,6 +62,18 @@ def test_function_tells_what_it_is(bus: PciBus) -> None:
     assert nvme.class_code.interface == 0x02
     assert nvme.subsystem == (0x1AF4, 0x1100)
     assert str(nvme) == "00:07.0 [1b36:0010]"
+
+
+def test_removed_function_is_not_present(system: System) -> None:
+    mqdma = system.bus.find(*MQDMA)
+    assert mqdma.is_present
+    fault = {"path": "/machine/peripheral/mqdma", "property": "fault-removed"}
+    system.machine.qmp("qom-set", **fault, value=True)
+    try:
+        assert not mqdma.is_present
+    finally:
+        system.machine.qmp("qom-set", **fault, value=False)
+    assert mqdma.is_present
 
 
 def test_missing_function_is_an_error_that_lists_what_there_is(bus: PciBus) -> None:

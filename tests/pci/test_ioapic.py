@@ -94,6 +94,20 @@ def test_masked_level_arrives_when_unmasked(
     assert interrupts.wait(1) == [VECTOR]
 
 
+def test_level_that_began_before_the_input_was_connected_arrives(
+    edu: PciFunction, cpu: ProcessorLink, interrupts: Interrupts
+) -> None:
+    ioapic = IoApic(cpu)
+    gsi = edu.enable_intx()
+    interrupts.watch(VECTOR, serve=lambda: acknowledge(cpu, edu))
+    cpu.write32(edu.bar_address(0) + EDU_RAISE, 1)
+    assert interrupts.settle() == []
+    ioapic.connect(gsi, VECTOR, cpu.apic_id)
+    ioapic.unmask(gsi)
+    assert interrupts.wait(1) == [VECTOR]
+    ioapic.mask(gsi)
+
+
 def test_level_that_ends_while_masked_does_not_arrive(
     edu: PciFunction, ioapic: IoApic, cpu: ProcessorLink, interrupts: Interrupts
 ) -> None:
