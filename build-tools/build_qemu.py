@@ -72,6 +72,9 @@ OPTIONS = (
     "--disable-werror",
 )
 
+#: How many finished binaries the cache holds at most.
+BINARIES_KEPT = 16
+
 #: Lines of the log that are shown when a step fails.
 LOG_TAIL = 30
 
@@ -403,6 +406,25 @@ class Tree:
         return {BINARY: directory / BINARY, "mqdma.gcno": directory / "mqdma.gcno"}
 
 
+def prune(cache: Path) -> None:
+    """Remove the binaries that have not been asked for longest; each edit of the device makes one.
+
+    A clone that still links to one finds its link broken and builds it again.
+    """
+
+    def age(path: Path) -> float:
+        try:
+            return -path.stat().st_mtime
+        except FileNotFoundError:  # somebody else prunes too
+            return 0.0
+
+    for path in sorted(cache.glob("qemu-*"), key=age)[BINARIES_KEPT:]:
+        doomed = path.with_name(f".{path.name}-{os.getpid()}")
+        with contextlib.suppress(OSError):
+            path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def build(variant: Variant, suite: str, progress: Progress) -> Path:
     """Build one variant unless the cache has it; return its directory in the cache."""
     cache = cache_directory()
@@ -417,6 +439,7 @@ def build(variant: Variant, suite: str, progress: Progress) -> Path:
     content = device_content()
     result = cache / f"qemu-{digest(tree_key, variant, content)}"
     if result.is_dir():
+        os.utime(result)  # in use: `prune` looks at this
         return result
 
     path = cache / f"tree-{tree_key}"
@@ -443,6 +466,7 @@ def build(variant: Variant, suite: str, progress: Progress) -> Path:
                 "compile_command": tree.compile_command(),
             }
             (temporary / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+    prune(cache)
     progress.say(f"QEMU {source.name} ({variant}) is ready")
     return result
 

@@ -61,7 +61,7 @@ if [ -n "$lacking" ]; then
     else
         say "this machine lacks some packages; run this, then make again:"
         say ""
-        say "  sudo sh -c '$install'"
+        say "  $(command -v sudo >/dev/null && echo sudo sh || echo su) -c '$install'"
         say ""
         exit 1
     fi
