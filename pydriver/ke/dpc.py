@@ -36,6 +36,7 @@ class KDpc:
     :param routine: called at DISPATCH_LEVEL
     :param owner: the object that records and reports name
     :ivar importance: change it before insertion
+    :ivar processor: in whose queue it is, or was last
     :ivar target: the processor whose queue it goes into; ``None``: the inserting one's
     """
 
@@ -44,10 +45,10 @@ class KDpc:
         "_current",
         "_flag",
         "_kernel",
-        "_processor",
         "dequeued",
         "importance",
         "owner",
+        "processor",
         "routine",
         "take_flag",
         "target",
@@ -57,7 +58,7 @@ class KDpc:
         self._kernel = kernel
         self._current = kernel.current
         self._flag = Lock()
-        self._processor: Processor | None = None
+        self.processor: Processor | None = None
         self.routine = routine
         self.owner = owner
         self.importance = Importance.MEDIUM
@@ -78,22 +79,28 @@ class KDpc:
         """
         if not self.take_flag(False):
             return False
-        processor = self._current.processor
+        self.insert_taken(self._current.processor)
+        return True
+
+    def insert_taken(self, processor: "Processor | None") -> None:
+        """Queues it; the caller has taken its flag.
+
+        :param processor: the current one
+        """
         if processor is None or self.target is not None or self.importance is Importance.HIGH:
             self._insert_elsewhere(processor)
-            return True
-        self._processor = processor
+            return
+        self.processor = processor
         processor.dpcs.append(self)
         if not processor.draining and processor.mailbox.cr8 < DISPATCH_LEVEL:
             processor.request_dispatch()
-        return True
 
     def remove(self) -> bool:
         """Takes it out of its queue, at any IRQL [KeRemoveQueueDpc].
 
         :return: ``True`` if it was there: then it does not run; ``False``: it may be running
         """
-        processor = self._processor
+        processor = self.processor
         if processor is None:
             return False
         try:
@@ -109,7 +116,7 @@ class KDpc:
         here = processor or kernel.borrow()
         try:
             target = self.target or here
-            self._processor = target
+            self.processor = target
             if self.importance is Importance.HIGH:
                 target.dpcs.appendleft(self)
             else:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The framework: WDF's objects under WDF's names.
+
+A DDI's method has its name without ``Wdf`` and the object, in snake case: ``WdfDpcEnqueue(d)`` is
+``d.enqueue()``. What creates an object is the class method ``create``; it returns the object, or
+raises :class:`NtStatusError` with the NTSTATUS.
+"""
+
+from pydriver.ke.status import NT_SUCCESS, NtStatusError
+from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
+from pydriver.wdf.ddi import REGISTRY, Ddi
+from pydriver.wdf.device import (
+    Device,
+    DeviceInit,
+    DeviceState,
+    FileObjectConfig,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
+)
+from pydriver.wdf.dpc import Dpc, DpcConfig
+from pydriver.wdf.driver import Driver, DriverConfig
+from pydriver.wdf.file import File
+from pydriver.wdf.interrupt import (
+    Interrupt,
+    InterruptConfig,
+    InterruptInfo,
+    InterruptPolicy,
+    InterruptPriority,
+)
+from pydriver.wdf.io_queue import (
+    IoQueue,
+    IoQueueConfig,
+    IoQueueDispatchType,
+    IoQueueState,
+    IoStopAction,
+)
+from pydriver.wdf.irp import Irp, RequestType, ctl_code
+from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.registers import MappedPorts, MappedRegisters
+from pydriver.wdf.request import Request, RequestParameters
+from pydriver.wdf.resource import (
+    InterruptDescriptor,
+    MemoryDescriptor,
+    PortDescriptor,
+    ResourceList,
+)
+from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.wait_lock import WaitLock
+from pydriver.wdf.work_item import WorkItem, WorkItemConfig
+
+__all__ = (
+    "NT_SUCCESS",
+    "REGISTRY",
+    "CommonBuffer",
+    "Ddi",
+    "Device",
+    "DeviceInit",
+    "DeviceState",
+    "DmaEnabler",
+    "DmaEnablerConfig",
+    "DmaProfile",
+    "Dpc",
+    "DpcConfig",
+    "Driver",
+    "DriverConfig",
+    "ExecutionLevel",
+    "File",
+    "FileObjectConfig",
+    "Interrupt",
+    "InterruptConfig",
+    "InterruptDescriptor",
+    "InterruptInfo",
+    "InterruptPolicy",
+    "InterruptPriority",
+    "IoQueue",
+    "IoQueueConfig",
+    "IoQueueDispatchType",
+    "IoQueueState",
+    "IoStopAction",
+    "Irp",
+    "MappedPorts",
+    "MappedRegisters",
+    "MemoryDescriptor",
+    "NtStatusError",
+    "Object",
+    "ObjectAttributes",
+    "PnpPowerEventCallbacks",
+    "PortDescriptor",
+    "PowerDeviceState",
+    "Request",
+    "RequestParameters",
+    "RequestType",
+    "ResourceList",
+    "SpinLock",
+    "SynchronizationScope",
+    "WaitLock",
+    "WorkItem",
+    "WorkItemConfig",
+    "ctl_code",
+)

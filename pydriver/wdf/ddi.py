@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The registry of DDIs: each is declared once, at its method, by a decorator.
+
+From the declaration come the IRQL check and the recorder's entry. The check is compiled with the
+method's own parameters, because a wrapper with ``*args`` costs more than the check; a DDI that is
+legal at every IRQL and not recorded is registered and left as it is.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Any, NoReturn, TypeVar, cast
+
+from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
+from pydriver.ke.irql import (
+    APC_LEVEL,
+    DISPATCH_LEVEL,
+    HIGH_LEVEL,
+    PASSIVE_LEVEL,
+    irql_name,
+)
+from pydriver.ke.kernel import Kernel
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
+
+__all__ = (
+    "APC_LEVEL",
+    "DISPATCH_LEVEL",
+    "HIGH_LEVEL",
+    "PASSIVE_LEVEL",
+    "REGISTRY",
+    "Ddi",
+    "creation_ddi",
+    "ddi",
+    "irql_violation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ddi:
+    """One DDI.
+
+    :ivar name: exact WDF name, ``WdfDpcEnqueue``
+    :ivar signature: in C: result and parameters
+    :ivar lowest: lowest IRQL at which it may be called
+    :ivar highest: highest one
+    :ivar method: where it is in Python, ``pydriver.wdf.dpc:Dpc.enqueue``
+    """
+
+    name: str
+    signature: str
+    lowest: int
+    highest: int
+    method: str
+
+
+REGISTRY: dict[str, Ddi] = {}
+"""Every DDI by its WDF name; filled while the modules of this package are imported."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _register(
+    name: str, signature: str, lowest: int, highest: int, function: Callable[..., Any]
+) -> Ddi:
+    method = f"{function.__module__}:{function.__qualname__}"
+    declared = REGISTRY.setdefault(name, Ddi(name, signature, lowest, highest, method))
+    if declared.method != method:
+        raise TypeError(f"{name} is declared by {declared.method} and by {method}")
+    return declared
+
+
+def irql_violation(kernel: Kernel, name: str, irql: int, limit: int | None = None) -> NoReturn:
+    """Bug-checks a DDI that was called at a wrong IRQL.
+
+    :param kernel: of the object
+    :param name: of the DDI
+    :param irql: at which it was called
+    :param limit: what these arguments allow, where that is not what is declared
+    """
+    if limit is None:
+        declared = REGISTRY[name]
+        limit = declared.highest if irql > declared.highest else declared.lowest
+    kernel.bug_check(
+        DRIVER_VERIFIER_DETECTED_VIOLATION,
+        0,
+        irql,
+        limit,
+        rule="KmdfIrql",
+        message=f"{name} at {irql_name(irql)}; its limit is {irql_name(limit)}",
+    )
+
+
+_TEMPLATE = """\
+def {name}(self{parameters}):
+    processor = self._current.processor
+    irql = 0 if processor is None else processor.mailbox.cr8
+    if {condition}:
+        _violation(self._kernel, {ddi!r}, irql)
+{record}    return _function(self{arguments})
+"""
+
+_RECORD = """\
+    self._kernel.record(
+        (_now(), _event, -1 if processor is None else processor.number, irql, self, {ddi!r}))
+"""
+
+
+def ddi(
+    name: str,
+    signature: str,
+    *,
+    highest: int = DISPATCH_LEVEL,
+    lowest: int = PASSIVE_LEVEL,
+    recorded: bool = False,
+    unchecked: bool = False,
+) -> Callable[[F], F]:
+    """Declares a method of an object as a DDI.
+
+    :param name: exact WDF name
+    :param signature: in C
+    :param highest: highest IRQL at which it may be called
+    :param lowest: lowest one
+    :param recorded: each call is an entry of the recorder
+    :param unchecked: the method checks the IRQL itself, because it needs its value
+    """
+
+    def declare(function: F) -> F:
+        _register(name, signature, lowest, highest, function)
+        if unchecked or (highest >= HIGH_LEVEL and not recorded):
+            return function
+        return cast("F", _checked(function, name, lowest, highest, recorded=recorded))
+
+    return declare
+
+
+def _checked(
+    function: Callable[..., Any], name: str, lowest: int, highest: int, *, recorded: bool
+) -> Callable[..., Any]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    text, arguments, keyword_only = "", "", False
+    for parameter in parameters:
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not keyword_only:
+            keyword_only = True
+            text += ", *"
+        text += f", {parameter.name}"
+        arguments += f", {parameter.name}={parameter.name}" if keyword_only else (
+            f", {parameter.name}"
+        )
+        if parameter.default is not inspect.Parameter.empty:
+            text += f"=_default_{parameter.name}"
+    condition = f"irql > {highest}" if lowest == PASSIVE_LEVEL else (
+        f"not {lowest} <= irql <= {highest}"
+    )
+    namespace: dict[str, Any] = {
+        "_function": function,
+        "_violation": irql_violation,
+        "_now": perf_counter_ns,
+        "_event": Event.CALL,
+        **{f"_default_{each.name}": each.default for each in parameters},
+    }
+    source = _TEMPLATE.format(
+        name=function.__name__,
+        parameters=text,
+        arguments=arguments,
+        condition=condition,
+        ddi=name,
+        record=_RECORD.format(ddi=name) if recorded else "",
+    )
+    exec(compile(source, f"<{name}>", "exec"), namespace)
+    wrapper = namespace[function.__name__]
+    for attribute in ("__module__", "__qualname__", "__doc__", "__annotations__"):
+        setattr(wrapper, attribute, getattr(function, attribute))
+    wrapper.__wrapped__ = function
+    return cast("Callable[..., Any]", wrapper)
+
+
+def creation_ddi(
+    name: str, signature: str, *, highest: int = DISPATCH_LEVEL
+) -> Callable[[F], F]:
+    """Declares the class method that creates an object; goes under ``@classmethod``.
+
+    The kernel is found through the first argument that belongs to one: a device, a driver, a
+    driver object, or attributes with a parent.
+
+    :param name: exact WDF name
+    :param signature: in C
+    :param highest: highest IRQL at which it may be called
+    """
+
+    def declare(function: F) -> F:
+        _register(name, signature, PASSIVE_LEVEL, highest, function)
+
+        def create(cls: type, *args: Any, **kwargs: Any) -> Any:
+            kernel = _find_kernel((*args, *kwargs.values()))
+            if kernel is not None:
+                irql = kernel.irql()
+                if irql > highest:
+                    irql_violation(kernel, name, irql)
+                processor = kernel.current.processor
+                number = NO_PROCESSOR if processor is None else processor.number
+                kernel.record((perf_counter_ns(), Event.CALL, number, irql, None, name))
+            return function(cls, *args, **kwargs)
+
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+            setattr(create, attribute, getattr(function, attribute))
+        create.__wrapped__ = function  # type: ignore[attr-defined]
+        return cast("F", create)
+
+    return declare
+
+
+def _find_kernel(arguments: tuple[Any, ...]) -> Kernel | None:
+    for argument in arguments:
+        owner = getattr(argument, "parent_object", None) or argument
+        kernel = getattr(owner, "_kernel", None)
+        if isinstance(kernel, Kernel):
+            return kernel
+    return None

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The application's side: an open handle, which is the driver's WDFFILEOBJECT.
+
+    with device.open() as file:
+        file.write(b"data", offset=0)
+        irp = file.read_async(4096, on_complete=lambda irp: print(irp.information))
+        irp.wait(timeout=1.0)
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydriver.ke.status import STATUS_FILE_CLOSED, STATUS_INVALID_DEVICE_REQUEST, NtStatusError
+from pydriver.wdf.irp import Irp, RequestType
+from pydriver.wdf.object import Object, call_void
+from pydriver.wdf.ddi import ddi
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device import Device
+
+__all__ = ("File",)
+
+Completion = Callable[[Irp], object]
+
+READ = RequestType.READ
+WRITE = RequestType.WRITE
+DEVICE_CONTROL = RequestType.DEVICE_CONTROL
+
+
+class File(Object):
+    """An open handle.
+
+    The methods that end in ``_async`` are for IRQL <= DISPATCH_LEVEL, completion callbacks
+    included; the others wait.
+
+    :param device: that was opened
+    :param name: of what was opened on the device
+    """
+
+    __slots__ = ("closed", "device", "name")
+
+    allows_level: ClassVar[bool] = True
+    allows_scope: ClassVar[bool] = True
+
+    def __init__(self, device: "Device", name: str) -> None:
+        super().__init__(device._kernel, device, device.file_attributes, deletable=False)
+        self.device = device
+        self.name = name
+        self.closed = False
+
+    def __str__(self) -> str:
+        return f"file of {self.device}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+
+    # Asynchronous
+
+    def read_async(
+        self,
+        buffer: "int | bytearray | memoryview",
+        offset: int = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a read.
+
+        :param buffer: where to; or a number of bytes, for a new buffer
+        :param offset: in the device
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        target = memoryview(bytearray(buffer) if isinstance(buffer, int) else buffer)
+        length = len(target)
+        irp = Irp(
+            self._kernel, self, READ, length, offset, 0, None, target, on_complete, context
+        )
+        queue = self.device.read_queue
+        if queue is None:
+            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        else:
+            queue.submit(irp)
+        return irp
+
+    def write_async(
+        self,
+        data: "bytes | bytearray | memoryview",
+        offset: int = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a write. ``data`` must not change until it is complete.
+
+        :param data: what to write
+        :param offset: in the device
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        source = memoryview(data)
+        irp = Irp(
+            self._kernel, self, WRITE, len(source), offset, 0, source, None, on_complete, context
+        )
+        queue = self.device.write_queue
+        if queue is None:
+            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        else:
+            queue.submit(irp)
+        return irp
+
+    def device_control_async(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output: "int | bytearray | memoryview" = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a device control.
+
+        With METHOD_BUFFERED (the lower two bits of the code are 0) input and output are the same
+        memory for the driver: a new buffer, as long as the longer of the two.
+
+        :param code: see :func:`pydriver.wdf.irp.ctl_code`
+        :param data: the input
+        :param output: where the output goes to; or its length, for a new buffer
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        length = output if isinstance(output, int) else len(output)
+        source: memoryview | None = memoryview(data)
+        target: memoryview | None
+        if code & 3 == 0:
+            size = len(data)
+            shared = memoryview(bytearray(max(size, length)))
+            shared[:size] = data
+            source, target = shared[:size], shared[:length]
+        else:
+            target = memoryview(bytearray(output) if isinstance(output, int) else output)
+        irp = Irp(
+            self._kernel,
+            self,
+            DEVICE_CONTROL,
+            length,
+            0,
+            code,
+            source,
+            target,
+            on_complete,
+            context,
+        )
+        queue = self.device.control_queue
+        if queue is None:
+            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        else:
+            queue.submit(irp)
+        return irp
+
+    # Waiting
+
+    def read(self, length: int, offset: int = 0, timeout: float | None = None) -> memoryview:
+        """Reads.
+
+        :param length: bytes
+        :param offset: in the device
+        :param timeout: seconds; ``None`` waits for ever
+        :return: what was read
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.read_async(length, offset)
+        self._finish(irp, timeout)
+        return irp.output
+
+    def write(
+        self,
+        data: "bytes | bytearray | memoryview",
+        offset: int = 0,
+        timeout: float | None = None,
+    ) -> int:
+        """Writes.
+
+        :param data: what to write
+        :param offset: in the device
+        :param timeout: seconds; ``None`` waits for ever
+        :return: bytes that were written
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        return self._finish(self.write_async(data, offset), timeout)
+
+    def device_control(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output_length: int = 0,
+        timeout: float | None = None,
+    ) -> memoryview:
+        """Sends a device control.
+
+        :param code: see :func:`pydriver.wdf.irp.ctl_code`
+        :param data: the input
+        :param output_length: bytes that the output may have
+        :param timeout: seconds; ``None`` waits for ever
+        :return: the output
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.device_control_async(code, data, output_length)
+        self._finish(irp, timeout)
+        return irp.output
+
+    def _finish(self, irp: Irp, timeout: float | None) -> int:
+        try:
+            return irp.result(timeout)
+        except TimeoutError:
+            irp.cancel()
+            raise
+
+    def close(self) -> None:
+        """Closes the handle: its requests that wait in queues are cancelled. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._kernel.failure is not None:
+            return
+        device = self.device
+        for queue in tuple(device.queues):
+            queue.cancel_of_file(self)
+        config = device.file_config
+        for callback in (config.evt_file_cleanup, config.evt_file_close):
+            if callback is not None:
+                call_void(self._kernel, callback, self)
+        self._delete()
+
+    @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")
+    def get_device(self) -> "Device":
+        """The device that was opened."""
+        return self.device
+
+    def _raise_closed(self) -> None:
+        raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFWORKITEM: a callback at PASSIVE_LEVEL, on a system worker thread."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock, get_ident
+from time import perf_counter_ns
+from typing import ClassVar, Self
+
+from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, NtStatusError
+from pydriver.ke.thread import KEvent
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.wdf.ddi import creation_ddi, ddi
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, require_device
+
+__all__ = ("WorkItem", "WorkItemConfig")
+
+
+@dataclass(slots=True)
+class WorkItemConfig:
+    """WDF_WORKITEM_CONFIG.
+
+    :ivar evt_work_item_func: EvtWorkItem(work_item), at PASSIVE_LEVEL
+    :ivar automatic_serialization: exclude the callbacks of the parent, if its scope says so
+    """
+
+    evt_work_item_func: "Callable[[WorkItem], None] | None" = None
+    automatic_serialization: bool = True
+
+
+class QueuedWork:
+    """A callback that a worker thread runs: what a work item and an interrupt's have in common.
+
+    `_flag` is a lock used as a test-and-set bit, held while it is queued and cleared before the
+    callback runs. `_guard` guards `_pending`, the runs that are queued or under way, and `_idle`.
+
+    :param owner: the object, for its kernel and for the recorder
+    :param routine: the callback, its arguments bound
+    """
+
+    __slots__ = ("_flag", "_guard", "_idle", "_owner", "_pending", "_routine", "_threads")
+
+    def __init__(self, owner: Object, routine: Callable[[], object]) -> None:
+        self._owner = owner
+        self._routine = routine
+        self._flag = Lock()
+        self._guard = Lock()
+        self._pending = 0
+        self._idle: KEvent | None = None
+        self._threads: set[int] = set()
+
+    def enqueue(self) -> bool:
+        """Queues the callback; ``False`` if it is queued already."""
+        if not self._flag.acquire(blocking=False):
+            return False
+        with self._guard:
+            self._pending += 1
+        self._owner._kernel.workers.queue(self._run)
+        return True
+
+    @property
+    def on_this_thread(self) -> bool:
+        """The caller is the callback."""
+        return get_ident() in self._threads
+
+    def flush(self) -> None:
+        """Waits until it is neither queued nor running; at PASSIVE_LEVEL."""
+        with self._guard:
+            if not self._pending:
+                return
+            if self._idle is None:
+                self._idle = KEvent(self._owner._kernel)
+            idle = self._idle
+        idle.wait()
+
+    def _run(self) -> None:
+        kernel = self._owner._kernel
+        self._flag.release()
+        start = perf_counter_ns()
+        kernel.record((start, Event.WORK_ITEM, NO_PROCESSOR, PASSIVE_LEVEL, self._owner, None))
+        thread = get_ident()
+        self._threads.add(thread)
+        try:
+            self._routine()
+        finally:
+            self._threads.discard(thread)
+        kernel.work_item_durations.add(perf_counter_ns() - start)
+        irql = kernel.irql()
+        if irql != PASSIVE_LEVEL:
+            kernel.bug_check(
+                DRIVER_VERIFIER_DETECTED_VIOLATION,
+                0,
+                irql,
+                PASSIVE_LEVEL,
+                rule="IrqlPassive",
+                message=f"{self._owner} returned from its work item at another IRQL",
+            )
+        with self._guard:
+            self._pending -= 1
+            if self._pending:
+                return
+            idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.set()
+
+
+class WorkItem(Object):
+    """A work item object."""
+
+    __slots__ = ("_name", "_work")
+
+    passive_disposal: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        parent: Object,
+        callback: "Callable[[WorkItem], None]",
+        attributes: ObjectAttributes,
+    ) -> None:
+        super().__init__(parent._kernel, parent, attributes)
+        self._name = f"work item {getattr(callback, '__name__', '-')} of {parent}"
+        self._work = QueuedWork(self, lambda: callback(self))
+
+    def __str__(self) -> str:
+        return self._name
+
+    @classmethod
+    @creation_ddi(
+        "WdfWorkItemCreate",
+        "NTSTATUS (PWDF_WORKITEM_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFWORKITEM *)",
+    )
+    def create(cls, config: WorkItemConfig, attributes: ObjectAttributes) -> Self:
+        """Creates a work item.
+
+        :param config: its callback
+        :param attributes: with a parent: a device, or an object below one
+        :raises NtStatusError: there is no parent, no device above it, or no callback
+        """
+        what = "WdfWorkItemCreate"
+        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
+        if config.evt_work_item_func is None:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        parent = attributes.parent_object
+        assert parent is not None
+        require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
+        return cls(parent, config.evt_work_item_func, attributes)
+
+    @ddi("WdfWorkItemEnqueue", "VOID (WDFWORKITEM WorkItem)")
+    def enqueue(self) -> None:
+        """Queues the callback; nothing happens if it is queued already."""
+        self._work.enqueue()
+
+    @ddi("WdfWorkItemFlush", "VOID (WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL)
+    def flush(self) -> None:
+        """Waits until the callback is neither queued nor running."""
+        if self._work.on_this_thread:
+            self._kernel.bug_check(
+                DRIVER_VERIFIER_DETECTED_VIOLATION,
+                0,
+                PASSIVE_LEVEL,
+                rule="WorkItemFlushFromCallback",
+                message=f"WdfWorkItemFlush of {self} in its own callback would wait for itself",
+            )
+        self._work.flush()
+
+    @ddi("WdfWorkItemGetParentObject", "WDFOBJECT (WDFWORKITEM WorkItem)")
+    def get_parent_object(self) -> Object:
+        """The parent given at creation."""
+        assert self._parent is not None
+        return self._parent
+
+    def _on_dispose(self) -> None:
+        if not self._work.on_this_thread:
+            self._work.flush()
