@@ -82,7 +82,7 @@ class Processor:
     def __init__(self, kernel: "Kernel", link: "ProcessorLink") -> None:
         self.kernel = kernel
         self.link = link
-        self.mailbox = link._mailbox
+        self.mailbox = link.mailbox
         self.number = link.number
         self.dpcs: deque[KDpc] = deque()
         self.draining = False
