@@ -57,7 +57,10 @@ static void sleep(struct cpu *cpu, struct link_frame *frame, bool answered)
     }
 }
 
-/* Takes the interrupts that have become deliverable. */
+/*
+ * The window in which interrupts come. It opens after each command and every
+ * SPIN_CHECK turns of a wait, never between a command and its completion.
+ */
 static void let_in(void)
 {
     __asm__ volatile("sti; nop; cli" ::: "memory");
@@ -65,9 +68,8 @@ static void let_in(void)
 
 /*
  * Waits for the frame's next command: spins, then sleeps. The other side is
- * post() in pydriver/abi/native.c. Interrupts are disabled, but for a window
- * every SPIN_CHECK turns if the frame's upcall has been answered; only there,
- * so that none comes between a command and its completion.
+ * post() in pydriver/abi/native.c. Interrupts stay out until the host has
+ * answered the frame's upcall.
  */
 static void await_command(struct cpu *cpu, struct link_frame *frame,
                           bool answered)
@@ -307,10 +309,11 @@ static uint8_t serve(struct cpu *cpu, struct link_frame *frame)
 
         if (command->op == LINK_OP_RETURN) {
             cpu->service_result = command->value;
-            complete(cpu, frame);
+            WRITE_ONCE(frame->done, frame->done + 1);
             return command->flags;
         }
         execute_next(cpu, frame);
+        let_in();
         await_command(cpu, frame, true);
     }
 }
@@ -360,9 +363,17 @@ static uint8_t publish(struct cpu *cpu, struct link_frame *frame)
     return serve(cpu, frame);
 }
 
+/* The host goes on with the outer frame when it sees the second store. */
 static void pop(struct cpu *cpu)
 {
-    WRITE_ONCE(cpu->mailbox->depth, cpu->mailbox->depth - 1);
+    struct link_mailbox *mailbox = cpu->mailbox;
+
+    WRITE_ONCE(mailbox->depth, mailbox->depth - 1);
+    WRITE_ONCE(mailbox->returned, mailbox->returned + 1);
+    full_fence();
+    if (READ_ONCE(mailbox->await_done)) {
+        ring(mailbox, mailbox->ring_done);
+    }
 }
 
 void link_interrupt(struct cpu *cpu, struct link_registers *registers)
@@ -379,7 +390,6 @@ void link_interrupt(struct cpu *cpu, struct link_registers *registers)
         apic_eoi();
     }
     flags = publish(cpu, frame);
-    pop(cpu);
     if (flags & LINK_RETURN_EOI) {
         apic_eoi();
     }
@@ -387,6 +397,7 @@ void link_interrupt(struct cpu *cpu, struct link_registers *registers)
         apic_ipi(0, ICR_SELF | ICR_ASSERT | LINK_VECTOR_DISPATCH);
     }
     set_cr8(cpu, interrupted);
+    pop(cpu);
 }
 
 static void copy_registers(struct link_frame *frame,
@@ -467,5 +478,6 @@ void link_idle(struct cpu *cpu)
     for (;;) {
         await_command(cpu, frame, true);
         execute_next(cpu, frame);
+        let_in();
     }
 }

@@ -35,6 +35,7 @@ gdt_pointer:
 
     .org 0xfff0
     .code16
+    .globl reset_vector
 reset_vector:
     jmp start16
     .org 0xffff

@@ -21,7 +21,8 @@
  * each. A command of an interrupted frame that is already posted when the
  * inner frame's first command arrives is executed before it, if it is plain
  * (LINK_OP_FIRST_BOUND and above wait for their own frame to resume): program
- * order of the controller is the order of the bus accesses.
+ * order of the controller is the order of the bus accesses. The host goes on
+ * with the outer frame when mailbox.returned says that the inner one is over.
  *
  * Sleeping. A side that is about to sleep stores its flag, executes a full
  * fence, and looks once more; the other side stores its sequence number,
@@ -75,10 +76,10 @@ enum link_op {
     LINK_OP_OUT = 6,
     LINK_OP_RDMSR = 7, /* address is the MSR's number */
     LINK_OP_WRMSR = 8,
-    LINK_OP_GET_CR8 = 9,
-    LINK_OP_IPI = 10, /* address = APIC id, value = ICR low word */
-    LINK_OP_EOI = 11,
-    LINK_OP_FIRST_BOUND = 12,
+    LINK_OP_IPI = 9, /* address = APIC id, value = ICR low word */
+    LINK_OP_EOI = 10,
+    LINK_OP_FIRST_BOUND = 11,
+    LINK_OP_GET_CR8 = 11,
     LINK_OP_SET_CR8 = 12, /* value = IRQL */
     LINK_OP_CALL = 13,    /* value = function(address)(args[0..3]) */
     LINK_OP_RETURN = 14,  /* flags: enum link_return */
@@ -147,7 +148,8 @@ struct link_mailbox {
     uint64_t halts; /* times that it went to sleep */
     uint64_t write_fault_address;
     uint32_t write_faults; /* posted writes that faulted */
-    uint32_t reserved0[5];
+    uint32_t returned;     /* upcalls ended, CR8 restored */
+    uint32_t reserved0[4];
     /* line 1, the host's */
     uint32_t await_upcall; /* the service thread sleeps until upcalls changes */
     uint32_t await_done;   /* the owner sleeps until done or upcalls changes */

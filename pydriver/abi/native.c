@@ -17,6 +17,7 @@ enum {
     SPIN_CHECK = 256, /* turns between two looks at the clock */
     BLOCK_MS = 20,    /* longest sleep before looking again */
     AGAIN_MS = 200,   /* longest wait before Python sees its signals */
+    NAP_US = 50,      /* between two looks while the guest has no doorbell */
     POSTABLE = LINK_RING - 1,
 };
 
@@ -99,9 +100,16 @@ static bool has_upcall(struct link_cpu *cpu)
     return LOAD(cpu->mailbox->upcalls) != LOAD(cpu->seen);
 }
 
-static bool all_done(struct link_frame *frame)
+/*
+ * All that was posted has been executed, and no inner frame is still on its
+ * way out: it executes an outer frame's commands too.
+ */
+static bool all_done(struct link_cpu *cpu)
 {
-    return LOAD(frame->done) == frame->posted;
+    struct link_frame *frame = cpu->frame;
+
+    return LOAD(frame->done) == frame->posted &&
+           LOAD(cpu->mailbox->returned) == cpu->returned;
 }
 
 static bool has_room(struct link_frame *frame)
@@ -128,7 +136,7 @@ enum condition { UPCALL, DONE_OR_UPCALL, ROOM_OR_UPCALL };
 
 static inline bool reached(struct link_cpu *cpu, enum condition condition)
 {
-    if (condition == DONE_OR_UPCALL && all_done(cpu->frame)) {
+    if (condition == DONE_OR_UPCALL && all_done(cpu)) {
         return true;
     }
     if (condition == ROOM_OR_UPCALL && has_room(cpu->frame)) {
@@ -176,6 +184,8 @@ static int block(struct link_cpu *cpu, enum condition condition)
         {.fd = fd, .events = POLLIN},
         {.fd = cpu->host->pidfd, .events = POLLIN},
     };
+    const struct timespec longest = {.tv_nsec = BLOCK_MS * 1000000L};
+    const struct timespec nap = {.tv_nsec = NAP_US * 1000L};
     int outcome = LINK_AGAIN;
 
     cpu->blocks++;
@@ -190,7 +200,7 @@ static int block(struct link_cpu *cpu, enum condition condition)
             outcome = LINK_STOPPED;
             break;
         }
-        if (poll(fds, 2, BLOCK_MS) < 0) {
+        if (ppoll(fds, 2, mailbox->doorbell ? &longest : &nap, NULL) < 0) {
             break; /* EINTR: let Python run its signal handlers */
         }
         if (fds[1].revents) {
@@ -200,8 +210,9 @@ static int block(struct link_cpu *cpu, enum condition condition)
         if (fds[0].revents) {
             drain(fd);
         } else if (reached(cpu, condition)) {
-            cpu->blips++;
-        } else if (LOAD(mailbox->asleep) && !all_done(cpu->recent)) {
+            cpu->blips += mailbox->doorbell != 0;
+        } else if (LOAD(mailbox->asleep) &&
+                   LOAD(cpu->recent->done) != cpu->recent->posted) {
             ring(cpu->wake_fd);
         }
     }
@@ -346,7 +357,7 @@ int link_resume(struct link_cpu *cpu)
     if (outcome != LINK_DONE) {
         return outcome;
     }
-    if (!all_done(frame)) {
+    if (!all_done(cpu)) {
         return LINK_ACCEPTED - accept_upcall(cpu);
     }
     return report(cpu, &frame->ring[(frame->posted - 1) % LINK_RING]);
@@ -400,6 +411,7 @@ void link_return(struct link_cpu *cpu, int flags)
     slot->op = LINK_OP_RETURN;
     slot->flags = (uint8_t)flags;
     slot->value = cpu->service_value;
+    cpu->returned++;
     post(cpu, frame);
     cpu->frame = cpu->stack[--cpu->level];
     if (cpu->level == 0 && !cpu->borrowed) {

@@ -70,6 +70,7 @@ struct link_cpu {
     ...;
 #else
     uint32_t write_faults; /* of the mailbox's, reported */
+    uint32_t returned; /* upcalls that were told to return */
     struct link_frame *recent; /* posted to last */
     struct link_frame *stack[LINK_MAX_DEPTH + 1];
     pthread_mutex_t owner;

@@ -45,9 +45,10 @@ class ProcessorLink:
     :param died: makes the error that says how QEMU ended
     :ivar handlers: what serves an upcall, by vector; index 256 serves guest code that calls the
         framework. Set before the vector can arrive.
+    :ivar mailbox: ``struct link_mailbox *``, for who reads it often
     """
 
-    __slots__ = ("_cpu", "_died", "_mailbox", "apic_id", "handlers", "number")
+    __slots__ = ("_cpu", "_died", "apic_id", "handlers", "mailbox", "number")
 
     def __init__(self, number: int, cpu: Any, died: Callable[[], MachineDied]) -> None:
         self.number = number
@@ -55,19 +56,19 @@ class ProcessorLink:
             self._unexpected for _ in range(lib.LINK_HANDLERS)
         ]
         self._cpu = cpu
-        self._mailbox = cpu.mailbox
+        self.mailbox = cpu.mailbox
         self._died = died
-        self.apic_id = int(self._mailbox.apic_id)
+        self.apic_id = int(self.mailbox.apic_id)
 
     @property
     def cr8(self) -> int:
         """CR8 as the guest last stored it in its mailbox: this processor's IRQL."""
-        return self._mailbox.cr8  # type: ignore[no-any-return]
+        return self.mailbox.cr8  # type: ignore[no-any-return]
 
     @property
     def depth(self) -> int:
         """Upcalls that the guest has not returned from."""
-        return self._mailbox.depth  # type: ignore[no-any-return]
+        return self.mailbox.depth  # type: ignore[no-any-return]
 
     @property
     def frame(self) -> Any:
@@ -82,7 +83,7 @@ class ProcessorLink:
             "upcalls": cpu.upcalls,
             "blocks": cpu.blocks,
             "blips": cpu.blips,
-            "halts": self._mailbox.halts,
+            "halts": self.mailbox.halts,
         }
 
     # Commands
@@ -138,7 +139,7 @@ class ProcessorLink:
             self._command(
                 lib.LINK_OP_READ_BLOCK, width, address + first * width, count=length
             )
-            parts.append(bytes(ffi.buffer(self._mailbox.block, length * width)))
+            parts.append(bytes(ffi.buffer(self.mailbox.block, length * width)))
         return b"".join(parts)
 
     def write_block(self, address: int, width: int, data: bytes) -> None:
@@ -147,7 +148,7 @@ class ProcessorLink:
             raise LinkError(f"{len(data)} bytes are not a whole number of {width}-byte elements")
         for first, length in _blocks(width, len(data) // width):
             part = data[first * width : (first + length) * width]
-            ffi.memmove(self._mailbox.block, part, len(part))
+            ffi.memmove(self.mailbox.block, part, len(part))
             self._command(
                 lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length
             )

@@ -69,10 +69,9 @@ class QmpThread:
         """Ends the thread, and with it the process if that still runs."""
         self._end.set()
         if self._thread.is_alive():
-            with contextlib.suppress(Exception):
-                loop = self._loop.result(QMP_TIMEOUT)
-                loop.call_soon_threadsafe(lambda: None)
-                asyncio.run_coroutine_threadsafe(self._disconnect(), loop).result(QMP_TIMEOUT)
+            with contextlib.suppress(Exception):  # no loop: QEMU was not started, or died at once
+                # RuntimeError: it has ended by itself, when QEMU closed its end.
+                self._loop.result(QMP_TIMEOUT).call_soon_threadsafe(self._closed.set)
             self._thread.join()
         self._peer.close()
 
@@ -120,6 +119,3 @@ class QmpThread:
 
     async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
         return await self._client.execute(command, arguments or None)
-
-    async def _disconnect(self) -> None:
-        self._closed.set()
