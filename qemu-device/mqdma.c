@@ -1933,7 +1933,9 @@ static void mqdma_update_presence(MqdmaState *s)
     if (s->shared_ptr) {
         memory_region_set_enabled(&s->shared_ram, present);
     }
-    memory_region_set_enabled(&s->msix_dead, !present);
+    if (msix_present(PCI_DEVICE(s))) {
+        memory_region_set_enabled(&s->msix_dead, !present);
+    }
     memory_region_transaction_commit();
     mqdma_update_intx(s);
     if (present) {
@@ -2627,15 +2629,11 @@ static bool mqdma_init_msix(MqdmaState *s, Error **errp)
 {
     PCIDevice *pdev = PCI_DEVICE(s);
 
-    memory_region_init_io(&s->msix_bar, OBJECT(s), &mqdma_dead_ops, s,
-                          "mqdma-msix", MQDMA_BAR_MSIX_SIZE);
-    memory_region_init_io(&s->msix_dead, OBJECT(s), &mqdma_dead_ops, s,
-                          "mqdma-msix-dead", MQDMA_BAR_MSIX_SIZE);
-    memory_region_set_enabled(&s->msix_dead, false);
-    memory_region_add_subregion_overlap(&s->msix_bar, 0, &s->msix_dead, 1);
     if (!s->msix_vectors) {
         return true;
     }
+    memory_region_init_io(&s->msix_bar, OBJECT(s), &mqdma_dead_ops, s,
+                          "mqdma-msix", MQDMA_BAR_MSIX_SIZE);
     pci_register_bar(pdev, MQDMA_BAR_MSIX, PCI_BASE_ADDRESS_SPACE_MEMORY,
                      &s->msix_bar);
     if (msix_init(pdev, s->msix_vectors, &s->msix_bar, MQDMA_BAR_MSIX,
@@ -2646,6 +2644,10 @@ static bool mqdma_init_msix(MqdmaState *s, Error **errp)
     for (unsigned n = 0; n < s->msix_vectors; n++) {
         msix_vector_use(pdev, n);
     }
+    memory_region_init_io(&s->msix_dead, OBJECT(s), &mqdma_dead_ops, s,
+                          "mqdma-msix-dead", MQDMA_BAR_MSIX_SIZE);
+    memory_region_set_enabled(&s->msix_dead, false);
+    memory_region_add_subregion_overlap(&s->msix_bar, 0, &s->msix_dead, 1);
     return true;
 }
 
@@ -2726,10 +2728,14 @@ static void mqdma_exit(PCIDevice *pdev)
         vmstate_unregister_ram(host_memory_backend_get_memory(s->memdev),
                                DEVICE(s));
         host_memory_backend_set_mapped(s->memdev, false);
+        /* A subregion holds a reference to its owner, which is us. */
+        memory_region_del_subregion(&s->shared, &s->shared_ram);
+        s->shared_ptr = NULL;
     }
     if (msix_present(pdev)) {
         msix_unuse_all_vectors(pdev);
         msix_uninit(pdev, &s->msix_bar, &s->msix_bar);
+        memory_region_del_subregion(&s->msix_bar, &s->msix_dead);
     }
     msi_uninit(pdev);
     pcie_cap_exit(pdev);
