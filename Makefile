@@ -36,7 +36,7 @@ test: ready ## run the tests; ARGS go to pytest
 	@.venv/bin/pytest $(ARGS)
 
 test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSanitizer and UBSan
-	@build-tools/with-asan.sh $(QEMU)-asan .venv/bin/pytest tests/device $(ARGS)
+	@build-tools/with-asan.sh $(QEMU)-asan .venv/bin/pytest -o timeout=300 tests/device $(ARGS)
 
 coverage: ready .make/qemu-gcov ## measure the lines of mqdma.c that its tests reach (at least 90 %)
 	@.venv/bin/python build-tools/device_coverage.py $(QEMU)-gcov .venv/bin/pytest tests/device $(ARGS)
@@ -52,7 +52,10 @@ lint: .make/host-lint .make/venv .make/native .make/qemu ## check the style and 
 	@.venv/bin/python build-tools/lint_c.py $(QEMU)
 
 qemu: .make/qemu ## build QEMU with the mqdma device
+	@echo '$(QEMU) is ready'
+
 guest: $(OUT)/guest.elf ## build the guest
+	@echo '$< is ready'
 
 clean: ## remove what make made here; the cache, which other clones share, stays
 	rm -rf .venv .make build $(OUT) *.egg-info .mypy_cache .pytest_cache .ruff_cache
@@ -60,7 +63,7 @@ clean: ## remove what make made here; the cache, which other clones share, stays
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	@echo 'the cache was left: $(CACHE)'
 
-ready: .make/venv .make/native .make/qemu guest
+ready: .make/venv .make/native .make/qemu $(OUT)/guest.elf
 
 # --- what this machine lacks ------------------------------------------------------------------
 
@@ -95,7 +98,7 @@ $(OUT)/guest.elf: FORCE | .make/host
 
 DEVICE := $(wildcard qemu-device/*.[ch] qemu-device/*.py) qemu-device/Kconfig \
           qemu-device/meson.build qemu-device/trace-events
-BUILD_QEMU := build-tools/build_qemu.py build-tools/apt_source.py build-tools/progress.py
+BUILD_QEMU := $(patsubst %,build-tools/%.py,build_qemu apt_source cache command_log progress)
 
 # A stamp is not enough: the cache may have been emptied since, and QEMU_SRC and QEMU_SUITE may
 # ask for another QEMU than last time. The stamp therefore holds the choice it was made for.

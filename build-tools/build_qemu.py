@@ -24,25 +24,21 @@ is the normal tree, linked once more with a ``mqdma.c`` that counts its lines.
 """
 
 import argparse
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import apt_source
+from cache import cache_directory, digest, locked, made_at_once, prune
+from command_log import NINJA_STEP, BuildError, Log
 from progress import Progress
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -72,135 +68,7 @@ OPTIONS = (
     "--disable-werror",
 )
 
-#: How many finished binaries the cache holds at most.
-BINARIES_KEPT = 16
-
-#: Lines of the log that are shown when a step fails.
-LOG_TAIL = 30
-
-#: ninja's report of a step that ended well: how many are done, of how many, and what it was.
-NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\] (.*)")
-
 GCOV_FLAGS = ["--coverage", "-fprofile-update=atomic", "-O0"]
-
-
-class BuildError(Exception):
-    """The build cannot go on; the message says what failed and where the log is."""
-
-
-def cache_directory() -> Path:
-    """Return the project's cache directory, which is made if need be."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
-    cache = root / "pydriver"
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
-
-
-def digest(*parts: object) -> str:
-    """Return a short hash of ``parts``; bytes count as they are, anything else by its repr."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(
-            hashlib.sha256(part if isinstance(part, bytes) else repr(part).encode()).digest()
-        )
-    return total.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def locked(path: Path, progress: Progress) -> Iterator[int]:
-    """Hold an exclusive lock on the file ``path``; yield its descriptor for children to inherit."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say(f"another build holds {path}, waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def made_at_once(path: Path) -> Iterator[Path]:
-    """Yield a temporary directory that becomes ``path`` when the block ends well."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        # Somebody without our lock may have been faster: theirs is as good.
-        with contextlib.suppress(OSError):
-            temporary.rename(path)
-        if not path.is_dir():
-            raise BuildError(f"cannot rename {temporary} to {path}")
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-class Log:
-    """Runs commands, keeps what they print in one file, and shows its tail when one fails."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self.path = path
-        self._progress = progress
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("w", encoding="utf-8")
-
-    def run(
-        self,
-        command: list[str],
-        directory: Path,
-        environment: dict[str, str] | None = None,
-        *,
-        on_line: Callable[[str], None] | None = None,
-        inherit: tuple[int, ...] = (),
-    ) -> None:
-        """Run ``command`` in ``directory``; raise `BuildError` when it fails.
-
-        ``on_line`` sees each line of output; ``inherit`` are descriptors that the command keeps.
-        """
-        print(f"$ cd {directory} && {shlex.join(command)}", file=self._file, flush=True)
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                pass_fds=inherit,
-            )
-        except OSError as error:
-            raise BuildError(f"cannot run {command[0]}: {error.strerror}") from error
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                self._file.write(line)
-                if on_line:
-                    on_line(line.rstrip("\n"))
-            code = process.wait()
-        except BaseException:
-            # ninja stops its compilers and removes their unfinished files when it is told to.
-            process.terminate()
-            process.wait()
-            raise
-        finally:
-            self._file.flush()
-        if code:
-            self.fail(f"{Path(command[0]).name} {command[1]} ended with code {code}")
-
-    def fail(self, text: str) -> NoReturn:
-        """Raise a `BuildError` with ``text`` and the end of the log."""
-        self._file.flush()
-        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        # What other compilers finished meanwhile would hide the one that failed.
-        telling = [line for line in lines if not NINJA_STEP.match(line)]
-        quoted = "\n".join(f"  | {line[:200]}" for line in telling[-LOG_TAIL:])
-        raise BuildError(f"{text}\n{quoted}\n  the whole log: {self.path}")
 
 
 @dataclass(frozen=True)
@@ -243,7 +111,7 @@ def source_from_apt(cache: Path, suite: str, progress: Progress) -> Source:
             if not store.is_dir():
                 progress.say(f"fetching Debian's source package of QEMU ({suite})")
                 with made_at_once(store) as temporary:
-                    log = Log(cache / f"source-{suite}.log", progress)
+                    log = Log(cache / f"source-{suite}.log")
                     apt_source.fetch("qemu", suite, temporary, log.run)
     (dsc,) = store.glob("*.dsc")
     return Source(dsc.stem.removeprefix("qemu_"), dsc)
@@ -302,7 +170,7 @@ class Tree:
         self.build = path / "build"
         self._lock = lock
         self._progress = progress
-        self.log = Log(path.with_name(f"{path.name}.log"), progress)
+        self.log = Log(path.with_name(f"{path.name}.log"))
 
     def prepare(self, source: Source, options: list[str], *, sanitize: bool) -> None:
         """Unpack and configure, as far as it has not been done, and lay the device over it."""
@@ -404,25 +272,6 @@ class Tree:
         link_command[link_command.index("-o") + 1] = f"gcov/{BINARY}"
         self.log.run([*link_command, "--coverage"], self.build, tool_environment())
         return {BINARY: directory / BINARY, "mqdma.gcno": directory / "mqdma.gcno"}
-
-
-def prune(cache: Path) -> None:
-    """Remove the binaries that have not been asked for longest; each edit of the device makes one.
-
-    A clone that still links to one finds its link broken and builds it again.
-    """
-
-    def age(path: Path) -> float:
-        try:
-            return -path.stat().st_mtime
-        except FileNotFoundError:  # somebody else prunes too
-            return 0.0
-
-    for path in sorted(cache.glob("qemu-*"), key=age)[BINARIES_KEPT:]:
-        doomed = path.with_name(f".{path.name}-{os.getpid()}")
-        with contextlib.suppress(OSError):
-            path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def build(variant: Variant, suite: str, progress: Progress) -> Path:
