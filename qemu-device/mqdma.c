@@ -2061,6 +2061,13 @@ static void mqdma_reset_hold(MQDMA_RESET_HOLD_ARGS)
  * the machine runs.
  */
 
+/* The list's loader does not clear what it allocates. */
+static int mqdma_op_pre_load(void *opaque)
+{
+    memset(opaque, 0, sizeof(MqdmaOp));
+    return 0;
+}
+
 static int mqdma_op_post_load(void *opaque, int version_id)
 {
     MqdmaOp *op = opaque;
@@ -2073,6 +2080,7 @@ static const VMStateDescription mqdma_op_vmstate = {
     .name = "mqdma/operation",
     .version_id = 1,
     .minimum_version_id = 1,
+    .pre_load = mqdma_op_pre_load,
     .post_load = mqdma_op_post_load,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT8(opcode, MqdmaOp),
@@ -2665,9 +2673,12 @@ static bool mqdma_init_capabilities(MqdmaState *s, Error **errp)
     pci_set_word(pdev->config + pm + PCI_PM_PMC, 3);
     pci_set_word(pdev->config + pm + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
     pci_set_word(pdev->wmask + pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
-    if (s->msi_vectors &&
-        msi_init(pdev, 0, s->msi_vectors, true, true, errp) < 0) {
-        return false;
+    if (s->msi_vectors) {
+        if (msi_init(pdev, 0, s->msi_vectors, true, true, errp) < 0) {
+            return false;
+        }
+        /* Pending bits are state: they may differ when they are loaded. */
+        pci_set_long(pdev->cmask + pdev->msi_cap + PCI_MSI_PENDING_64, 0);
     }
     if (pcie_endpoint_cap_init(pdev, 0) < 0) {
         error_setg(errp, "mqdma: no room for the PCIe capability");

@@ -32,6 +32,7 @@ FAULTS: dict[str, Any] = {
 }
 
 Start = Callable[..., Qemu]
+Refused = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +108,21 @@ def start(qemu_binary: str) -> Iterator[Start]:
     yield start
     for machine in machines:
         machine.close()
+
+
+@pytest.fixture
+def start_refused(qemu_binary: str) -> Refused:
+    """Start a machine that ends by itself, with an error; return what it said."""
+
+    def start_refused(*arguments: str, **options: Any) -> str:
+        with pytest.raises(QtestError) as caught:
+            qemu = Qemu(qemu_binary, *arguments, **options)
+            try:
+                # It may die after its greeting.
+                while True:
+                    qemu.qmp("query-status")
+            finally:
+                qemu.kill()
+        return str(caught.value)
+
+    return start_refused

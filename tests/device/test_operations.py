@@ -48,9 +48,7 @@ class Operands:
 
     def describe(self, opcode: int, length: int, **more: Any) -> bytes:
         flags = more.pop("flags", 0) | self.flags
-        return descriptor(
-            opcode, length=length, src=self.src, dst=self.dst, flags=flags, **more
-        )
+        return descriptor(opcode, length=length, src=self.src, dst=self.dst, flags=flags, **more)
 
 
 @pytest.fixture
@@ -277,9 +275,7 @@ def test_operand_outside_bar2_is_refused(queue: Queue, opcode: int, src: int, ds
 def test_operand_at_the_very_end_of_bar2_is_taken(dut: Dut, queue: Queue) -> None:
     end = 4 << 20
     entry = queue.one(
-        descriptor(
-            lib.MQDMA_OP_FILL, flags=lib.MQDMA_DESC_DST_BAR2, length=8, dst=end - 8, param=9
-        )
+        descriptor(lib.MQDMA_OP_FILL, flags=lib.MQDMA_DESC_DST_BAR2, length=8, dst=end - 8, param=9)
     )
     assert entry.status == lib.MQDMA_STATUS_OK
     assert dut.qemu.shared.read(end - 8, 8) == (9).to_bytes(8, "little")
