@@ -116,13 +116,16 @@ def start_refused(qemu_binary: str) -> Refused:
 
     def start_refused(*arguments: str, **options: Any) -> str:
         with pytest.raises(QtestError) as caught:
-            qemu = Qemu(qemu_binary, *arguments, **options)
-            try:
-                # It may die after its greeting.
-                while True:
-                    qemu.qmp("query-status")
-            finally:
-                qemu.kill()
+            run_until_its_end(qemu_binary, *arguments, **options)
         return str(caught.value)
 
     return start_refused
+
+
+def run_until_its_end(binary: str, *arguments: str, **options: Any) -> None:
+    """Start a machine and wait until it is gone, which is an error."""
+    qemu = Qemu(binary, *arguments, **options)
+    try:
+        qemu.wait_event("an event that does not exist")
+    finally:
+        qemu.kill()

@@ -3,7 +3,6 @@
 """Interrupt coalescing, by count and by virtual time."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .dut import Dut, Queue, descriptor

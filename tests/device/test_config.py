@@ -3,7 +3,6 @@
 """Configuration space: identity, BARs, capabilities, power states, function level reset."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .conftest import SHARED_SIZE, Start

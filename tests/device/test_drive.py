@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import crc32c as crc
 import pytest
-
 from pydriver.abi._native import lib
 
 from .conftest import DISK_SIZE, SHARED_SIZE, Start
@@ -138,12 +137,12 @@ def test_read_only_drive_can_be_read_but_not_written(start: Start) -> None:
     assert entry.status == lib.MQDMA_STATUS_DRIVE_READ_ONLY
 
 
-@pytest.mark.parametrize(("opcode", "event"), [(READ, "read_aio"), (WRITE, "write_aio")])
-def test_error_of_the_drive_fails_the_transfer(start: Start, opcode: int, event: str) -> None:
+@pytest.mark.parametrize(("opcode", "kind"), [(READ, "read"), (WRITE, "write")])
+def test_error_of_the_drive_fails_the_transfer(start: Start, opcode: int, kind: str) -> None:
     debug = {
         "driver": "blkdebug",
         "image": {"driver": "null-co", "size": 1 << 20, "read-zeroes": True},
-        "inject-error": [{"event": "none", "iotype": event.split("_")[0], "errno": 5}],
+        "inject-error": [{"event": "none", "iotype": kind, "errno": 5}],
     }
     dut = Dut(start(*blockdev(**debug), "-device", "mqdma,id=dut,addr=4,drive=drive"))
     dut.start()

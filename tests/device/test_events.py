@@ -3,7 +3,6 @@
 """Volatile state: the last event, which the next one overwrites; the watchdog; counters."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .dut import Dut, Queue, descriptor

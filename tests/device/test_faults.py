@@ -3,7 +3,6 @@
 """Faults on request: what each of them does to an innocent driver."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .dut import ALL_ONES, BAR2, BAR4, Dut, descriptor
@@ -261,7 +260,7 @@ def test_fault_value_out_of_range_is_an_error(
     ],
 )
 def test_fault_value_of_the_wrong_type_is_an_error(dut: Dut, name: str) -> None:
-    with pytest.raises(QtestError, match="Invalid parameter type|expects"):
+    with pytest.raises(QtestError, match=r"Invalid parameter type|expects"):
         dut.set(name, "many")
 
 

@@ -3,7 +3,6 @@
 """MSI-X, MSI and INTx: who is told, when, and what masks hold back."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .conftest import Start

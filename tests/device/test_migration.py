@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Migration to a file and back, in the middle of things: nothing is lost, all that was due comes."""
+"""Migration to a file and back in the middle of things: nothing is lost, nothing stays out."""
 
 import json
 import random
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import crc32c as crc
 import pytest
-
 from pydriver.abi._native import lib
 
 from .conftest import Refused, Start

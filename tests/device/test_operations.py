@@ -7,11 +7,9 @@ from typing import Any
 
 import crc32c as crc
 import pytest
-
 from pydriver.abi._native import lib
 
 from .dut import Dut, Queue, descriptor
-from .qtest import Region
 
 SRC, DST = 0x80_0000, 0x180_0000
 SRC_BAR2, DST_BAR2 = 0x10_0000, 0x30_0000
@@ -32,8 +30,8 @@ class Operands:
         self.flags = flags
         src_bar2 = bool(flags & lib.MQDMA_DESC_SRC_BAR2)
         dst_bar2 = bool(flags & lib.MQDMA_DESC_DST_BAR2)
-        self._source: Region = dut.qemu.shared if src_bar2 else dut.qemu.ram
-        self._target: Region = dut.qemu.shared if dst_bar2 else dut.qemu.ram
+        self._source = dut.qemu.shared if src_bar2 else dut.qemu.ram
+        self._target = dut.qemu.shared if dst_bar2 else dut.qemu.ram
         self.src = SRC_BAR2 if src_bar2 else SRC
         self.dst = DST_BAR2 if dst_bar2 else DST
 

@@ -3,7 +3,6 @@
 """What the device is told on the command line, and what it says when that is wrong."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .conftest import SHARED_SIZE, Refused, Start

@@ -3,7 +3,6 @@
 """Every register: where it is, what it holds after reset, what may be written, in which sizes."""
 
 import pytest
-
 from pydriver.abi._native import ffi, lib
 
 from .conftest import DISK_SIZE, SHARED_SIZE
@@ -23,7 +22,7 @@ QUEUE = members("mqdma_queue_reg")
 CAPS = QUEUES | 12 << 8 | lib.MQDMA_CAPS_BAR2 | lib.MQDMA_CAPS_DRIVE
 
 #: Name without prefix: value after reset, of a device with 64 queues.
-GLOBAL_RESET = {name: 0 for name in GLOBAL} | {
+GLOBAL_RESET = dict.fromkeys(GLOBAL, 0) | {
     "MQDMA_REG_ID": 0x4D44514D,
     "MQDMA_REG_VERSION": 0x00010000,
     "MQDMA_REG_CAPS": CAPS,

@@ -3,7 +3,6 @@
 """Rings and doorbells: placement, laps, order, fences, delays, what a bad index does."""
 
 import pytest
-
 from pydriver.abi._native import lib
 
 from .dut import COMMAND, COMMAND_MEMORY, Dut, Queue, descriptor
