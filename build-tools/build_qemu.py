@@ -207,13 +207,17 @@ class Tree:
                 # apt has verified the signature and the checksums.
                 unpack = ["dpkg-source", "--no-check", "-x", str(source.path), str(target)]
                 self.log.run(unpack, temporary)
+                for left in set(temporary.iterdir()) - {target}:
+                    left.unlink()  # dpkg-source's copy of the tarball
 
     def ninja(self) -> Path:
         """Compile what is out of date and return the path of the binary."""
 
         def show(line: str) -> None:
             if match := NINJA_STEP.match(line):
-                what = match[3].rsplit(" ", 1)[-1]
+                # "Compiling C object a.c.o", "Generating a.c with a custom command"
+                words = match[3].split()
+                what = words[1] if words[0] == "Generating" and len(words) > 1 else words[-1]
                 self._progress.update(int(match[1]), int(match[2]), Path(what).name)
 
         jobs = len(os.sched_getaffinity(0))
