@@ -104,7 +104,7 @@ BUILD_QEMU := $(patsubst %,build-tools/%.py,build_qemu apt_source cache command_
 # ask for another QEMU than last time. The stamp therefore holds the choice it was made for.
 QEMU_CHOICE := $(QEMU_SRC):$(QEMU_SUITE)
 define qemu-variant
-ifneq ($$(QEMU_SRC)$$(shell test -x $(2) && cat .make/$(1) 2>/dev/null),$$(QEMU_CHOICE))
+ifneq ($$(if $$(QEMU_SRC),always)$$(shell test -x $(2) && cat .make/$(1) 2>/dev/null),$$(QEMU_CHOICE))
 .make/$(1): FORCE
 endif
 .make/$(1): $$(DEVICE) $$(BUILD_QEMU) | .make/venv

@@ -199,7 +199,8 @@ static uint32_t port_io(struct link_command *command)
 typedef uint64_t function(uint64_t, uint64_t, uint64_t, uint64_t);
 
 /* Everything but RETURN. Returns the status; the value goes into command. */
-static uint32_t execute(struct cpu *cpu, struct link_command *command)
+static uint32_t execute(struct cpu *cpu, struct link_frame *frame,
+                        struct link_command *command)
 {
     switch (command->op) {
     case LINK_OP_READ:
@@ -221,6 +222,7 @@ static uint32_t execute(struct cpu *cpu, struct link_command *command)
             return LINK_STATUS_INVALID;
         }
         set_cr8(cpu, command->value);
+        frame->level = (uint32_t)read_cr8();
         let_in(); /* before the command counts as done */
         cpu->fault = 0;
         break;
@@ -274,7 +276,7 @@ static void execute_next(struct cpu *cpu, struct link_frame *frame)
     struct link_command *command = &frame->ring[frame->done % LINK_RING];
 
     cpu->fault = 0;
-    command->status = execute(cpu, command);
+    command->status = execute(cpu, frame, command);
     if (cpu->fault) {
         command->status = LINK_STATUS_FAULT;
         command->value = cpu->fault & ~fault_flag;

@@ -47,8 +47,11 @@
 #define TYPE_MQDMA "mqdma"
 OBJECT_DECLARE_SIMPLE_TYPE(MqdmaState, MQDMA)
 
-/* How much a doorbell write does before the bottom half takes over. */
-#define MQDMA_BUDGET_DESCRIPTORS 16
+/*
+ * How much the engine does in one go before the bottom half takes over: 16
+ * short descriptors (the fetch is a step, and so is each chunk), or 256 KiB.
+ */
+#define MQDMA_BUDGET_STEPS 32
 #define MQDMA_BUDGET_BYTES (256 * KiB)
 
 #define MQDMA_CHUNK (64 * KiB)
@@ -1181,14 +1184,14 @@ static uint32_t mqdma_queue_work(MqdmaQueue *q, MqdmaOp *op)
 static void mqdma_queue_run(MqdmaQueue *q)
 {
     MqdmaState *s = q->s;
-    unsigned descriptors = MQDMA_BUDGET_DESCRIPTORS;
+    unsigned steps = MQDMA_BUDGET_STEPS;
     uint32_t bytes = MQDMA_BUDGET_BYTES;
 
     while (mqdma_queue_pending(q) && mqdma_can_run(s) &&
            !(s->hung & BIT_ULL(q->index))) {
         MqdmaOp *op = QTAILQ_FIRST(&q->ready);
 
-        if (!descriptors || !bytes) {
+        if (!steps || !bytes) {
             trace_mqdma_queue_yield(q->index);
             qemu_bh_schedule(q->bh);
             break;
@@ -1197,7 +1200,7 @@ static void mqdma_queue_run(MqdmaQueue *q)
             if (!mqdma_fetch(q)) {
                 break;
             }
-            descriptors--;
+            steps--;
             continue;
         }
         if (mqdma_traits[op->opcode].drive && !op->aborted &&
@@ -1205,6 +1208,7 @@ static void mqdma_queue_run(MqdmaQueue *q)
             q->drive_depth >= MQDMA_DRIVE_DEPTH) {
             break;
         }
+        steps--;
         bytes -= MIN(bytes, mqdma_queue_work(q, op));
     }
 }
@@ -1509,7 +1513,9 @@ static uint64_t mqdma_mmio_read(void *opaque, hwaddr addr, unsigned size)
     if (s->removed || s->d3hot) {
         return UINT32_MAX;
     }
-    if (size != 4 || addr % 4 || s->sending) {
+    if (s->sending) {
+        error = MQDMA_ERROR_BUSY;
+    } else if (size != 4 || addr % 4) {
         error = MQDMA_ERROR_SIZE;
     } else if (addr < MQDMA_QUEUE_BASE) {
         value = mqdma_global_read(s, addr, &error);
@@ -1859,7 +1865,9 @@ static void mqdma_mmio_write(void *opaque, hwaddr addr, uint64_t value,
         return;
     }
     trace_mqdma_write(addr, size, value);
-    if (size != 4 || addr % 4 || s->sending) {
+    if (s->sending) {
+        error = MQDMA_ERROR_BUSY;
+    } else if (size != 4 || addr % 4) {
         error = MQDMA_ERROR_SIZE;
     } else if (addr < MQDMA_QUEUE_BASE) {
         error = mqdma_global_write(s, addr, value);

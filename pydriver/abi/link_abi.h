@@ -118,13 +118,13 @@ struct link_registers {
 };
 
 struct link_frame {
-    /* line 0, the guest's: written once per upcall, but for done */
+    /* line 0, the guest's: written once per upcall, but for done and level */
     uint32_t done;    /* commands executed in this frame */
     uint32_t kind;    /* enum link_upcall */
     uint32_t vector;  /* as delivered */
     uint32_t cr8;     /* CR8 read in the handler, before it was raised */
     uint64_t rip;     /* of the interrupted instruction */
-    uint32_t level;   /* CR8 read back after it was raised */
+    uint32_t level;   /* CR8 as read back, now: the frame's code's IRQL */
     uint32_t apic_id; /* of the processor that runs the handler */
     uint64_t reserved0[4];
     /* line 1, the host's */
@@ -141,7 +141,7 @@ struct link_mailbox {
     /* line 0, the guest's */
     uint32_t upcalls; /* upcalls published */
     uint32_t depth;   /* index of the innermost frame */
-    uint32_t cr8;     /* CR8, stored after each change */
+    uint32_t cr8;     /* CR8 now, whatever frame the processor is in */
     uint32_t asleep;  /* the processor is about to HLT, or in it */
     uint32_t apic_id;
     uint32_t online;

@@ -257,6 +257,7 @@ static int accept_upcall(struct link_cpu *cpu)
     frame = &mailbox->frames[LOAD(mailbox->depth)];
     cpu->stack[cpu->level++] = cpu->frame;
     cpu->frame = frame;
+    cpu->irql = frame->level;
     cpu->upcalls++;
     if (frame->kind == LINK_UPCALL_SERVICE) {
         return LINK_HANDLER_SERVICE;
@@ -338,6 +339,7 @@ static int report(struct link_cpu *cpu, struct link_command *last)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
+    cpu->irql = cpu->frame->level;
     cpu->value = last->value;
     cpu->status = last->status;
     cpu->address = last->address;
@@ -414,6 +416,7 @@ void link_return(struct link_cpu *cpu, int flags)
     cpu->returned++;
     post(cpu, frame);
     cpu->frame = cpu->stack[--cpu->level];
+    cpu->irql = cpu->frame->level;
     if (cpu->level == 0 && !cpu->borrowed) {
         pthread_mutex_unlock(&cpu->owner);
     }

@@ -56,6 +56,7 @@ struct link_cpu {
     uint64_t value;           /* of the last completed command */
     uint64_t address;         /* of the command that status is about */
     uint32_t status;          /* enum link_status of it */
+    uint32_t irql;            /* CR8 of the frame, as the guest reports it */
     uint32_t seen;            /* upcalls accepted */
     uint32_t level;           /* upcalls being served, nested */
     int32_t borrowed;

@@ -92,7 +92,7 @@ class KDpc:
             return
         self.processor = processor
         processor.dpcs.append(self)
-        if not processor.draining and processor.mailbox.cr8 < DISPATCH_LEVEL:
+        if not processor.draining and processor.state.irql < DISPATCH_LEVEL:
             processor.request_dispatch()
 
     def remove(self) -> bool:
@@ -123,7 +123,7 @@ class KDpc:
                 target.dpcs.append(self)
             if target is not here:
                 here.link.send_ipi(target.link.apic_id, kernel.vector_dispatch)
-            elif not here.draining and here.mailbox.cr8 < DISPATCH_LEVEL:
+            elif not here.draining and here.state.irql < DISPATCH_LEVEL:
                 here.request_dispatch()
         finally:
             if borrowed:

@@ -118,7 +118,7 @@ class Kernel:
     def irql(self) -> int:
         """The calling thread's IRQL [KeGetCurrentIrql]."""
         processor = self.current.processor
-        return PASSIVE_LEVEL if processor is None else int(processor.mailbox.cr8)
+        return PASSIVE_LEVEL if processor is None else int(processor.state.irql)
 
     def raise_irql(self, irql: int) -> int:
         """Raises the IRQL, borrowing a processor if the thread runs on none [KeRaiseIrql].
@@ -133,7 +133,7 @@ class Kernel:
             processor = self.borrow()
             processor.link.set_cr8(irql)
             return PASSIVE_LEVEL
-        old = processor.mailbox.cr8
+        old = processor.state.irql
         if irql != old:
             if irql < old:
                 self.bug_check(
@@ -155,7 +155,7 @@ class Kernel:
                 return
             self._bad_lower(PASSIVE_LEVEL, irql)
         link = processor.link
-        old = processor.mailbox.cr8
+        old = processor.state.irql
         if irql > old or (irql < DISPATCH_LEVEL and processor.draining):
             self._bad_lower(old, irql)
         if irql != old:

@@ -55,7 +55,7 @@ class Processor:
 
     :param kernel: that it belongs to
     :param link: its mailbox
-    :ivar mailbox: ``struct link_mailbox *``: its cr8 is read where a property would cost too much
+    :ivar state: ``struct link_cpu *``: its irql is read where a property would cost too much
     :ivar number: from 0
     :ivar dpcs: the DPC queue
     :ivar draining: the DPC queue is being worked off, on the thread that runs on this processor
@@ -72,17 +72,17 @@ class Processor:
         "isr_durations",
         "kernel",
         "link",
-        "mailbox",
         "number",
         "read32",
         "spurious",
+        "state",
         "write32",
     )
 
     def __init__(self, kernel: "Kernel", link: "ProcessorLink") -> None:
         self.kernel = kernel
         self.link = link
-        self.mailbox = link.mailbox
+        self.state = link.state
         self.number = link.number
         self.dpcs: deque[KDpc] = deque()
         self.draining = False
@@ -105,7 +105,7 @@ class Processor:
 
     @property
     def irql(self) -> int:
-        """CR8 as the guest last stored it."""
+        """CR8 of the frame that runs, as the guest stored it."""
         return self.link.cr8
 
     def request_dispatch(self) -> None:
@@ -140,7 +140,7 @@ class Processor:
     def _make_drain(self) -> "Callable[[], int]":
         kernel = self.kernel
         dpcs = self.dpcs
-        mailbox = self.mailbox
+        state = self.state
         number = self.number
         record = kernel.record
         add = self.dpc_durations.add
@@ -160,11 +160,11 @@ class Processor:
                     record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
                     dpc.routine()
                     add(now() - start)
-                    if mailbox.cr8 != DISPATCH_LEVEL:
+                    if state.irql != DISPATCH_LEVEL:
                         kernel.bug_check(
                             DRIVER_VERIFIER_DETECTED_VIOLATION,
                             0,
-                            mailbox.cr8,
+                            state.irql,
                             DISPATCH_LEVEL,
                             rule="IrqlDispatch",
                             message=f"{dpc.owner} returned from its DPC at another IRQL",

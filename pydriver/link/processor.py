@@ -45,57 +45,57 @@ class ProcessorLink:
     :param died: makes the error that says how QEMU ended
     :ivar handlers: what serves an upcall, by vector; index 256 serves guest code that calls the
         framework. Set before the vector can arrive.
-    :ivar mailbox: ``struct link_mailbox *``, for who reads it often
+    :ivar state: ``struct link_cpu *``, for who reads its ``irql`` often
     """
 
-    __slots__ = ("_cpu", "_died", "apic_id", "handlers", "mailbox", "number")
+    __slots__ = ("_died", "_mailbox", "apic_id", "handlers", "number", "state")
 
     def __init__(self, number: int, cpu: Any, died: Callable[[], MachineDied]) -> None:
         self.number = number
         self.handlers: list[Handler] = [
             self._unexpected for _ in range(lib.LINK_HANDLERS)
         ]
-        self._cpu = cpu
-        self.mailbox = cpu.mailbox
+        self.state = cpu
+        self._mailbox = cpu.mailbox
         self._died = died
-        self.apic_id = int(self.mailbox.apic_id)
+        self.apic_id = int(self._mailbox.apic_id)
 
     @property
     def cr8(self) -> int:
-        """CR8 as the guest last stored it in its mailbox: this processor's IRQL."""
-        return self.mailbox.cr8  # type: ignore[no-any-return]
+        """CR8 of the frame that the owner's code runs in, as the guest stored it: the IRQL."""
+        return self.state.irql  # type: ignore[no-any-return]
 
     @property
     def depth(self) -> int:
         """Upcalls that the guest has not returned from."""
-        return self.mailbox.depth  # type: ignore[no-any-return]
+        return self._mailbox.depth  # type: ignore[no-any-return]
 
     @property
     def frame(self) -> Any:
         """``struct link_frame *`` of the upcall that is being served, written by the guest."""
-        return self._cpu.frame
+        return self.state.frame
 
     @property
     def statistics(self) -> dict[str, int]:
         """How often this side slept and was woken late, and how often the guest halted."""
-        cpu = self._cpu
+        cpu = self.state
         return {
             "upcalls": cpu.upcalls,
             "blocks": cpu.blocks,
             "blips": cpu.blips,
-            "halts": self.mailbox.halts,
+            "halts": self._mailbox.halts,
         }
 
     # Commands
 
     def read8(self, address: int) -> int:
         """Reads one byte at a guest-physical address (waits)."""
-        value: int = _read(self._cpu, address, 1)
+        value: int = _read(self.state, address, 1)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 1, address)
 
     def read16(self, address: int) -> int:
         """Reads two bytes (waits)."""
-        value: int = _read(self._cpu, address, 2)
+        value: int = _read(self.state, address, 2)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 2, address)
 
     def read32(self, address: int) -> int:
@@ -105,7 +105,7 @@ class ProcessorLink:
         :raises AccessFault: if the address is not mapped in the guest
         :raises MachineDied: if QEMU is gone
         """
-        value: int = _read(self._cpu, address, 4)
+        value: int = _read(self.state, address, 4)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 4, address)
 
     def read64(self, address: int) -> int:
@@ -114,22 +114,22 @@ class ProcessorLink:
 
     def write8(self, address: int, value: int) -> None:
         """Writes one byte (posted: a fault is raised by the next command that waits)."""
-        if outcome := _write(self._cpu, address, 1, value):
+        if outcome := _write(self.state, address, 1, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 1, address, value)
 
     def write16(self, address: int, value: int) -> None:
         """Writes two bytes (posted)."""
-        if outcome := _write(self._cpu, address, 2, value):
+        if outcome := _write(self.state, address, 2, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 2, address, value)
 
     def write32(self, address: int, value: int) -> None:
         """Writes four bytes (posted)."""
-        if outcome := _write(self._cpu, address, 4, value):
+        if outcome := _write(self.state, address, 4, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 4, address, value)
 
     def write64(self, address: int, value: int) -> None:
         """Writes eight bytes in one access (posted)."""
-        if outcome := _write(self._cpu, address, 8, value):
+        if outcome := _write(self.state, address, 8, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 8, address, value)
 
     def read_block(self, address: int, width: int, count: int) -> bytes:
@@ -139,7 +139,7 @@ class ProcessorLink:
             self._command(
                 lib.LINK_OP_READ_BLOCK, width, address + first * width, count=length
             )
-            parts.append(bytes(ffi.buffer(self.mailbox.block, length * width)))
+            parts.append(bytes(ffi.buffer(self._mailbox.block, length * width)))
         return b"".join(parts)
 
     def write_block(self, address: int, width: int, data: bytes) -> None:
@@ -148,7 +148,7 @@ class ProcessorLink:
             raise LinkError(f"{len(data)} bytes are not a whole number of {width}-byte elements")
         for first, length in _blocks(width, len(data) // width):
             part = data[first * width : (first + length) * width]
-            ffi.memmove(self.mailbox.block, part, len(part))
+            ffi.memmove(self._mailbox.block, part, len(part))
             self._command(
                 lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length
             )
@@ -175,7 +175,7 @@ class ProcessorLink:
 
     def set_cr8(self, level: int) -> None:
         """Writes CR8, 0 to 15; what becomes deliverable is served before this returns."""
-        if outcome := _execute(self._cpu, _OP_SET_CR8, 0, 0, 0, level):
+        if outcome := _execute(self.state, _OP_SET_CR8, 0, 0, 0, level):
             self._finish(outcome, _OP_SET_CR8, 0, 0, level)
 
     def send_ipi(self, apic_id: int, vector: int) -> None:
@@ -189,31 +189,31 @@ class ProcessorLink:
     def call(self, address: int, *arguments: int) -> int:
         """Calls a guest function of up to four 64-bit arguments, interrupts enabled (waits)."""
         padded = (*arguments, 0, 0, 0, 0)[:4]
-        outcome = lib.link_call(self._cpu, address, *padded)
+        outcome = lib.link_call(self.state, address, *padded)
         while outcome <= _NOT_POSTED:
             self._before_post(outcome)
-            outcome = lib.link_call(self._cpu, address, *padded)
+            outcome = lib.link_call(self.state, address, *padded)
         return self._wait(outcome)
 
     def sync(self) -> None:
         """Waits until every posted command has been executed: one hand-over there and back."""
-        if outcome := _execute(self._cpu, _OP_NOP, 0, 0, 0, 0):
+        if outcome := _execute(self.state, _OP_NOP, 0, 0, 0, 0):
             self._finish(outcome, _OP_NOP, 0, 0)
 
     def set_service_result(self, value: int) -> None:
         """What guest code that called the framework gets, when its upcall returns."""
-        self._cpu.service_value = value
+        self.state.service_value = value
 
     # Ownership and upcalls
 
     def acquire(self) -> None:
         """Borrows the processor: waits until no upcall is being served. Not recursive."""
-        while outcome := lib.link_acquire(self._cpu):
+        while outcome := lib.link_acquire(self.state):
             self._check(outcome)
 
     def release(self) -> None:
         """Gives the processor back."""
-        lib.link_release(self._cpu)
+        lib.link_release(self.state)
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator["ProcessorLink"]:
@@ -229,7 +229,7 @@ class ProcessorLink:
 
         :raises MachineDied: when QEMU has ended
         """
-        cpu = self._cpu
+        cpu = self.state
         handlers = self.handlers
         wait = lib.link_wait_upcall
         return_wait = lib.link_return_wait
@@ -246,16 +246,16 @@ class ProcessorLink:
     # What remains is off the fast path.
 
     def _send(self, op: int, width: int, address: int, value: int = 0) -> None:
-        if outcome := _post(self._cpu, op, width, 0, address, value):
+        if outcome := _post(self.state, op, width, 0, address, value):
             self._post_again(outcome, op, width, address, value)
 
     def _post_again(self, outcome: int, op: int, width: int, address: int, value: int) -> None:
         while outcome:
             self._before_post(outcome)
-            outcome = _post(self._cpu, op, width, 0, address, value)
+            outcome = _post(self.state, op, width, 0, address, value)
 
     def _command(self, op: int, width: int, address: int, value: int = 0, count: int = 0) -> int:
-        outcome = _execute(self._cpu, op, width, count, address, value)
+        outcome = _execute(self.state, op, width, count, address, value)
         return self._finish(outcome, op, width, address, value, count)
 
     def _finish(
@@ -264,11 +264,11 @@ class ProcessorLink:
         """Brings a command that waits to its end, whatever came first."""
         while outcome <= _NOT_POSTED:
             self._before_post(outcome)
-            outcome = _execute(self._cpu, op, width, count, address, value)
+            outcome = _execute(self.state, op, width, count, address, value)
         return self._wait(outcome)
 
     def _wait(self, outcome: int) -> int:
-        cpu = self._cpu
+        cpu = self.state
         handlers = self.handlers
         while outcome:
             if _NOT_POSTED < outcome <= _ACCEPTED:
@@ -282,7 +282,7 @@ class ProcessorLink:
         """Does what has to be done before there is room to post."""
         outcome -= _NOT_POSTED
         if outcome <= _ACCEPTED:
-            lib.link_return(self._cpu, self.handlers[_ACCEPTED - outcome]())
+            lib.link_return(self.state, self.handlers[_ACCEPTED - outcome]())
         else:
             self._check(outcome)
 
@@ -296,7 +296,7 @@ class ProcessorLink:
             raise self._died()
 
     def _raise_status(self) -> NoReturn:
-        cpu = self._cpu
+        cpu = self.state
         if cpu.status == lib.LINK_STATUS_FAULT:
             raise AccessFault(cpu.address, cpu.value >> 32, cpu.value & 0xFFFFFFFF)
         raise LinkError(f"processor {self.number}: the guest does not know the last command")

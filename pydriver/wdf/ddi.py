@@ -96,7 +96,7 @@ def irql_violation(kernel: Kernel, name: str, irql: int, limit: int | None = Non
 _TEMPLATE = """\
 def {name}(self{parameters}):
     processor = self._current.processor
-    irql = 0 if processor is None else processor.mailbox.cr8
+    irql = 0 if processor is None else processor.state.irql
     if {condition}:
         _violation(self._kernel, {ddi!r}, irql)
 {record}    return _function(self{arguments})

@@ -294,7 +294,7 @@ class Interrupt(Object):
             return True
         dpc.processor = processor
         processor.dpcs.append(dpc)
-        if not processor.draining and processor.mailbox.cr8 < DISPATCH_LEVEL:
+        if not processor.draining and processor.state.irql < DISPATCH_LEVEL:
             processor.request_dispatch()
         return True
 
@@ -314,7 +314,7 @@ class Interrupt(Object):
     def acquire_lock(self) -> None:
         """Raises to SynchronizeIrql and takes the interrupt's lock. Not recursive."""
         processor = self._current.processor
-        irql = PASSIVE_LEVEL if processor is None else processor.mailbox.cr8
+        irql = PASSIVE_LEVEL if processor is None else processor.state.irql
         level = self.synchronize_irql
         if self.state is InterruptState.CREATED:
             self._violation("WdfInterruptAcquireLock while it is not connected", "WdfInterruptLock")

@@ -361,7 +361,7 @@ class IoQueue(Object):
                     perf_counter_ns(),
                     _PRESENT,
                     NO_PROCESSOR if processor is None else processor.number,
-                    0 if processor is None else processor.mailbox.cr8,
+                    0 if processor is None else processor.state.irql,
                     self,
                     request.number,
                 )

@@ -179,7 +179,7 @@ class Request(Object):
                 _now(),
                 _COMPLETE,
                 NO_PROCESSOR if processor is None else processor.number,
-                0 if processor is None else processor.mailbox.cr8,
+                0 if processor is None else processor.state.irql,
                 queue,
                 self.number << 32 | status,
             )

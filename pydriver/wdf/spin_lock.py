@@ -57,7 +57,7 @@ class SpinLock(Object):
         """Raises to DISPATCH_LEVEL and takes the lock. Not recursive."""
         kernel = self._kernel
         processor = self._current.processor
-        irql = 0 if processor is None else processor.mailbox.cr8
+        irql = 0 if processor is None else processor.state.irql
         if irql > DISPATCH_LEVEL:
             irql_violation(kernel, "WdfSpinLockAcquire", irql)
         if self.interrupt_lock:
@@ -87,7 +87,7 @@ class SpinLock(Object):
         """Releases the lock and restores the IRQL that it was acquired at."""
         kernel = self._kernel
         processor = self._current.processor
-        irql = 0 if processor is None else processor.mailbox.cr8
+        irql = 0 if processor is None else processor.state.irql
         if self.interrupt_lock:
             self._refuse("WdfSpinLockRelease")
         if self._owner is None or self._owner is not processor:
