@@ -38,7 +38,7 @@ typedef const Property MqdmaProperty;
 #define MQDMA_PROP_END_OF_LIST
 #else
 typedef Property MqdmaProperty;
-#define MQDMA_PROP_END_OF_LIST DEFINE_PROP_END_OF_LIST(),
+#define MQDMA_PROP_END_OF_LIST DEFINE_PROP_END_OF_LIST()
 #endif
 
 /* 9.1 added the type of the reset to the arguments of the hold phase. */

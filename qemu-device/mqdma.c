@@ -723,6 +723,7 @@ static bool mqdma_post(MqdmaQueue *q, struct mqdma_completion *cqe)
     if (!mqdma_mem_write(s, shared, addr, cqe, sizeof(*cqe))) {
         return false;
     }
+    /* The entry before its phase. */
     smp_wmb();
     cqe->flags = cpu_to_le16(q->phase);
     return mqdma_mem_write(s, shared, addr + word, &cqe->opcode,
@@ -1496,8 +1497,10 @@ static uint32_t mqdma_queue_read(MqdmaQueue *q, hwaddr addr, unsigned *error)
     }
 }
 
+/* The queue whose page holds the address; NULL for one that is not there. */
 static MqdmaQueue *mqdma_queue_at(MqdmaState *s, hwaddr addr)
 {
+    /* Wraps for the global page, which belongs to none. */
     hwaddr n = (addr - MQDMA_QUEUE_BASE) / MQDMA_QUEUE_STRIDE;
 
     return n < s->num_queues ? &s->queue[n] : NULL;
@@ -1508,7 +1511,7 @@ static uint64_t mqdma_mmio_read(void *opaque, hwaddr addr, unsigned size)
     MqdmaState *s = opaque;
     unsigned error = MQDMA_ERROR_NONE;
     uint32_t value = UINT32_MAX;
-    MqdmaQueue *q;
+    MqdmaQueue *q = mqdma_queue_at(s, addr);
 
     if (s->removed || s->d3hot) {
         return UINT32_MAX;
@@ -1519,7 +1522,7 @@ static uint64_t mqdma_mmio_read(void *opaque, hwaddr addr, unsigned size)
         error = MQDMA_ERROR_SIZE;
     } else if (addr < MQDMA_QUEUE_BASE) {
         value = mqdma_global_read(s, addr, &error);
-    } else if ((q = mqdma_queue_at(s, addr))) {
+    } else if (q) {
         value = mqdma_queue_read(q, addr % MQDMA_QUEUE_STRIDE, &error);
     } else {
         error = MQDMA_ERROR_OFFSET;
@@ -1859,7 +1862,7 @@ static void mqdma_mmio_write(void *opaque, hwaddr addr, uint64_t value,
 {
     MqdmaState *s = opaque;
     unsigned error;
-    MqdmaQueue *q;
+    MqdmaQueue *q = mqdma_queue_at(s, addr);
 
     if (s->removed || s->d3hot) {
         return;
@@ -1871,7 +1874,7 @@ static void mqdma_mmio_write(void *opaque, hwaddr addr, uint64_t value,
         error = MQDMA_ERROR_SIZE;
     } else if (addr < MQDMA_QUEUE_BASE) {
         error = mqdma_global_write(s, addr, value);
-    } else if ((q = mqdma_queue_at(s, addr))) {
+    } else if (q) {
         error = mqdma_queue_write(q, addr % MQDMA_QUEUE_STRIDE, value);
     } else {
         error = MQDMA_ERROR_OFFSET;

@@ -307,7 +307,7 @@ struct mqdma_descriptor {
     uint64_t cookie;                        /* returned in the completion */
     uint64_t src;
     uint64_t dst;
-    uint64_t param;                         /* fill pattern; CRC to go on from */
+    uint64_t param;                         /* fill pattern; CRC so far */
     uint64_t delay_ns;                      /* virtual time before it starts */
     uint64_t reserved1[2];
 };
