@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A driver made up by a test, on QEMU's `edu` device, and what the guest saw of its interrupts.
+
+`edu` raises its interrupt when a cause is written to RAISE, and lowers it when the cause is
+written to ACKNOWLEDGE; both are writes that a callback can make itself. So a test says exactly
+when an interrupt is due.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydriver.ke import System
+from pydriver.link import ProcessorLink
+from pydriver.pci import InterruptMode
+from pydriver.wdf import (
+    Device,
+    DeviceInit,
+    Driver,
+    DriverConfig,
+    Interrupt,
+    InterruptConfig,
+    InterruptPolicy,
+    InterruptPriority,
+    IoQueue,
+    IoQueueConfig,
+    MappedRegisters,
+    PnpPowerEventCallbacks,
+)
+
+EDU = (0x1234, 0x11E8)
+# Devices 4 and 8 share an interrupt line [pydriver.pci.q35.root_gsi].
+DEVICES = ("edu,addr=4", "edu,addr=5", "edu,addr=8")
+IDENTITY, LIVENESS, FACTORIAL, STATUS = 0x00, 0x04, 0x08, 0x20
+CAUSE, RAISE, ACKNOWLEDGE = 0x24, 0x60, 0x64
+
+TIMEOUT = 10.0
+
+
+class Arrival(NamedTuple):
+    """What the guest wrote into the frame of an upcall.
+
+    `interrupted` is CR8 as it was, `level` CR8 as read back after it was raised.
+    """
+
+    vector: int
+    interrupted: int
+    level: int
+    apic_id: int
+
+
+def arrival(link: ProcessorLink) -> Arrival:
+    """Evidence about the upcall that is being served on a processor."""
+    frame = link.frame
+    return Arrival(frame.vector, frame.cr8, frame.level, frame.apic_id)
+
+
+@dataclass
+class Edu:
+    """A started device and its registers."""
+
+    device: Device
+    registers: MappedRegisters
+
+    @property
+    def interrupt(self) -> Interrupt:
+        return self.device.interrupts[0]
+
+    @property
+    def link(self) -> ProcessorLink:
+        """The processor that takes the interrupt."""
+        processor = self.interrupt.processor
+        assert processor is not None
+        return processor.link
+
+    @property
+    def pending(self) -> bool:
+        """Whether the local APIC has accepted the interrupt and not delivered it: its IRR."""
+        link, vector = self.link, self.interrupt.vector
+        if self.device.system.link.x2apic:
+            word = link.rdmsr(0x820 + vector // 32)
+        else:
+            word = link.read32(0xFEE00200 + vector // 32 * 0x10)
+        return bool(word >> vector % 32 & 1)
+
+    def raise_interrupt(self, cause: int = 1) -> None:
+        self.registers.write32(RAISE, cause)
+
+    def acknowledge(self) -> int:
+        """What every ISR here has to do; returns the causes."""
+        causes = self.registers.read32(CAUSE)
+        self.registers.write32(ACKNOWLEDGE, causes)
+        return causes
+
+
+@dataclass
+class Plan:
+    """What the driver does; every field is optional."""
+
+    isr: Callable[[Interrupt, int], bool] | None = None
+    dpc: Callable[[Interrupt, Device], None] | None = None
+    queues: list[IoQueueConfig] = field(default_factory=list)
+    callbacks: PnpPowerEventCallbacks = field(default_factory=PnpPowerEventCallbacks)
+    priority: InterruptPriority = InterruptPriority.NORMAL
+    processor: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    mode: InterruptMode | None = None
+    add: Callable[[Device], None] | None = None
+
+
+class Bench:
+    """The `edu` devices of a system, and drivers for them."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.kernel = system.kernel
+        self.functions = system.pci.find_all(*EDU)
+        self.drivers: list[Driver] = []
+
+    def load(self, plan: Plan | None = None, index: int = 0) -> Edu:
+        """Load a driver for a device and start it."""
+        plan = plan or Plan()
+        mapped: list[MappedRegisters] = []
+        prepare = plan.callbacks.evt_device_prepare_hardware
+
+        def prepare_hardware(device: Device, raw: Any, translated: Any) -> int | None:
+            mapped[:] = [translated.memory[0].map()]
+            return prepare(device, raw, translated) if prepare else None
+
+        plan.callbacks.evt_device_prepare_hardware = prepare_hardware
+
+        def add(driver: Driver, init: DeviceInit) -> None:
+            init.set_pnp_power_event_callbacks(plan.callbacks)
+            device = Device.create(init)
+            if plan.isr is not None:
+                interrupt = Interrupt.create(
+                    device,
+                    InterruptConfig(
+                        evt_interrupt_isr=plan.isr, evt_interrupt_dpc=plan.dpc, **plan.config
+                    ),
+                )
+                interrupt.set_policy(
+                    InterruptPolicy.SPECIFIED_PROCESSORS, plan.priority, 1 << plan.processor
+                )
+            for config in plan.queues:
+                IoQueue.create(device, config)
+            if plan.add is not None:
+                plan.add(device)
+
+        driver = self.system.load_driver(
+            lambda driver_object: Driver.create(
+                driver_object, DriverConfig(evt_driver_device_add=add)
+            ),
+            name=f"test{index}",
+        )
+        self.drivers.append(driver)
+        device = driver.add_device(self.functions[index], interrupts=plan.mode)
+        return Edu(device, mapped[0])
+
+    def close(self) -> None:
+        """Unload what the test loaded."""
+        while self.drivers:
+            self.drivers.pop().unload()
+
+
+class Signal:
+    """Waits for something to have happened, and fails loudly if it does not."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def wait(self, what: str = "the signal") -> None:
+        assert self._event.wait(TIMEOUT), f"{what} did not come in {TIMEOUT} s"

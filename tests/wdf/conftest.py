@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Systems with `edu` devices: one that is shared, and ones that a test may bring down.
+
+A test during which a system ended, by a bug check or by QEMU's death, fails with the report; a
+test that fails shows the recorder's last events.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pydriver.ke import BugCheck, System, SystemConfig
+from pydriver.machine import MachineConfig
+
+from .bench import DEVICES, Bench
+
+EVENTS = 40
+
+_running: list[System] = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for system in _running:
+            lines = system.kernel.recorder.format(EVENTS)
+            report.sections.append(("the recorder's last events", "\n".join(lines)))
+            report.sections.append(("QEMU's last lines", "\n".join(system.machine.log())))
+
+
+def start(cpus: int = 1) -> System:
+    system = System(SystemConfig(MachineConfig(cpus=cpus, bar2=1 << 20, devices=DEVICES)))
+    system.start()
+    _running.append(system)
+    return system
+
+
+def end(system: System) -> None:
+    _running.remove(system)
+    system.close()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[list[System]]:
+    """At most one system; it is started again after a test that broke it."""
+    systems: list[System] = []
+    yield systems
+    for system in systems:
+        end(system)
+
+
+@pytest.fixture
+def bench(shared: list[System]) -> Iterator[Bench]:
+    """Devices of the shared system, which has one processor. What ends the system is a failure."""
+    if not shared:
+        shared.append(start())
+    bench = Bench(shared[0])
+    yield bench
+    kernel = bench.system.kernel
+    if kernel.failure is None:
+        bench.close()
+    if kernel.failure is not None:
+        end(shared.pop())
+        if isinstance(kernel.failure, BugCheck):
+            pytest.fail(f"a bug check that nobody expected:\n{kernel.failure.report}")
+        raise kernel.failure
+
+
+@pytest.fixture
+def boot() -> Iterator[Callable[..., Bench]]:
+    """``boot(cpus)``: devices of a system that the test may bring down."""
+    systems: list[System] = []
+
+    def start_one(cpus: int = 1) -> Bench:
+        systems.append(start(cpus))
+        return Bench(systems[-1])
+
+    yield start_one
+    for system in systems:
+        end(system)
+
+
+@pytest.fixture
+def doomed(boot: Callable[..., Bench]) -> Bench:
+    """Devices of a system with one processor that the test brings down."""
+    return boot(1)
