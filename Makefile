@@ -77,13 +77,20 @@ ready: .make/venv .make/native .make/qemu $(OUT)/guest.elf
 
 # --- Python -----------------------------------------------------------------------------------
 
+# The stamp holds where it was made, because an environment does not survive being moved.
+ifneq ($(shell test -x .venv/bin/pydriver && cat .make/venv 2>/dev/null),$(CURDIR))
+.make/venv: FORCE
+endif
 .make/venv: pyproject.toml setup.py build-tools/venv.sh | .make/host
 	@build-tools/venv.sh
-	@touch $@
+	@echo '$(CURDIR)' > $@
 
 NATIVE := $(wildcard pydriver/abi/*.c pydriver/abi/*.h) pydriver/abi/build_native.py \
           $(wildcard qemu-device/mqdma_regs.h)
 
+ifeq ($(wildcard pydriver/abi/_native*.so),)
+.make/native: FORCE
+endif
 .make/native: $(filter-out pydriver/abi/_native.c,$(NATIVE)) build-tools/native.sh | .make/venv
 	@build-tools/native.sh
 	@touch $@

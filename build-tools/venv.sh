@@ -15,9 +15,12 @@ flock 9
 
 say() { echo "venv: $*" >&2; }
 
-# The path is part of it: an environment does not survive being moved.
-wanted=$( { pwd; "$python" -VV; cat pyproject.toml setup.py; } | sha256sum)
-if [ -x .venv/bin/python ] && [ "$(cat .make/venv-done 2>/dev/null)" = "$wanted" ]; then
+# An environment does not survive being moved, nor another Python: then it is made anew. When only
+# what it should hold has changed, it is updated.
+base="$(pwd) $("$python" -VV)"
+content=$(cat pyproject.toml setup.py | sha256sum)
+if [ -x .venv/bin/pydriver ] && [ "$(cat .make/venv-done 2>/dev/null)" = "$base
+$content" ]; then
     exit 0
 fi
 
@@ -32,16 +35,15 @@ logged() {
     fi
 }
 
-if [ ! -f .make/venv-done ]; then
+if [ ! -x .venv/bin/python ] || [ "$(head -n 1 .make/venv-done 2>/dev/null)" != "$base" ]; then
     say "making .venv with $("$python" -V)"
     rm -rf .venv
     logged "$python" -m venv .venv
-    logged .venv/bin/python -m pip install --upgrade pip
 fi
 rm -f .make/venv-done
 say "installing pydriver and its dependencies"
 # Without isolation: what builds the compiled part is installed once, not again for each build.
 logged .venv/bin/python -m pip install 'setuptools>=77' 'cffi>=1.16'
 logged .venv/bin/python -m pip install --no-build-isolation --editable '.[dev]'
-echo "$wanted" >.make/venv-done.new
+printf '%s\n%s\n' "$base" "$content" >.make/venv-done.new
 mv .make/venv-done.new .make/venv-done
