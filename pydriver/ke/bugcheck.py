@@ -70,7 +70,7 @@ class BugCheckState:
     :ivar parameters: four, as Windows documents them for the code
     :ivar rule: the rule that was broken, by its name in the KMDF rule sets where it has one
     :ivar message: what happened, in one sentence
-    :ivar callback: the driver's callback that was running, with the line it had reached; empty if none
+    :ivar callback: the driver's callback that was running, with its line; empty if none
     :ivar processor: number, or ``None`` for a passive thread on none
     :ivar irql: of that processor when it happened
     :ivar stack: the driver's call stack, or the traceback of the exception, as lines

@@ -148,7 +148,10 @@ class Kernel:
         return old
 
     def lower_irql(self, irql: int) -> None:
-        """Restores what :meth:`raise_irql` returned; due DPCs run before this returns [KeLowerIrql]."""
+        """Restores what :meth:`raise_irql` returned [KeLowerIrql].
+
+        DPCs that are due, and interrupts that are pending, are served before this returns.
+        """
         processor = self.current.processor
         if processor is None:
             if irql == PASSIVE_LEVEL:
@@ -275,10 +278,8 @@ class Kernel:
             if self.failure is not None:
                 return False
             self.failure = error
-        try:
+        with contextlib.suppress(PydriverError):  # what failed first is what counts
             self._freeze()
-        except PydriverError:
-            pass  # what failed first is what counts
         for lock in list(self._waiters):
             with contextlib.suppress(RuntimeError):  # it has just been released
                 lock.release()

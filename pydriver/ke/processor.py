@@ -169,7 +169,7 @@ class Processor:
                             rule="IrqlDispatch",
                             message=f"{dpc.owner} returned from its DPC at another IRQL",
                         )
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 -- becomes a bug check
                 kernel.escaped(error)
             self.draining = False
             self.drained += 1

@@ -73,7 +73,7 @@ STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS = 0xC0200214
 
 _NAMES = {value: name for name, value in globals().items() if name.startswith("STATUS_")}
 
-__all__ = ("NT_SUCCESS", "NtStatusError", "status_name", *_NAMES.values())
+__all__ = ("NT_SUCCESS", "NtStatusError", "status_name", *_NAMES.values())  # noqa: PLE0604
 
 _FIRST_FAILURE = 0x80000000
 

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The composition root: a machine, its link, its PCI bus, and the kernel that runs on them.
 
-    with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
-        driver = system.load_driver(driver_entry)
-        device = driver.add_device(system.pci.find(0x1234, 0x11E8))
+with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
+    driver = system.load_driver(driver_entry)
+    device = driver.add_device(system.pci.find(0x1234, 0x11E8))
 """
 
 import contextlib
@@ -133,7 +133,9 @@ class System:
             self._drivers.clear()
             self._stack.close()
 
-    def load_driver(self, driver_entry: Callable[[DriverObject], DriverT], name: str = "") -> DriverT:
+    def load_driver(
+        self, driver_entry: Callable[[DriverObject], DriverT], name: str = ""
+    ) -> DriverT:
         """Calls a driver's entry [DriverEntry].
 
         :param driver_entry: creates the driver object and returns it
@@ -180,4 +182,3 @@ class System:
         self.kernel.fail(LinkStopped("the system has been closed"))
         self.link.stop()
         self.kernel.stop()
-

@@ -4,7 +4,6 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
 from enum import IntEnum
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -20,6 +19,8 @@ from pydriver.ke.irql import DISPATCH_LEVEL, irql_name
 from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydriver.ke.kernel import Kernel
 
 __all__ = ("EventType", "KEvent", "WorkerThreads", "delay_execution_thread", "timeout_seconds")
@@ -49,7 +50,7 @@ class WorkerThreads:
             for number in range(count)
         ]
         self.queue = self._queue.put
-        """Has a function called at PASSIVE_LEVEL, by one of the threads. At any IRQL <= DISPATCH."""
+        """Has a function called by one of the threads; at or below DISPATCH_LEVEL."""
 
     def start(self) -> None:
         """Starts the threads."""
@@ -90,7 +91,7 @@ class EventType(IntEnum):
 class KEvent:
     """A kernel event.
 
-    `_lock` guards `_set` and `_waiting`; nothing that waits or accesses the machine is done under it.
+    `_lock` guards `_set` and `_waiting`; nothing waits or accesses the machine under it.
 
     :param kernel: that it belongs to
     :param kind: notification or synchronization

@@ -8,9 +8,11 @@ that live as long as the device, and gives short-lived ones (requests) as a numb
 """
 
 from collections import deque
-from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("Entry", "Event", "Recorder")
 

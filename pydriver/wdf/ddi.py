@@ -146,13 +146,13 @@ def _checked(
             keyword_only = True
             text += ", *"
         text += f", {parameter.name}"
-        arguments += f", {parameter.name}={parameter.name}" if keyword_only else (
-            f", {parameter.name}"
+        arguments += (
+            f", {parameter.name}={parameter.name}" if keyword_only else (f", {parameter.name}")
         )
         if parameter.default is not inspect.Parameter.empty:
             text += f"=_default_{parameter.name}"
-    condition = f"irql > {highest}" if lowest == PASSIVE_LEVEL else (
-        f"not {lowest} <= irql <= {highest}"
+    condition = (
+        f"irql > {highest}" if lowest == PASSIVE_LEVEL else (f"not {lowest} <= irql <= {highest}")
     )
     namespace: dict[str, Any] = {
         "_function": function,
@@ -177,9 +177,7 @@ def _checked(
     return cast("Callable[..., Any]", wrapper)
 
 
-def creation_ddi(
-    name: str, signature: str, *, highest: int = DISPATCH_LEVEL
-) -> Callable[[F], F]:
+def creation_ddi(name: str, signature: str, *, highest: int = DISPATCH_LEVEL) -> Callable[[F], F]:
     """Declares the class method that creates an object; goes under ``@classmethod``.
 
     The kernel is found through the first argument that belongs to one: a device, a driver, a

@@ -79,6 +79,7 @@ class DeviceState(Enum):
 
 
 DeviceCallback = Callable[["Device"], int | None]
+PrepareCallback = Callable[["Device", ResourceList, ResourceList], int | None]
 PowerCallback = Callable[["Device", PowerDeviceState], int | None]
 
 
@@ -96,9 +97,7 @@ class PnpPowerEventCallbacks:
     evt_device_d0_entry_post_interrupts_enabled: PowerCallback | None = None
     evt_device_d0_exit: PowerCallback | None = None
     evt_device_d0_exit_pre_interrupts_disabled: PowerCallback | None = None
-    evt_device_prepare_hardware: (
-        "Callable[[Device, ResourceList, ResourceList], int | None] | None"
-    ) = None
+    evt_device_prepare_hardware: PrepareCallback | None = None
     evt_device_release_hardware: "Callable[[Device, ResourceList], int | None] | None" = None
     evt_device_self_managed_io_cleanup: "Callable[[Device], None] | None" = None
     evt_device_self_managed_io_flush: "Callable[[Device], None] | None" = None
@@ -259,9 +258,7 @@ class Device(Object):
         "NTSTATUS (PWDFDEVICE_INIT *, PWDF_OBJECT_ATTRIBUTES, WDFDEVICE *)",
         highest=PASSIVE_LEVEL,
     )
-    def create(
-        cls, device_init: DeviceInit, attributes: ObjectAttributes | None = None
-    ) -> Self:
+    def create(cls, device_init: DeviceInit, attributes: ObjectAttributes | None = None) -> Self:
         """Creates the device; in EvtDriverDeviceAdd.
 
         :param device_init: given to that callback; consumed
@@ -288,9 +285,7 @@ class Device(Object):
         "WdfDeviceConfigureRequestDispatching",
         "NTSTATUS (WDFDEVICE, WDFQUEUE Queue, WDF_REQUEST_TYPE RequestType)",
     )
-    def configure_request_dispatching(
-        self, queue: "IoQueue", request_type: RequestType
-    ) -> None:
+    def configure_request_dispatching(self, queue: "IoQueue", request_type: RequestType) -> None:
         """Has a queue take all requests of a type; in EvtDriverDeviceAdd.
 
         :param queue: of this device, not its default queue
@@ -349,9 +344,7 @@ class Device(Object):
         """Leads the interrupt to its service routine and lets it through."""
         self.interrupt_resources.connect(interrupt, descriptor)
 
-    def disconnect_vector(
-        self, interrupt: "Interrupt", descriptor: "InterruptDescriptor"
-    ) -> None:
+    def disconnect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
         """Undoes :meth:`connect_vector`."""
         self.interrupt_resources.disconnect(interrupt, descriptor)
 

@@ -2,15 +2,17 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFDPC: a callback at DISPATCH_LEVEL."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST
 from pydriver.wdf.ddi import HIGH_LEVEL, PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, require_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("Dpc", "DpcConfig")
 
@@ -45,9 +47,7 @@ class Dpc(Object):
         return self._name
 
     @classmethod
-    @creation_ddi(
-        "WdfDpcCreate", "NTSTATUS (PWDF_DPC_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDPC *)"
-    )
+    @creation_ddi("WdfDpcCreate", "NTSTATUS (PWDF_DPC_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDPC *)")
     def create(cls, config: DpcConfig, attributes: ObjectAttributes) -> Self:
         """Creates a DPC object.
 

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFDRIVER: created by a driver's entry; adds devices."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -19,6 +18,8 @@ from pydriver.wdf.device import Device, DeviceInit
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, call_void
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydriver.ke.system import DriverObject
     from pydriver.pci import InterruptMode, PciFunction
 

@@ -2,19 +2,19 @@
 # Copyright (c) 2026 the pydriver authors
 """The application's side: an open handle, which is the driver's WDFFILEOBJECT.
 
-    with device.open() as file:
-        file.write(b"data", offset=0)
-        irp = file.read_async(4096, on_complete=lambda irp: print(irp.information))
-        irp.wait(timeout=1.0)
+with device.open() as file:
+    file.write(b"data", offset=0)
+    irp = file.read_async(4096, on_complete=lambda irp: print(irp.information))
+    irp.wait(timeout=1.0)
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydriver.ke.status import STATUS_FILE_CLOSED, STATUS_INVALID_DEVICE_REQUEST, NtStatusError
+from pydriver.wdf.ddi import ddi
 from pydriver.wdf.irp import Irp, RequestType
 from pydriver.wdf.object import Object, call_void
-from pydriver.wdf.ddi import ddi
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -79,9 +79,7 @@ class File(Object):
             self._raise_closed()
         target = memoryview(bytearray(buffer) if isinstance(buffer, int) else buffer)
         length = len(target)
-        irp = Irp(
-            self._kernel, self, READ, length, offset, 0, None, target, on_complete, context
-        )
+        irp = Irp(self._kernel, self, READ, length, offset, 0, None, target, on_complete, context)
         queue = self.device.read_queue
         if queue is None:
             irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)

@@ -342,7 +342,7 @@ class Interrupt(Object):
         unchecked=True,
     )
     def release_lock(self) -> None:
-        """Releases the lock and restores the IRQL: a pending interrupt arrives before it returns."""
+        """Releases the lock; restores the IRQL: a pending interrupt arrives before it returns."""
         processor = self._current.processor
         if processor is None or self.lock_holder is not processor:
             self._violation("WdfInterruptReleaseLock by one who does not hold it", "")
@@ -505,9 +505,7 @@ class Interrupt(Object):
         self._routine = line_routine(self)
         return self._routine
 
-    def _call_locked(
-        self, callback: "Callable[[Interrupt, Device], int | None] | None"
-    ) -> int:
+    def _call_locked(self, callback: "Callable[[Interrupt, Device], int | None] | None") -> int:
         if callback is None:
             return STATUS_SUCCESS
         self.acquire_lock()

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from threading import Lock
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -39,6 +38,8 @@ from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 from pydriver.wdf.request import COMPLETED, OWNED, QUEUED, Request
 
 if TYPE_CHECKING:
+    from threading import Lock
+
     from pydriver.wdf.device import Device
     from pydriver.wdf.file import File
     from pydriver.wdf.irp import Irp
@@ -91,7 +92,8 @@ class IoQueueConfig:
     :ivar evt_io_default: EvtIoDefault(queue, request)
     :ivar evt_io_read: EvtIoRead(queue, request, length)
     :ivar evt_io_write: EvtIoWrite(queue, request, length)
-    :ivar evt_io_device_control: EvtIoDeviceControl(queue, request, output_length, input_length, code)
+    :ivar evt_io_device_control: EvtIoDeviceControl(queue, request, output_length,
+        input_length, code)
     :ivar evt_io_stop: EvtIoStop(queue, request, action_flags), when the device leaves D0
     :ivar evt_io_resume: EvtIoResume(queue, request), when it is back
     :ivar evt_io_canceled_on_queue: EvtIoCanceledOnQueue(queue, request), for one that was
@@ -156,9 +158,7 @@ class IoQueue(Object):
         config: IoQueueConfig,
         attributes: ObjectAttributes,
     ) -> None:
-        super().__init__(
-            device._kernel, parent, attributes, deletable=not config.default_queue
-        )
+        super().__init__(device._kernel, parent, attributes, deletable=not config.default_queue)
         self.device = device
         self.config = config
         self._name = f"queue {len(device.queues)} of {device}"
@@ -273,11 +273,16 @@ class IoQueue(Object):
     def handles(self, kind: RequestType) -> bool:
         """Whether the queue can take requests of a kind."""
         config = self.config
-        return self.manual or config.evt_io_default is not None or {
-            RequestType.READ: config.evt_io_read,
-            RequestType.WRITE: config.evt_io_write,
-            RequestType.DEVICE_CONTROL: config.evt_io_device_control,
-        }.get(kind) is not None
+        return (
+            self.manual
+            or config.evt_io_default is not None
+            or {
+                RequestType.READ: config.evt_io_read,
+                RequestType.WRITE: config.evt_io_write,
+                RequestType.DEVICE_CONTROL: config.evt_io_device_control,
+            }.get(kind)
+            is not None
+        )
 
     def submit(self, irp: "Irp") -> None:
         """Takes a request from the application; at IRQL <= DISPATCH_LEVEL."""
@@ -368,7 +373,7 @@ class IoQueue(Object):
             )
             try:
                 handlers[request.irp.kind](request)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 -- becomes a bug check
                 kernel.escaped(error)
             lock.acquire()
             request.presenting = False

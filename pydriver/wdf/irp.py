@@ -7,7 +7,7 @@ then looks at `status` again; the completer writes `status` and then looks at `_
 two sees the other.
 """
 
-from collections.abc import Callable
+import contextlib
 from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydriver.ke.status import NT_SUCCESS, STATUS_PENDING, NtStatusError, status_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydriver.ke.kernel import Kernel
     from pydriver.wdf.file import File
     from pydriver.wdf.request import Request
@@ -44,7 +46,10 @@ class RequestType(IntEnum):
 
 
 def ctl_code(
-    function: int, method: int = METHOD_BUFFERED, device_type: int = FILE_DEVICE_UNKNOWN, access: int = 0
+    function: int,
+    method: int = METHOD_BUFFERED,
+    device_type: int = FILE_DEVICE_UNKNOWN,
+    access: int = 0,
 ) -> int:
     """A device control code [CTL_CODE].
 
@@ -182,10 +187,8 @@ class Irp:
         self.status = status
         waiter = self._waiter
         if waiter is not None:
-            try:
+            with contextlib.suppress(RuntimeError):  # the system's failure woke it first
                 waiter.release()
-            except RuntimeError:  # the system's failure woke it first
-                pass
         on_complete = self.on_complete
         if on_complete is not None:
             on_complete(self)

@@ -353,4 +353,3 @@ def require_device(parent: Object, status: int, what: str) -> "Device":
     if device is None:
         raise NtStatusError(status, what)
     return device
-

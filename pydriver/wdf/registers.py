@@ -12,12 +12,9 @@ from pydriver.ke.bugcheck import DRIVER_IRQL_NOT_LESS_OR_EQUAL, PAGE_FAULT_IN_NO
 from pydriver.ke.irql import DISPATCH_LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pydriver.ke.kernel import Kernel
 
 __all__ = ("MappedPorts", "MappedRegisters")
-
 
 
 class MappedRegisters:
@@ -119,9 +116,7 @@ class MappedRegisters:
             f"{self.length:#x} bytes long"
         )
         if irql >= DISPATCH_LEVEL:
-            kernel.bug_check(
-                DRIVER_IRQL_NOT_LESS_OR_EQUAL, address, irql, write, message=message
-            )
+            kernel.bug_check(DRIVER_IRQL_NOT_LESS_OR_EQUAL, address, irql, write, message=message)
         kernel.bug_check(PAGE_FAULT_IN_NONPAGED_AREA, address, write, message=message)
 
 

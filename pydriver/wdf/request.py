@@ -359,9 +359,7 @@ class Request(Object):
                     queue.owned.add(self)
         processor = self._current.processor
         number = NO_PROCESSOR if processor is None else processor.number
-        self._kernel.record(
-            (_now(), Event.CANCEL, number, self._kernel.irql(), queue, self.number)
-        )
+        self._kernel.record((_now(), Event.CANCEL, number, self._kernel.irql(), queue, self.number))
         if on_queue is not None:
             try:
                 on_queue(queue, self)
@@ -468,4 +466,3 @@ class Request(Object):
     def device(self) -> "Device":
         """The device that the request was sent to."""
         return self.queue.device
-

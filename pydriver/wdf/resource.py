@@ -108,9 +108,7 @@ class ResourceList(Sequence[ResourceDescriptor]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[ResourceDescriptor]: ...
 
-    def __getitem__(
-        self, index: int | slice
-    ) -> ResourceDescriptor | Sequence[ResourceDescriptor]:
+    def __getitem__(self, index: int | slice) -> ResourceDescriptor | Sequence[ResourceDescriptor]:
         return self._descriptors[index]
 
     def __iter__(self) -> Iterator[ResourceDescriptor]:

@@ -51,7 +51,7 @@ def _plain_message(interrupt: "Interrupt") -> Callable[[], int]:
         try:
             if not isr(interrupt, message):
                 interrupt.unclaimed += 1
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
             kernel.escaped(error)
         interrupt.holder = None
         add(now() - start)
@@ -107,7 +107,7 @@ def line_routine(interrupt: "Interrupt") -> Callable[[], bool]:
         hold(processor)
         try:
             claimed = bool(isr(interrupt, message))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
             kernel.escaped(error)
         hold(None)
         if mutex is not None:

@@ -10,7 +10,11 @@ from typing import ClassVar, Self
 
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.irql import PASSIVE_LEVEL
-from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, NtStatusError
+from pydriver.ke.status import (
+    STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_PARAMETER,
+    NtStatusError,
+)
 from pydriver.ke.thread import KEvent
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR

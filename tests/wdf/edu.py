@@ -95,7 +95,9 @@ def dpc(interrupt: Interrupt, device: Device) -> None:
     request = edu.request
     if causes & DONE and request is not None:
         edu.request = None
-        struct.pack_into("<I", request.retrieve_output_buffer(4), 0, edu.registers.read32(FACTORIAL))
+        struct.pack_into(
+            "<I", request.retrieve_output_buffer(4), 0, edu.registers.read32(FACTORIAL)
+        )
         request.complete_with_information(STATUS_SUCCESS, 4)
 
 
