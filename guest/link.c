@@ -365,13 +365,13 @@ static uint8_t publish(struct cpu *cpu, struct link_frame *frame)
     return serve(cpu, frame);
 }
 
-/* The host goes on with the outer frame when it sees the second store. */
+/* The host goes on with the outer frame when it sees this. */
 static void pop(struct cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
+    barrier();
     WRITE_ONCE(mailbox->depth, mailbox->depth - 1);
-    WRITE_ONCE(mailbox->returned, mailbox->returned + 1);
     full_fence();
     if (READ_ONCE(mailbox->await_done)) {
         ring(mailbox, mailbox->ring_done);

@@ -22,7 +22,7 @@
  * inner frame's first command arrives is executed before it, if it is plain
  * (LINK_OP_FIRST_BOUND and above wait for their own frame to resume): program
  * order of the controller is the order of the bus accesses. The host goes on
- * with the outer frame when mailbox.returned says that the inner one is over.
+ * with the outer frame when mailbox.depth says that the inner one is over.
  *
  * Sleeping. A side that is about to sleep stores its flag, executes a full
  * fence, and looks once more; the other side stores its sequence number,
@@ -148,8 +148,7 @@ struct link_mailbox {
     uint64_t halts; /* times that it went to sleep */
     uint64_t write_fault_address;
     uint32_t write_faults; /* posted writes that faulted */
-    uint32_t returned;     /* upcalls ended, CR8 restored */
-    uint32_t reserved0[4];
+    uint32_t reserved0[5];
     /* line 1, the host's */
     uint32_t await_upcall; /* the service thread sleeps until upcalls changes */
     uint32_t await_done;   /* the owner sleeps until done or upcalls changes */

@@ -102,14 +102,15 @@ static bool has_upcall(struct link_cpu *cpu)
 
 /*
  * All that was posted has been executed, and no inner frame is still on its
- * way out: it executes an outer frame's commands too.
+ * way out: it executes an outer frame's commands too. (An outer frame may
+ * have been told to return, when an interrupt came before it did.)
  */
 static bool all_done(struct link_cpu *cpu)
 {
     struct link_frame *frame = cpu->frame;
 
     return LOAD(frame->done) == frame->posted &&
-           LOAD(cpu->mailbox->returned) == cpu->returned;
+           &cpu->mailbox->frames[LOAD(cpu->mailbox->depth)] <= frame;
 }
 
 static bool has_room(struct link_frame *frame)
@@ -117,9 +118,26 @@ static bool has_room(struct link_frame *frame)
     return frame->posted - LOAD(frame->done) < POSTABLE;
 }
 
+/* The fourth field is "runnable/all" [proc(5)]; 0 when it cannot be read. */
+static uint32_t runnable_threads(struct link_host *host)
+{
+    char text[64];
+    ssize_t length = pread(host->loadavg_fd, text, sizeof(text) - 1, 0);
+    unsigned spaces = 0;
+
+    for (ssize_t i = 0; i < length; i++) {
+        spaces += text[i] == ' ';
+        if (spaces == 3) {
+            text[length] = '\0';
+            return (uint32_t)strtoul(&text[i], NULL, 10);
+        }
+    }
+    return 0;
+}
+
 /*
- * Spinning helps only while every spinner has a processor for itself: the
- * vCPUs that are awake and the threads that spin here.
+ * Spinning helps only while every spinner has a processor for itself: among
+ * the vCPUs that are awake and the threads that spin here ...
  */
 static bool may_spin(struct link_host *host)
 {
@@ -129,6 +147,20 @@ static bool may_spin(struct link_host *host)
         busy += !LOAD(host->control->mailboxes[i].asleep);
     }
     return busy <= host->usable;
+}
+
+/*
+ * ... and among all that runs on the machine: another thread of the
+ * controller, another test, another compiler. Tells the vCPU, too.
+ */
+static bool crowded(struct link_cpu *cpu)
+{
+    struct link_host *host = cpu->host;
+    bool yes = runnable_threads(host) > host->online;
+
+    STORE(cpu->mailbox->spin,
+          yes ? host->guest_spin_crowded : host->guest_spin);
+    return yes;
 }
 
 /* What a wait waits for. */
@@ -148,22 +180,29 @@ static inline bool reached(struct link_cpu *cpu, enum condition condition)
 static inline bool spin(struct link_cpu *cpu, enum condition condition)
 {
     struct link_host *host = cpu->host;
-    uint64_t start = 0;
+    uint64_t start = 0, looked = 0;
     bool result = false;
 
     __atomic_fetch_add(&host->spinning, 1, __ATOMIC_RELAXED);
     while (may_spin(host)) {
+        uint64_t now;
+
         for (unsigned i = 0; i < SPIN_CHECK && !result; i++) {
             result = reached(cpu, condition);
         }
         if (result) {
             break;
         }
-        _mm_pause();
+        now = __rdtsc();
         if (!start) {
-            start = __rdtsc();
-        } else if (__rdtsc() - start > host->spin_ticks) {
+            start = looked = now;
+        } else if (now - start > host->spin_ticks) {
             break;
+        } else if (now - looked > host->look_ticks) {
+            if (crowded(cpu)) {
+                break;
+            }
+            looked = __rdtsc();
         }
     }
     __atomic_fetch_sub(&host->spinning, 1, __ATOMIC_RELAXED);
@@ -222,7 +261,11 @@ static int block(struct link_cpu *cpu, enum condition condition)
 
 static inline int wait_for(struct link_cpu *cpu, enum condition condition)
 {
-    if (reached(cpu, condition) || spin(cpu, condition)) {
+    if (reached(cpu, condition)) {
+        return LINK_DONE;
+    }
+    /* Who has borrowed the processor runs, and will serve what comes. */
+    if (!(condition == UPCALL && LOAD(cpu->borrowed)) && spin(cpu, condition)) {
         return LINK_DONE;
     }
     return block(cpu, condition);
@@ -413,7 +456,6 @@ void link_return(struct link_cpu *cpu, int flags)
     slot->op = LINK_OP_RETURN;
     slot->flags = (uint8_t)flags;
     slot->value = cpu->service_value;
-    cpu->returned++;
     post(cpu, frame);
     cpu->frame = cpu->stack[--cpu->level];
     cpu->irql = cpu->frame->level;
@@ -439,13 +481,13 @@ int link_acquire(struct link_cpu *cpu)
     int outcome = lock_owner(cpu);
 
     if (outcome == LINK_DONE) {
-        cpu->borrowed = 1;
+        STORE(cpu->borrowed, 1);
     }
     return outcome;
 }
 
 void link_release(struct link_cpu *cpu)
 {
-    cpu->borrowed = 0;
+    STORE(cpu->borrowed, 0);
     pthread_mutex_unlock(&cpu->owner);
 }

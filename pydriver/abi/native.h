@@ -43,7 +43,12 @@ struct link_host {
     struct link_control *control;
     uint32_t processors; /* vCPUs */
     uint32_t usable;     /* host processors this process may run on */
+    uint32_t online;     /* processors that the host has */
     uint64_t spin_ticks; /* of the host's TSC, before a wait blocks */
+    uint64_t look_ticks; /* between two looks at who else is running */
+    uint32_t guest_spin; /* ticks a vCPU spins, with a processor for each */
+    uint32_t guest_spin_crowded; /* and without */
+    int32_t loadavg_fd;  /* /proc/loadavg, which counts the runnable threads */
     int32_t pidfd;       /* of the QEMU process */
     int32_t stopped;
     int32_t spinning; /* host threads that spin now */
@@ -71,7 +76,6 @@ struct link_cpu {
     ...;
 #else
     uint32_t write_faults; /* of the mailbox's, reported */
-    uint32_t returned; /* upcalls that were told to return */
     struct link_frame *recent; /* posted to last */
     struct link_frame *stack[LINK_MAX_DEPTH + 1];
     pthread_mutex_t owner;

@@ -16,9 +16,13 @@ __all__ = ("Link",)
 BOOT_TIMEOUT = 20.0
 """Seconds: a loaded machine takes long to start a process; the guest itself takes microseconds."""
 
-SPIN_ALONE_US = 300
+SPIN_US = 300
 SPIN_CROWDED_US = 50
-"""How long a side spins before it sleeps, with a host processor for each side and without."""
+"""How long a side spins before it sleeps, with a host processor for each that runs and without.
+The host does not spin at all without."""
+
+LOOK_US = 15
+"""While the host spins, it looks this often who else is running."""
 
 STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "link_control")
 
@@ -39,6 +43,7 @@ class Link:
         offset = machine.image.symbol("link_control")
         self._control = machine.memory.pointer(offset, "struct link_control *")
         self._host = ffi.new("struct link_host *")
+        self._loadavg = -1
 
     def __enter__(self) -> Self:
         self.open()
@@ -61,17 +66,10 @@ class Link:
             raise LinkError(
                 f"the guest speaks version {control.version} of the link, not {lib.LINK_VERSION}"
             )
-        usable = len(os.sched_getaffinity(0))
-        crowded = machine.config.cpus + 1 > usable
-        ticks = lib.link_tsc_per_us()
+        self._set_spins(len(os.sched_getaffinity(0)))
         host.control = control
         host.processors = machine.config.cpus
-        host.usable = usable
         host.pidfd = machine.pidfd
-        host.spin_ticks = int(ticks * SPIN_ALONE_US)
-        for number in range(machine.config.cpus):
-            mailbox = control.mailboxes[number]
-            mailbox.spin = int(ticks * (SPIN_CROWDED_US if crowded else SPIN_ALONE_US))
         control.processors = machine.config.cpus
         for number in range(machine.config.cpus):
             mailbox = control.mailboxes[number]
@@ -102,6 +100,23 @@ class Link:
         self.processors = []
         while self._cpus:
             lib.link_cpu_free(self._cpus.pop())
+        if self._loadavg >= 0:
+            os.close(self._loadavg)
+            self._loadavg = -1
+
+    def _set_spins(self, usable: int) -> None:
+        cpus, host = self.machine.config.cpus, self._host
+        ticks = lib.link_tsc_per_us()
+        host.usable = usable
+        host.online = os.cpu_count() or usable
+        host.spin_ticks = int(ticks * SPIN_US)
+        host.look_ticks = int(ticks * LOOK_US)
+        host.guest_spin_crowded = int(ticks * SPIN_CROWDED_US)
+        host.guest_spin = host.guest_spin_crowded if cpus >= usable else int(ticks * SPIN_US)
+        self._loadavg = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+        host.loadavg_fd = self._loadavg
+        for number in range(cpus):
+            self._control.mailboxes[number].spin = host.guest_spin
 
     def _add(self, number: int) -> None:
         doorbell = self.machine.doorbell

@@ -81,7 +81,7 @@ def qemu(qemu_binary: str, _machine: list[Qemu]) -> Iterator[Qemu]:
         machine.irq_log.clear()
         yield machine
         # A machine that died in this test is this test's failure.
-        machine.command("clock_step", 0)
+        machine.sync()
     except QtestError:
         _machine.clear()
         machine.kill()

@@ -91,6 +91,7 @@ class Qemu:
         shared_size: int = 0,
         disk: bytes | None = None,
     ) -> None:
+        self._clock = 0
         self.irqs: dict[int, bool] = {}
         self.irq_log: list[tuple[int, bool]] = []
         self.events: list[dict[str, Any]] = []
@@ -220,20 +221,27 @@ class Qemu:
     def outl(self, port: int, value: int) -> None:
         self.command("outl", hex(port), hex(value))
 
+    def sync(self) -> None:
+        """Ask for nothing: what QEMU sent before is received, and whether it lives is known."""
+        self.inl(0xCF8)
+
     def clock(self) -> int:
-        """Return the virtual time in ns."""
-        return int(self.command("clock_step", 0)[0])
+        """Return the virtual time in ns, which only this object moves."""
+        return self._clock
 
     def step(self, ns: int) -> int:
         """Let virtual time pass; return the new time."""
-        return int(self.command("clock_step", ns)[0])
+        self._clock = int(self.command("clock_step", ns)[0])
+        return self._clock
 
     def step_us(self, us: int) -> int:
         """Let virtual time pass, in microseconds."""
         return self.step(us * 1000)
 
     def clock_set(self, ns: int) -> None:
-        self.command("clock_set", ns)
+        """Let virtual time be ``ns``, which is not before it is now."""
+        if ns > self._clock:
+            self._clock = int(self.command("clock_set", ns)[0])
 
     def intercept_ioapic(self) -> None:
         """Have the levels of the IOAPIC's inputs reported in :attr:`irqs`."""

@@ -14,7 +14,7 @@ def raise_queue(dut: Dut, queue: int) -> None:
 
 
 def intx(dut: Dut) -> bool:
-    dut.qemu.clock()
+    dut.qemu.sync()
     return any(dut.qemu.irqs.values())
 
 
