@@ -11,12 +11,6 @@ enum {
 
 static const uint64_t fault_flag = 1ull << 63;
 
-static void set_cr8(struct cpu *cpu, uint64_t level)
-{
-    WRITE_ONCE(cpu->mailbox->cr8, (uint32_t)level);
-    write_cr8(level);
-}
-
 /* Before there is a doorbell, the host looks again after a while. */
 static void ring(const struct link_mailbox *mailbox, uint32_t value)
 {
@@ -27,9 +21,28 @@ static void ring(const struct link_mailbox *mailbox, uint32_t value)
     }
 }
 
-static bool has_command(const struct link_frame *frame)
+/*
+ * Tells the host that the mailbox's first line has changed. Who sleeps set
+ * its flag before it looked at the line for the last time.
+ */
+static void announce(struct link_mailbox *mailbox)
 {
-    return READ_ONCE(frame->posted) != frame->done;
+    barrier();
+    WRITE_ONCE(mailbox->events, mailbox->events + 1);
+    full_fence();
+    if (READ_ONCE(mailbox->await_done)) {
+        ring(mailbox, mailbox->ring_done);
+    }
+}
+
+static struct link_command *next_slot(struct link_frame *frame)
+{
+    return &frame->ring[frame->done % LINK_RING];
+}
+
+static bool has_command(struct link_frame *frame)
+{
+    return READ_ONCE(next_slot(frame)->sequence) == frame->done + 1;
 }
 
 /*
@@ -221,7 +234,7 @@ static uint32_t execute(struct cpu *cpu, struct link_frame *frame,
         if (command->value > 15) {
             return LINK_STATUS_INVALID;
         }
-        set_cr8(cpu, command->value);
+        write_cr8(command->value);
         frame->level = (uint32_t)read_cr8();
         let_in(); /* before the command counts as done */
         cpu->fault = 0;
@@ -261,38 +274,58 @@ static uint32_t execute(struct cpu *cpu, struct link_frame *frame,
     return LINK_STATUS_OK;
 }
 
-static void complete(struct cpu *cpu, struct link_frame *frame)
+/*
+ * Shows the frame on the line that the host watches. The host may look at any
+ * time: done comes last, and a change of depth after that.
+ */
+static void show(struct link_mailbox *mailbox, const struct link_frame *frame)
 {
+    const struct link_command *last =
+        &frame->ring[(frame->done - 1) % LINK_RING];
+
+    mailbox->level = frame->level;
+    mailbox->status = last->status;
+    mailbox->value = last->value;
     barrier();
-    WRITE_ONCE(frame->done, frame->done + 1);
-    full_fence();
-    if (READ_ONCE(cpu->mailbox->await_done)) {
-        ring(cpu->mailbox, cpu->mailbox->ring_done);
-    }
+    WRITE_ONCE(mailbox->done, frame->done);
+}
+
+/* Whether a controller waits for the command by itself. */
+static bool is_posted(const struct link_command *command)
+{
+    return command->op == LINK_OP_WRITE || command->op == LINK_OP_IPI ||
+           command->op == LINK_OP_OUT || command->op == LINK_OP_WRMSR ||
+           command->op == LINK_OP_EOI;
 }
 
 static void execute_next(struct cpu *cpu, struct link_frame *frame)
 {
-    struct link_command *command = &frame->ring[frame->done % LINK_RING];
+    struct link_mailbox *mailbox = cpu->mailbox;
+    struct link_command *command = next_slot(frame);
 
     cpu->fault = 0;
     command->status = execute(cpu, frame, command);
     if (cpu->fault) {
         command->status = LINK_STATUS_FAULT;
         command->value = cpu->fault & ~fault_flag;
-        if (command->op == LINK_OP_WRITE || command->op == LINK_OP_WRMSR) {
-            cpu->mailbox->write_fault_address = command->address;
-            cpu->mailbox->write_faults++;
+        if (is_posted(command)) {
+            mailbox->write_fault_address = command->address;
+            mailbox->write_faults++;
         }
     }
-    complete(cpu, frame);
+    frame->done++;
+    if (frame == &mailbox->frames[mailbox->depth] &&
+        (!is_posted(command) || frame->done % LINK_ANNOUNCE == 0)) {
+        show(mailbox, frame);
+        announce(mailbox);
+    }
 }
 
 /* What the interrupted frame was told before the host saw the interrupt. */
 static void drain(struct cpu *cpu, struct link_frame *frame)
 {
     while (has_command(frame) &&
-           frame->ring[frame->done % LINK_RING].op < LINK_OP_FIRST_BOUND) {
+           next_slot(frame)->op < LINK_OP_FIRST_BOUND) {
         execute_next(cpu, frame);
     }
 }
@@ -307,11 +340,11 @@ static uint8_t serve(struct cpu *cpu, struct link_frame *frame)
     await_command(cpu, frame, false);
     drain(cpu, frame - 1);
     for (;;) {
-        struct link_command *command = &frame->ring[frame->done % LINK_RING];
+        struct link_command *command = next_slot(frame);
 
         if (command->op == LINK_OP_RETURN) {
             cpu->service_result = command->value;
-            WRITE_ONCE(frame->done, frame->done + 1);
+            frame->done++;
             return command->flags;
         }
         execute_next(cpu, frame);
@@ -347,6 +380,7 @@ static struct link_frame *push(struct cpu *cpu, uint32_t kind,
     return frame;
 }
 
+/* Makes the frame that push() gave the innermost one, and serves it. */
 static uint8_t publish(struct cpu *cpu, struct link_frame *frame)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
@@ -354,28 +388,28 @@ static uint8_t publish(struct cpu *cpu, struct link_frame *frame)
     frame->level = (uint32_t)read_cr8();
     WRITE_ONCE(mailbox->depth, mailbox->depth + 1);
     barrier();
+    mailbox->done = frame->done;
+    mailbox->level = frame->level;
+    mailbox->handler = frame->kind == LINK_UPCALL_SERVICE ? LINK_HANDLER_SERVICE
+                                                          : frame->vector;
+    barrier();
     WRITE_ONCE(mailbox->upcalls, mailbox->upcalls + 1);
-    full_fence();
+    announce(mailbox);
     if (READ_ONCE(mailbox->await_upcall)) {
         ring(mailbox, mailbox->ring_upcall);
-    }
-    if (READ_ONCE(mailbox->await_done)) {
-        ring(mailbox, mailbox->ring_done);
     }
     return serve(cpu, frame);
 }
 
-/* The host goes on with the outer frame when it sees this. */
+/* CR8 is that of the outer frame again: the host may go on with it. */
 static void pop(struct cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
+    show(mailbox, &mailbox->frames[mailbox->depth - 1]);
     barrier();
     WRITE_ONCE(mailbox->depth, mailbox->depth - 1);
-    full_fence();
-    if (READ_ONCE(mailbox->await_done)) {
-        ring(mailbox, mailbox->ring_done);
-    }
+    announce(mailbox);
 }
 
 void link_interrupt(struct cpu *cpu, struct link_registers *registers)
@@ -387,7 +421,7 @@ void link_interrupt(struct cpu *cpu, struct link_registers *registers)
     uint32_t interrupted = frame->cr8;
     uint8_t flags;
 
-    set_cr8(cpu, registers->vector >> 4);
+    write_cr8(registers->vector >> 4);
     if (software) {
         apic_eoi();
     }
@@ -398,7 +432,7 @@ void link_interrupt(struct cpu *cpu, struct link_registers *registers)
     if (flags & LINK_RETURN_DISPATCH) {
         apic_ipi(0, ICR_SELF | ICR_ASSERT | LINK_VECTOR_DISPATCH);
     }
-    set_cr8(cpu, interrupted);
+    write_cr8(interrupted);
     pop(cpu);
 }
 

@@ -11,15 +11,18 @@
  * that no access needs to be an atomic read-modify-write. The counters are
  * never reset: both sides compare for (in)equality.
  *
- * Upcalls. The guest fills mailbox.frames[depth], stores mailbox.depth, then
- * increments mailbox.upcalls. It keeps interrupts disabled until the host has
+ * Upcalls. The guest fills mailbox.frames[depth] and the mailbox's first line,
+ * and increments events last. It keeps interrupts disabled until the host has
  * posted the first command of that frame; hence at most one upcall of a vCPU
  * is unanswered at any time, and the host never misses an inner one.
  *
- * Commands. The host fills frame.ring[posted % LINK_RING] and increments
- * frame.posted; the guest executes in order and increments frame.done after
- * each. A command of an interrupted frame that is already posted when the
- * inner frame's first command arrives is executed before it, if it is plain
+ * Commands. The host fills the next slot of frame.ring and stores its sequence
+ * number last; the guest executes in order. What the host waits for is one
+ * cache line that moves: the slot with its sequence number on the way there,
+ * the mailbox's first line on the way back.
+ *
+ * A command of an interrupted frame that is already posted when the inner
+ * frame's first command arrives is executed before it, if it is plain
  * (LINK_OP_FIRST_BOUND and above wait for their own frame to resume): program
  * order of the controller is the order of the bus accesses. The host goes on
  * with the outer frame when mailbox.depth says that the inner one is over.
@@ -42,6 +45,10 @@ enum link_limits {
     LINK_MAX_DEPTH = 16,
     LINK_RING = 16,
     LINK_BLOCK_BYTES = 4096,
+    LINK_HANDLER_SERVICE = 256, /* after the vectors */
+    LINK_HANDLERS = 257,
+    /* Posted commands are announced this often, for a host that waits for room */
+    LINK_ANNOUNCE = 8,
 };
 
 enum link_upcall {
@@ -100,12 +107,12 @@ struct link_command {
     uint16_t op;
     uint8_t width; /* bytes of one access: 1, 2, 4, 8 */
     uint8_t flags;
-    uint32_t count;   /* elements of a block */
-    uint64_t address; /* guest-physical, or port, MSR, APIC id */
-    uint64_t value;   /* in and out */
+    uint32_t sequence; /* 1, 2, 3 ... in each frame; stored last */
+    uint64_t address;  /* guest-physical, or port, MSR, APIC id */
+    uint64_t value;    /* in and out */
     uint64_t args[4];
+    uint32_t count;  /* elements of a block */
     uint32_t status; /* out: enum link_status */
-    uint32_t reserved;
 };
 
 /* Interrupted state: the order of the trap stub's pushes. */
@@ -121,7 +128,7 @@ struct link_frame {
     /* line 0, the guest's: written once per upcall, but for done and level */
     uint32_t done;    /* commands executed in this frame */
     uint32_t kind;    /* enum link_upcall */
-    uint32_t vector;  /* as delivered */
+    uint32_t vector;  /* as delivered; or the service's number */
     uint32_t cr8;     /* CR8 read in the handler, before it was raised */
     uint64_t rip;     /* of the interrupted instruction */
     uint32_t level;   /* CR8 as read back, now: the frame's code's IRQL */
@@ -138,27 +145,35 @@ struct link_frame {
 };
 
 struct link_mailbox {
-    /* line 0, the guest's */
+    /* line 0, the guest's: all of it about frames[depth], events last */
+    uint32_t events;  /* incremented after a change that the host waits for */
     uint32_t upcalls; /* upcalls published */
     uint32_t depth;   /* index of the innermost frame */
-    uint32_t cr8;     /* CR8 now, whatever frame the processor is in */
-    uint32_t asleep;  /* the processor is about to HLT, or in it */
-    uint32_t apic_id;
+    uint32_t done;    /* its done */
+    uint32_t handler; /* its vector, or LINK_HANDLER_SERVICE */
+    uint32_t level;   /* its level */
+    uint32_t status;  /* of its last command */
+    uint32_t reserved0;
+    uint64_t value; /* of its last command */
+    uint64_t reserved1[3];
+    /* line 1, the guest's: seldom written */
+    uint32_t asleep; /* the processor is about to HLT, or in it */
     uint32_t online;
-    uint64_t halts; /* times that it went to sleep */
-    uint64_t write_fault_address;
+    uint32_t apic_id;
     uint32_t write_faults; /* posted writes that faulted */
-    uint32_t reserved0[5];
-    /* line 1, the host's */
+    uint64_t write_fault_address;
+    uint64_t halts; /* times that it went to sleep */
+    uint64_t reserved2[4];
+    /* line 2, the host's */
     uint32_t await_upcall; /* the service thread sleeps until upcalls changes */
-    uint32_t await_done;   /* the owner sleeps until done or upcalls changes */
+    uint32_t await_done;   /* the owner sleeps until events changes */
     uint32_t spin;         /* TSC ticks to spin before HLT */
-    uint32_t reserved1[13];
-    /* line 2, the host's: how the guest rings the host */
+    uint32_t reserved3[13];
+    /* line 3, the host's: how the guest rings the host */
     uint64_t doorbell;    /* address of a 32-bit register; 0 = never sleep */
     uint32_t ring_upcall; /* what to write there for await_upcall */
     uint32_t ring_done;   /* the same for await_done */
-    uint32_t reserved2[12];
+    uint32_t reserved4[12];
     uint8_t block[LINK_BLOCK_BYTES];
     struct link_frame frames[LINK_MAX_DEPTH];
 };

@@ -14,7 +14,7 @@
 #include "native.h"
 
 enum {
-    SPIN_CHECK = 256, /* turns between two looks at the clock */
+    SPIN_CHECK = 64,  /* turns between two looks at the clock */
     BLOCK_MS = 20,    /* longest sleep before looking again */
     AGAIN_MS = 200,   /* longest wait before Python sees its signals */
     NAP_US = 50,      /* between two looks while the guest has no doorbell */
@@ -107,14 +107,17 @@ static bool has_upcall(struct link_cpu *cpu)
  */
 static bool all_done(struct link_cpu *cpu)
 {
-    struct link_frame *frame = cpu->frame;
+    struct link_mailbox *mailbox = cpu->mailbox;
 
-    return LOAD(frame->done) == frame->posted &&
-           &cpu->mailbox->frames[LOAD(cpu->mailbox->depth)] <= frame;
+    return LOAD(mailbox->depth) == cpu->index &&
+           LOAD(mailbox->done) == cpu->frame->posted;
 }
 
-static bool has_room(struct link_frame *frame)
+/* done is announced now and then only: there is at least as much room. */
+static bool has_room(struct link_cpu *cpu)
 {
+    struct link_frame *frame = cpu->frame;
+
     return frame->posted - LOAD(frame->done) < POSTABLE;
 }
 
@@ -171,7 +174,7 @@ static inline bool reached(struct link_cpu *cpu, enum condition condition)
     if (condition == DONE_OR_UPCALL && all_done(cpu)) {
         return true;
     }
-    if (condition == ROOM_OR_UPCALL && has_room(cpu->frame)) {
+    if (condition == ROOM_OR_UPCALL && has_room(cpu)) {
         return true;
     }
     return has_upcall(cpu);
@@ -180,16 +183,22 @@ static inline bool reached(struct link_cpu *cpu, enum condition condition)
 static inline bool spin(struct link_cpu *cpu, enum condition condition)
 {
     struct link_host *host = cpu->host;
+    uint32_t events = LOAD(cpu->mailbox->events);
     uint64_t start = 0, looked = 0;
-    bool result = false;
+    bool result = reached(cpu, condition);
 
     __atomic_fetch_add(&host->spinning, 1, __ATOMIC_RELAXED);
-    while (may_spin(host)) {
+    while (!result && may_spin(host)) {
         uint64_t now;
 
-        for (unsigned i = 0; i < SPIN_CHECK && !result; i++) {
-            result = reached(cpu, condition);
+        for (unsigned i = 0; i < SPIN_CHECK; i++) {
+            if (LOAD(cpu->mailbox->events) != events) {
+                break;
+            }
+            _mm_pause();
         }
+        events = LOAD(cpu->mailbox->events);
+        result = reached(cpu, condition);
         if (result) {
             break;
         }
@@ -251,7 +260,7 @@ static int block(struct link_cpu *cpu, enum condition condition)
         } else if (reached(cpu, condition)) {
             cpu->blips += mailbox->doorbell != 0;
         } else if (LOAD(mailbox->asleep) &&
-                   LOAD(cpu->recent->done) != cpu->recent->posted) {
+                   cpu->recent->done != cpu->recent->posted) {
             ring(cpu->wake_fd);
         }
     }
@@ -294,18 +303,16 @@ static int lock_owner(struct link_cpu *cpu)
 static int accept_upcall(struct link_cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
-    struct link_frame *frame;
 
     STORE(cpu->seen, LOAD(mailbox->upcalls));
-    frame = &mailbox->frames[LOAD(mailbox->depth)];
-    cpu->stack[cpu->level++] = cpu->frame;
-    cpu->frame = frame;
-    cpu->irql = frame->level;
+    cpu->stack[cpu->level].frame = cpu->frame;
+    cpu->stack[cpu->level].irql = cpu->irql;
+    cpu->level++;
+    cpu->index = mailbox->depth;
+    cpu->frame = &mailbox->frames[cpu->index];
+    cpu->irql = mailbox->level;
     cpu->upcalls++;
-    if (frame->kind == LINK_UPCALL_SERVICE) {
-        return LINK_HANDLER_SERVICE;
-    }
-    return (int)frame->vector;
+    return (int)mailbox->handler;
 }
 
 int link_wait_upcall(struct link_cpu *cpu)
@@ -328,9 +335,11 @@ int link_wait_upcall(struct link_cpu *cpu)
 }
 
 /* Makes the command visible, then wakes a guest that announced its sleep. */
-static void post(struct link_cpu *cpu, struct link_frame *frame)
+static inline void post(struct link_cpu *cpu, struct link_frame *frame,
+                        struct link_command *slot)
 {
-    STORE(frame->posted, frame->posted + 1);
+    frame->posted++;
+    STORE(slot->sequence, frame->posted);
     cpu->recent = frame;
     FENCE();
     if (LOAD(cpu->mailbox->asleep)) {
@@ -342,7 +351,7 @@ static int make_room(struct link_cpu *cpu)
 {
     int outcome = wait_for(cpu, ROOM_OR_UPCALL);
 
-    if (outcome == LINK_DONE && !has_room(cpu->frame)) {
+    if (outcome == LINK_DONE && !has_room(cpu)) {
         outcome = LINK_ACCEPTED - accept_upcall(cpu);
     }
     return outcome == LINK_DONE ? LINK_DONE : LINK_NOT_POSTED + outcome;
@@ -359,7 +368,7 @@ int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
     struct link_frame *frame = cpu->frame;
     struct link_command *slot;
 
-    if (!has_room(frame)) {
+    if (!has_room(cpu)) {
         int outcome = make_room(cpu);
 
         if (outcome != LINK_DONE) {
@@ -373,30 +382,35 @@ int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
     slot->count = count;
     slot->address = address;
     slot->value = value;
-    post(cpu, frame);
+    post(cpu, frame, slot);
     return LINK_DONE;
 }
 
 /* A posted write's fault is reported by the next command that waits. */
-static int report(struct link_cpu *cpu, struct link_command *last)
+static inline int report(struct link_cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
-    cpu->irql = cpu->frame->level;
-    cpu->value = last->value;
-    cpu->status = last->status;
-    cpu->address = last->address;
+    cpu->irql = mailbox->level;
+    cpu->value = mailbox->value;
+    cpu->status = mailbox->status;
     if (mailbox->write_faults != cpu->write_faults) {
         cpu->write_faults = mailbox->write_faults;
         cpu->status = LINK_STATUS_FAULT;
         cpu->address = mailbox->write_fault_address;
+        return LINK_FAULTED;
     }
-    return cpu->status == LINK_STATUS_OK ? LINK_DONE : LINK_FAULTED;
+    if (cpu->status != LINK_STATUS_OK) {
+        struct link_frame *frame = cpu->frame;
+
+        cpu->address = frame->ring[(frame->posted - 1) % LINK_RING].address;
+        return LINK_FAULTED;
+    }
+    return LINK_DONE;
 }
 
 int link_resume(struct link_cpu *cpu)
 {
-    struct link_frame *frame = cpu->frame;
     int outcome = wait_for(cpu, DONE_OR_UPCALL);
 
     if (outcome != LINK_DONE) {
@@ -405,7 +419,7 @@ int link_resume(struct link_cpu *cpu)
     if (!all_done(cpu)) {
         return LINK_ACCEPTED - accept_upcall(cpu);
     }
-    return report(cpu, &frame->ring[(frame->posted - 1) % LINK_RING]);
+    return report(cpu);
 }
 
 int link_execute(struct link_cpu *cpu, int op, int width, uint32_t count,
@@ -434,7 +448,7 @@ int link_call(struct link_cpu *cpu, uint64_t address, uint64_t a0, uint64_t a1,
 {
     struct link_command *slot = next_slot(cpu->frame);
 
-    if (!has_room(cpu->frame)) {
+    if (!has_room(cpu)) {
         int outcome = make_room(cpu);
 
         if (outcome != LINK_DONE) {
@@ -456,9 +470,11 @@ void link_return(struct link_cpu *cpu, int flags)
     slot->op = LINK_OP_RETURN;
     slot->flags = (uint8_t)flags;
     slot->value = cpu->service_value;
-    post(cpu, frame);
-    cpu->frame = cpu->stack[--cpu->level];
-    cpu->irql = cpu->frame->level;
+    post(cpu, frame, slot);
+    cpu->level--;
+    cpu->frame = cpu->stack[cpu->level].frame;
+    cpu->index = (uint32_t)(cpu->frame - cpu->mailbox->frames);
+    cpu->irql = cpu->stack[cpu->level].irql;
     if (cpu->level == 0 && !cpu->borrowed) {
         pthread_mutex_unlock(&cpu->owner);
     }

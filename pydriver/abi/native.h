@@ -33,11 +33,6 @@ enum link_outcome {
     LINK_NOT_POSTED = -512, /* plus an outcome: the command was not posted */
 };
 
-enum link_handler {
-    LINK_HANDLER_SERVICE = 256, /* index after the vectors */
-    LINK_HANDLERS = 257,
-};
-
 /* One for each Link; shared by its vCPUs. */
 struct link_host {
     struct link_control *control;
@@ -77,7 +72,11 @@ struct link_cpu {
 #else
     uint32_t write_faults; /* of the mailbox's, reported */
     struct link_frame *recent; /* posted to last */
-    struct link_frame *stack[LINK_MAX_DEPTH + 1];
+    uint32_t index; /* of frame in the mailbox */
+    struct {
+        struct link_frame *frame;
+        uint32_t irql;
+    } stack[LINK_MAX_DEPTH + 1];
     pthread_mutex_t owner;
 #endif
 };
