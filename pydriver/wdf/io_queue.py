@@ -5,7 +5,8 @@
 Invariants, all under the device's I/O lock, under which nothing waits and no register is accessed:
 
 - a request is in `queued`, or in `owned`, or in neither and completed;
-- a request is presented only if `open` says so and fewer than `limit` are owned;
+- a request is presented only if `open` says so and fewer than `limit` are owned; `straight` says
+  that one that arrives may be presented without waiting;
 - whoever takes a request out of `queued` presents it. `presenting` is set while its handler is
   called: completing it there does not present the next one, the loop that called the handler
   does. So handlers do not recurse.
@@ -145,6 +146,7 @@ class IoQueue(Object):
         "powered",
         "queued",
         "stopping",
+        "straight",
     )
 
     allows_level: ClassVar[bool] = True
@@ -179,7 +181,7 @@ class IoQueue(Object):
         # Called once, outside of the lock, as soon as its condition holds.
         self._watchers: list[tuple[Callable[[], bool], Callable[[], None]]] = []
         self._handlers = self._make_handlers()
-        self.open = False
+        self.open = self.straight = False
         self._update()
 
     def __str__(self) -> str:
@@ -292,7 +294,7 @@ class IoQueue(Object):
         request = Request(irp, self)
         lock = self.lock
         lock.acquire()
-        if self.open and not self.queued and len(self.owned) < self.limit:
+        if self.straight and not self.queued and len(self.owned) < self.limit:
             self.owned.add(request)
             request.state = OWNED
             request.presenting = True
@@ -391,7 +393,9 @@ class IoQueue(Object):
             self._kernel.escaped(error)
 
     def _update(self) -> None:
+        """After a change of what they depend on; the lock is held."""
         self.open = self.dispatching and self.powered and not self.manual
+        self.straight = self.open and self.accepting
 
     # DDIs
 
@@ -517,6 +521,7 @@ class IoQueue(Object):
         """
         with self.lock:
             self.accepting = False
+            self._update()
         self._when(self._empty, drain_complete, context)
 
     @ddi(
@@ -530,6 +535,7 @@ class IoQueue(Object):
         """
         with self.lock:
             self.accepting = False
+            self._update()
         self._cancel_all()
         self._when(self._empty, purge_complete, context)
 
@@ -546,6 +552,7 @@ class IoQueue(Object):
         """As :meth:`drain`, and waits until nothing waits or is owned."""
         with self.lock:
             self.accepting = False
+            self._update()
         self._await(self._empty)
 
     @ddi("WdfIoQueuePurgeSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL)
@@ -553,6 +560,7 @@ class IoQueue(Object):
         """As :meth:`purge`, and waits until nothing waits or is owned."""
         with self.lock:
             self.accepting = False
+            self._update()
         self._cancel_all()
         self._await(self._empty)
 

@@ -18,6 +18,7 @@ from .bench import DEVICES, Bench
 EVENTS = 40
 
 _running: list[System] = []
+failed = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -25,6 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:
+        item.stash[failed] = True
         for system in _running:
             lines = system.kernel.recorder.format(EVENTS)
             report.sections.append(("the recorder's last events", "\n".join(lines)))
@@ -38,9 +40,13 @@ def start(cpus: int = 1) -> System:
     return system
 
 
-def end(system: System) -> None:
+def end(system: System, *, orderly: bool = True) -> None:
+    """Unloads the drivers, unless a test has left them with requests that nobody completes."""
     _running.remove(system)
-    system.close()
+    if orderly:
+        system.close()
+    else:
+        system.__exit__(Exception)
 
 
 @pytest.fixture(scope="session")
@@ -53,13 +59,16 @@ def shared() -> Iterator[list[System]]:
 
 
 @pytest.fixture
-def bench(shared: list[System]) -> Iterator[Bench]:
+def bench(shared: list[System], request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Devices of the shared system, which has one processor. What ends the system is a failure."""
     if not shared:
         shared.append(start())
     bench = Bench(shared[0])
     yield bench
     kernel = bench.system.kernel
+    if failed in request.node.stash:
+        end(shared.pop(), orderly=False)
+        return
     if kernel.failure is None:
         bench.close()
     if kernel.failure is not None:
@@ -70,7 +79,7 @@ def bench(shared: list[System]) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def boot() -> Iterator[Callable[..., Bench]]:
+def boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Bench]]:
     """``boot(cpus)``: devices of a system that the test may bring down."""
     systems: list[System] = []
 
@@ -80,7 +89,7 @@ def boot() -> Iterator[Callable[..., Bench]]:
 
     yield start_one
     for system in systems:
-        end(system)
+        end(system, orderly=failed not in request.node.stash)
 
 
 @pytest.fixture
