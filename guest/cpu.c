@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Processors: descriptor tables, local APIC, INIT-SIPI-SIPI, traps. */
+/* Processors: descriptor tables, local APIC, INIT-SIPI-SIPI. */
 #include "guest.h"
 
 enum {
     MSR_APIC_BASE = 0x1b,
     MSR_GS_BASE = 0xc0000101,
-    MSR_X2APIC = 0x800, /* + register offset >> 4 */
     APIC_BASE_ENABLE = 1 << 11,
     APIC_BASE_X2APIC = 1 << 10,
-    APIC_MMIO = 0xfee00000,
     APIC_ID = 0x20,
-    APIC_EOI = 0xb0,
     APIC_SVR = 0xf0,
     APIC_ICR = 0x300,
     APIC_ICR_HIGH = 0x310,
@@ -54,7 +51,6 @@ struct table_pointer {
 } __attribute__((packed));
 
 struct cpu cpus[LINK_MAX_CPUS];
-local_handler *local_handlers[256];
 bool x2apic;
 
 static struct gate idt[256] __attribute__((aligned(16)));
@@ -85,15 +81,6 @@ static uint32_t apic_read(uint32_t offset)
     return *(volatile uint32_t *)(uintptr_t)(APIC_MMIO + offset);
 }
 
-static void apic_write(uint32_t offset, uint32_t value)
-{
-    if (x2apic) {
-        wrmsr(MSR_X2APIC + (offset >> 4), value);
-    } else {
-        *(volatile uint32_t *)(uintptr_t)(APIC_MMIO + offset) = value;
-    }
-}
-
 void apic_init(void)
 {
     uint32_t eax = 1, ebx, ecx, edx;
@@ -110,11 +97,6 @@ uint32_t apic_id(void)
     uint32_t id = apic_read(APIC_ID);
 
     return x2apic ? id : id >> 24;
-}
-
-void apic_eoi(void)
-{
-    apic_write(APIC_EOI, 0);
 }
 
 void apic_ipi(uint32_t destination, uint32_t icr_low)
@@ -222,32 +204,4 @@ void processor_main(uint32_t number)
     apic_init();
     link_init(cpu);
     link_idle(cpu);
-}
-
-/* Called by trap.S with interrupts disabled; registers are on the stack. */
-void trap(struct link_registers *registers);
-
-void trap(struct link_registers *registers)
-{
-    struct cpu *cpu = this_cpu();
-    uint8_t vector = (uint8_t)registers->vector;
-
-    if (vector < 32) {
-        link_exception(cpu, registers);
-        return;
-    }
-    if (vector == LINK_VECTOR_SPURIOUS) {
-        return;
-    }
-    if (vector == LINK_VECTOR_WAKE) {
-        apic_eoi();
-        return;
-    }
-    cpu->interrupts++;
-    if (local_handlers[vector]) {
-        local_handlers[vector](cpu);
-        apic_eoi();
-        return;
-    }
-    link_interrupt(cpu, registers);
 }

@@ -23,6 +23,13 @@ enum {
     ICR_SELF = 1 << 18,
 };
 
+/* Local APIC registers; in x2APIC mode, MSR_X2APIC + offset >> 4 */
+enum {
+    MSR_X2APIC = 0x800,
+    APIC_MMIO = 0xfee00000,
+    APIC_EOI = 0xb0,
+};
+
 struct cpu {
     struct cpu *self; /* at %gs:0 */
     struct link_mailbox *mailbox;
@@ -38,7 +45,6 @@ extern struct cpu cpus[LINK_MAX_CPUS];
 extern bool x2apic;
 void apic_init(void);
 uint32_t apic_id(void);
-void apic_eoi(void);
 void apic_ipi(uint32_t destination, uint32_t icr_low);
 void descriptors_init(uint32_t number);
 void start_processors(uint32_t count);
@@ -48,8 +54,6 @@ void panic(void) __attribute__((noreturn));
 extern struct link_control link_control;
 void link_init(struct cpu *cpu);
 void link_idle(struct cpu *cpu) __attribute__((noreturn));
-void link_interrupt(struct cpu *cpu, struct link_registers *registers);
-void link_exception(struct cpu *cpu, struct link_registers *registers);
 uint64_t link_service(uint32_t number);
 
 /* A vector that the guest handles by itself: how the floor is measured. */
@@ -111,6 +115,20 @@ static inline uint64_t rdtsc(void)
 
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
     return (uint64_t)high << 32 | low;
+}
+
+static inline void apic_write(uint32_t offset, uint32_t value)
+{
+    if (x2apic) {
+        wrmsr(MSR_X2APIC + (offset >> 4), value);
+    } else {
+        *(volatile uint32_t *)(uintptr_t)(APIC_MMIO + offset) = value;
+    }
+}
+
+static inline void apic_eoi(void)
+{
+    apic_write(APIC_EOI, 0);
 }
 
 static inline void cli(void)

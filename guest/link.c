@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's side of the link: upcalls, and the command interpreter. */
+/*
+ * The guest's side of the link: traps, upcalls, and the command interpreter.
+ *
+ * Under TCG a return and an indirect jump cost as much as a dozen of other
+ * instructions: trap() is one function with all that an interrupt needs, and
+ * the file is compiled without jump tables.
+ */
 #include "guest.h"
 
 struct link_control link_control __attribute__((aligned(4096)));
+local_handler *local_handlers[256];
 
 enum {
     SPIN_CHECK = 64,  /* turns between two looks at clock and interrupts */
@@ -49,7 +56,9 @@ static bool has_command(struct link_frame *frame)
  * HLT until something comes. Interrupts are disabled on entry and on exit.
  * A frame whose upcall is unanswered lets nothing in but the wake vector.
  */
-static void sleep(struct cpu *cpu, struct link_frame *frame, bool answered)
+static __attribute__((noinline)) void sleep(struct cpu *cpu,
+                                            struct link_frame *frame,
+                                            bool answered)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
     uint64_t level = read_cr8();
@@ -111,12 +120,12 @@ static void await_command(struct cpu *cpu, struct link_frame *frame,
 static uint64_t read_width(uint64_t address, unsigned width)
 {
     switch (width) {
+    case 4:
+        return guarded_read4(address);
     case 1:
         return guarded_read1(address);
     case 2:
         return guarded_read2(address);
-    case 4:
-        return guarded_read4(address);
     default:
         return guarded_read8(address);
     }
@@ -370,12 +379,6 @@ static struct link_frame *push(struct cpu *cpu, uint32_t kind,
     if (registers) {
         frame->vector = (uint32_t)registers->vector;
         frame->rip = registers->rip;
-        frame->registers.rip = registers->rip;
-        frame->registers.cs = registers->cs;
-        frame->registers.rflags = registers->rflags;
-        frame->registers.rsp = registers->rsp;
-        frame->registers.ss = registers->ss;
-        frame->registers.cr8 = frame->cr8;
     }
     return frame;
 }
@@ -412,7 +415,7 @@ static void pop(struct cpu *cpu)
     announce(mailbox);
 }
 
-void link_interrupt(struct cpu *cpu, struct link_registers *registers)
+static void interrupt(struct cpu *cpu, struct link_registers *registers)
 {
     bool software = registers->vector == LINK_VECTOR_DISPATCH;
     struct link_frame *frame =
@@ -450,7 +453,7 @@ static void copy_registers(struct link_frame *frame,
 }
 
 /* A guarded access returns to its caller, with the fault noted. */
-void link_exception(struct cpu *cpu, struct link_registers *registers)
+static __attribute__((noinline)) void exception(struct cpu *cpu, struct link_registers *registers)
 {
     uint64_t guard = (uintptr_t)guard_begin;
     struct link_frame *frame;
@@ -516,4 +519,32 @@ void link_idle(struct cpu *cpu)
         execute_next(cpu, frame);
         let_in();
     }
+}
+
+/* Called by trap.S with interrupts disabled; registers are on the stack. */
+void trap(struct link_registers *registers);
+
+__attribute__((flatten)) void trap(struct link_registers *registers)
+{
+    struct cpu *cpu = this_cpu();
+    uint8_t vector = (uint8_t)registers->vector;
+
+    if (vector < 32) {
+        exception(cpu, registers);
+        return;
+    }
+    if (vector == LINK_VECTOR_SPURIOUS) {
+        return;
+    }
+    if (vector == LINK_VECTOR_WAKE) {
+        apic_eoi();
+        return;
+    }
+    cpu->interrupts++;
+    if (local_handlers[vector]) {
+        local_handlers[vector](cpu);
+        apic_eoi();
+        return;
+    }
+    interrupt(cpu, registers);
 }

@@ -139,7 +139,7 @@ struct link_frame {
     uint32_t reserved1[15];
     /* host's, but for value and status, which the guest writes before done */
     struct link_command ring[LINK_RING];
-    /* the guest's: complete for exceptions, else rip, cs .. ss, cr8 only */
+    /* the guest's, for exceptions */
     struct link_registers registers;
     uint64_t reserved2[5];
 };
