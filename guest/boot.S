@@ -13,6 +13,7 @@
 .set CODE32, 0x08
 .set CODE64, 0x10
 .set DATA, 0x18
+.set APIC, 0xfee00000
 
     /* XEN_ELFNOTE_PHYS32_ENTRY: where a PVH loader enters. */
     .section .note.pvh, "a", @note
@@ -28,6 +29,18 @@ pvh_entry:
     cli
     cld
     movl $boot_stack_top, %esp
+    /* The page directories: 2 MiB pages, present, writable; the first by PT. */
+    movl $page_directories, %ebx
+    movl $0x83, %eax
+    xorl %edx, %edx
+    movl $DIRECTORIES * 512, %ecx
+1:  movl %eax, (%ebx)
+    movl %edx, 4(%ebx)
+    addl $0x200000, %eax
+    adcl $0, %edx
+    addl $8, %ebx
+    loop 1b
+    movl $page_table + 3, page_directories
     xorl %edi, %edi
     jmp enter_long_mode
 
@@ -111,34 +124,40 @@ gdt_pointer:
     .quad gdt
 
 /*
- * Identity map of 512 GiB: 1 GiB pages, but 2 MiB pages below 1 GiB and 4 KiB
- * pages below 2 MiB, so that page 0 can be absent and a null pointer faults.
+ * Identity map of 64 GiB by 2 MiB pages, filled by pvh_entry; 4 KiB pages
+ * below 2 MiB, so that page 0 can be absent and a null pointer faults, and
+ * that the local APIC has an address of its own (APIC_MMIO in guest.h).
  */
+.set DIRECTORIES, 64
     .align 4096
 pml4:
     .quad pdpt + 3
     .fill 511, 8, 0
 pdpt:
-    .quad page_directory + 3
-    .set page, 1
-    .rept 511
-    .quad (page << 30) + 0x83
+    .set page, 0
+    .rept DIRECTORIES
+    .quad page_directories + (page << 12) + 3
     .set page, page + 1
     .endr
-page_directory:
-    .quad page_table + 3
-    .set page, 1
-    .rept 511
-    .quad (page << 21) + 0x83
-    .set page, page + 1
-    .endr
+    .fill 512 - DIRECTORIES, 8, 0
 page_table:
     .quad 0
     .set page, 1
-    .rept 511
+    .rept 0xfe
     .quad (page << 12) + 3
     .set page, page + 1
     .endr
+    .quad APIC + 0x1b
+    .set page, 0x100
+    .rept 0x100
+    .quad (page << 12) + 3
+    .set page, page + 1
+    .endr
+
+    .section .bss.page_directories, "aw", @nobits
+    .align 4096
+page_directories:
+    .skip DIRECTORIES * 4096
 
     .bss
     .align 16

@@ -26,7 +26,12 @@ enum {
 /* Local APIC registers; in x2APIC mode, MSR_X2APIC + offset >> 4 */
 enum {
     MSR_X2APIC = 0x800,
-    APIC_MMIO = 0xfee00000,
+    /*
+     * Not its physical address: QEMU's TLB is direct-mapped by the lower bits
+     * of the page number, and keeps no victims that are MMIO. At this one the
+     * APIC does not take turns with a device's BAR (boot.S maps it).
+     */
+    APIC_MMIO = 0xff000,
     APIC_EOI = 0xb0,
 };
 

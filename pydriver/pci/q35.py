@@ -63,7 +63,7 @@ class Windows:
 # ports of ISA devices. RAM is less than 2 GiB, so that it ends below ECAM.
 WINDOWS = Windows(
     memory=range(0xC0000000, 0xFEC00000),
-    prefetchable=range(0x1_0000_0000, 0x80_0000_0000),
+    prefetchable=range(0x1_0000_0000, 0x10_0000_0000),
     ports=range(0xC000, 0x1_0000),
 )
 

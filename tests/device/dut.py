@@ -123,6 +123,10 @@ class Dut:
     def write(self, register: int, value: int, size: int = 4) -> None:
         self.qemu.write(BAR0 + register, value, size)
 
+    def write_at_once(self, *writes: tuple[int, int]) -> None:
+        """Write registers (offset, value) so that nothing of QEMU's comes between the writes."""
+        self.qemu.batch(*(f"writel {BAR0 + register:#x} {value:#x}" for register, value in writes))
+
     def queue(self, index: int) -> "Queue":
         return Queue(self, index)
 
@@ -209,7 +213,7 @@ class Queue:
     def __init__(self, dut: Dut, index: int) -> None:
         self.dut = dut
         self.index = index
-        self._page = lib.MQDMA_QUEUE_BASE + index * lib.MQDMA_QUEUE_STRIDE
+        self.page = lib.MQDMA_QUEUE_BASE + index * lib.MQDMA_QUEUE_STRIDE
         self.order = 4
         self.location = 0
         self.sq_base = 0x10_0000 + index * 0x1_0000
@@ -219,10 +223,10 @@ class Queue:
         self.phase = 1
 
     def read(self, register: int, size: int = 4) -> int:
-        return self.dut.read(self._page + register, size)
+        return self.dut.read(self.page + register, size)
 
     def write(self, register: int, value: int, size: int = 4) -> None:
-        self.dut.write(self._page + register, value, size)
+        self.dut.write(self.page + register, value, size)
 
     @property
     def entries(self) -> int:
@@ -292,10 +296,13 @@ class Queue:
     def ring(self) -> None:
         self.write(lib.MQDMA_Q_SQ_TAIL, self.tail)
 
-    def submit(self, *descriptors: bytes) -> None:
-        """Write descriptors into the ring and ring the doorbell."""
+    def submit(self, *descriptors: bytes, then: tuple[tuple[int, int], ...] = ()) -> None:
+        """Write descriptors into the ring, ring the doorbell, and at once write more registers.
+
+        :param then: offsets in BAR0 and values
+        """
         self.put(*descriptors)
-        self.ring()
+        self.dut.write_at_once((self.page + lib.MQDMA_Q_SQ_TAIL, self.tail), *then)
 
     def peek(self, index: int) -> Completion:
         memory = self._memory(bool(self.location & lib.MQDMA_LOCATION_CQ_BAR2))

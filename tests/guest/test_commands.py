@@ -11,7 +11,7 @@ from pydriver.machine import Machine
 PAGE = 4096
 APIC_VERSION = 0xFEE00030
 NON_CANONICAL = 1 << 60
-UNMAPPED = 1 << 39  # the first address after the identity map
+UNMAPPED = 64 << 30  # the first address after the identity map
 MSR_EFER = 0xC0000080
 MSR_STAR = 0xC0000081
 EFER_LMA = 1 << 10

@@ -31,8 +31,8 @@ from pydriver.wdf import (
 )
 
 EDU = (0x1234, 0x11E8)
-# Devices 4 and 8 share an interrupt line [pydriver.pci.q35.root_gsi].
-DEVICES = ("edu,addr=4", "edu,addr=5", "edu,addr=8")
+# Devices 4 and 8 share an interrupt line [pydriver.pci.q35.root_gsi]; mqdma is for its MSI-X.
+DEVICES = ("edu,addr=4", "edu,addr=5", "edu,addr=8", "mqdma,addr=9,memdev=bar2,queues=8")
 IDENTITY, LIVENESS, FACTORIAL, STATUS = 0x00, 0x04, 0x08, 0x20
 CAUSE, RAISE, ACKNOWLEDGE = 0x24, 0x60, 0x64
 

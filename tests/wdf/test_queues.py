@@ -244,8 +244,8 @@ def test_buffers_have_their_direction_and_their_size(bench: Bench) -> None:
         file.read_async(3)
         write, read = presented.requests
         for call, status in (
-            (lambda: write.retrieve_output_buffer(), STATUS_INVALID_DEVICE_REQUEST),
-            (lambda: read.retrieve_input_buffer(), STATUS_INVALID_DEVICE_REQUEST),
+            (write.retrieve_output_buffer, STATUS_INVALID_DEVICE_REQUEST),
+            (read.retrieve_input_buffer, STATUS_INVALID_DEVICE_REQUEST),
             (lambda: write.retrieve_input_buffer(4), STATUS_BUFFER_TOO_SMALL),
         ):
             with pytest.raises(NtStatusError) as wrong:
