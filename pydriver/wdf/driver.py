@@ -5,6 +5,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.errors import PydriverError
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     NT_SUCCESS,
@@ -130,7 +131,7 @@ class Driver(Object):
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self}: no device for {function}")
         try:
             device.start()
-        except NtStatusError:
+        except PydriverError:
             device.remove()
             raise
         return device

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydriver.errors import CapabilityError, VectorsExhaustedError
-from pydriver.ke.status import STATUS_DEVICE_CONFIGURATION_ERROR, NtStatusError
+from pydriver.ke.status import (
+    STATUS_DEVICE_CONFIGURATION_ERROR,
+    STATUS_INSUFFICIENT_RESOURCES,
+    NtStatusError,
+)
 from pydriver.pci import InterruptMode, message
 from pydriver.wdf.interrupt import IRQLS, Interrupt, InterruptPolicy, InterruptPriority
 from pydriver.wdf.resource import InterruptDescriptor
@@ -56,7 +60,7 @@ class InterruptResources:
 
         :param interrupts: objects that exist already: they say where they want to arrive
         :return: one descriptor for each message, or one for the line
-        :raises NtStatusError: the function has not the mode that was asked for
+        :raises NtStatusError: the function has not the mode that was asked for; no vector is free
         """
         offers = {each.mode: each for each in self._function.resources().interrupts}
         if self._wanted is not None and self._wanted not in offers:
@@ -71,12 +75,17 @@ class InterruptResources:
         count = offers[self.mode].messages
         if self._limit is not None:
             count = max(1, min(count, self._limit))
-        if self.mode is InterruptMode.MSIX:
-            self._allocate_msix(min(count, MESSAGES), interrupts)
-        elif self.mode is InterruptMode.MSI:
-            self._allocate_msi(count, interrupts)
-        else:
-            self._allocate_line(interrupts)
+        try:
+            if self.mode is InterruptMode.MSIX:
+                self._allocate_msix(min(count, MESSAGES), interrupts)
+            elif self.mode is InterruptMode.MSI:
+                self._allocate_msi(count, interrupts)
+            else:
+                self._allocate_line(interrupts)
+        except VectorsExhaustedError as error:
+            raise NtStatusError(
+                STATUS_INSUFFICIENT_RESOURCES, f"an interrupt for {self._function}"
+            ) from error
         return list(self._granted)
 
     def _allocate_msix(self, count: int, interrupts: Sequence[Interrupt]) -> None:

@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Broken rules: Windows' code, the rule's name, and a report that says where."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from pydriver.ke import BugCheck, EventType, KEvent, delay_execution_thread
+from pydriver.ke.bugcheck import (
+    ATTEMPTED_SWITCH_FROM_DPC,
+    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    KMODE_EXCEPTION_NOT_HANDLED,
+    PAGE_FAULT_IN_NONPAGED_AREA,
+    PYTHON_EXCEPTION,
+    SPIN_LOCK_ALREADY_OWNED,
+    SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
+    UNEXPECTED_KERNEL_MODE_TRAP,
+    WDF_VIOLATION,
+)
+from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
+from pydriver.wdf import (
+    Device,
+    Dpc,
+    DpcConfig,
+    Interrupt,
+    IoQueue,
+    IoQueueConfig,
+    IoQueueDispatchType,
+    ObjectAttributes,
+    Request,
+    SpinLock,
+    WaitLock,
+    WorkItem,
+    WorkItemConfig,
+)
+
+from .bench import TIMEOUT, Bench, Edu, Plan
+
+Callback = Callable[[Edu], object]
+
+
+def ended(bench: Bench) -> BugCheck:
+    """Wait for the bug check of the system."""
+    event = KEvent(bench.kernel)
+    with pytest.raises(BugCheck) as stopped:
+        event.wait(int(-TIMEOUT * 10_000_000))
+        pytest.fail("there was no bug check")
+    return stopped.value
+
+
+def in_isr(bench: Bench, callback: Callback) -> BugCheck:
+    """What happens when an ISR does something."""
+
+    def misbehaving_isr(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        callback(edu)
+        return True
+
+    edu = bench.load(Plan(isr=misbehaving_isr))
+    try:
+        edu.raise_interrupt()
+    except BugCheck as stopped:  # it was served on this thread
+        return stopped
+    return ended(bench)
+
+
+def in_dpc(bench: Bench, callback: Callback) -> BugCheck:
+    """What happens when a DPC does something."""
+    edu = bench.load(Plan(isr=lambda interrupt, message: False))
+
+    def misbehaving_dpc(dpc: Dpc) -> None:
+        callback(edu)
+
+    dpc = Dpc.create(DpcConfig(misbehaving_dpc), ObjectAttributes(parent_object=edu.device))
+    try:
+        dpc.enqueue()
+    except BugCheck as stopped:  # it was served on this thread
+        return stopped
+    return ended(bench)
+
+
+def create_dpc(edu: Edu) -> Dpc:
+    return Dpc.create(DpcConfig(None), ObjectAttributes(parent_object=edu.device))
+
+
+def create_work_item(edu: Edu) -> WorkItem:
+    attributes = ObjectAttributes(parent_object=edu.device)
+    return WorkItem.create(WorkItemConfig(lambda item: None), attributes)
+
+
+def create_wait_lock(edu: Edu) -> WaitLock:
+    return WaitLock.create(ObjectAttributes(parent_object=edu.device))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (create_dpc, "WdfDpcCreate"),
+        (create_work_item, "WdfWorkItemCreate"),
+        (lambda edu: edu.device.get_default_queue(), "WdfDeviceGetDefaultQueue"),
+        (lambda edu: edu.device.reference(), "WdfObjectReferenceActual"),
+    ],
+    ids=["create DPC", "create work item", "default queue", "reference"],
+)
+def test_ddi_above_dispatch_level_breaks_the_irql_rule(
+    doomed: Bench, call: Callback, name: str
+) -> None:
+    stopped = in_isr(doomed, call)
+    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.rule == "KmdfIrql"
+    irql = doomed.drivers[0].devices[0].interrupts[0].irql
+    assert stopped.parameters == (0, irql, DISPATCH_LEVEL, 0)
+    assert stopped.state.irql == irql
+    assert stopped.state.processor == 0
+    assert stopped.state.message.startswith(f"{name} at DIRQL ({irql})")
+    assert "misbehaving_isr" in stopped.state.callback
+
+
+@pytest.mark.parametrize(
+    ("make", "call", "name"),
+    [
+        (create_work_item, lambda item: item.flush(), "WdfWorkItemFlush"),
+        (create_dpc, lambda dpc: dpc.cancel(wait=True), "WdfDpcCancel"),
+        (create_wait_lock, lambda lock: lock.acquire(), "WdfWaitLockAcquire"),
+        (lambda edu: edu.interrupt, lambda interrupt: interrupt.disable(), "WdfInterruptDisable"),
+    ],
+    ids=["flush", "cancel and wait", "wait lock", "disable"],
+)
+def test_waiting_ddi_in_a_dpc_breaks_the_irql_rule(
+    doomed: Bench, make: Callback, call: Callable[[object], object], name: str
+) -> None:
+    stopped = in_dpc(doomed, lambda edu: call(make(edu)))
+    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.rule == "KmdfIrql"
+    assert stopped.parameters == (0, DISPATCH_LEVEL, PASSIVE_LEVEL, 0)
+    assert stopped.state.message.startswith(name)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda edu: KEvent(edu.device.system.kernel).wait(),
+        lambda edu: delay_execution_thread(edu.device.system.kernel, -10),
+        lambda edu: edu.device.system.kernel.flush_queued_dpcs(),
+    ],
+    ids=["event", "delay", "flush DPCs"],
+)
+def test_wait_in_a_dpc_is_an_attempted_switch(doomed: Bench, wait: Callback) -> None:
+    stopped = in_dpc(doomed, wait)
+    assert stopped.code == ATTEMPTED_SWITCH_FROM_DPC
+    assert "misbehaving_dpc" in stopped.state.callback
+
+
+def test_wait_with_a_spin_lock_held_breaks_a_rule(doomed: Bench) -> None:
+    edu = doomed.load()
+    lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))
+    lock.acquire()
+    with pytest.raises(BugCheck) as stopped:
+        KEvent(doomed.kernel).wait()
+    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.value.state.irql == DISPATCH_LEVEL
+
+
+def test_event_of_no_wait_may_be_looked_at_in_a_dpc(bench: Bench) -> None:
+    seen: list[int] = []
+    edu = bench.load()
+    event = KEvent(bench.kernel, EventType.SYNCHRONIZATION)
+
+    def dpc(dpc: Dpc) -> None:
+        seen.append(event.wait(0))
+        event.set()
+        seen.append(event.wait(0))
+        seen.append(event.wait(0))
+
+    Dpc.create(DpcConfig(dpc), ObjectAttributes(parent_object=edu.device)).enqueue()
+    bench.kernel.flush_queued_dpcs()
+    assert seen == [STATUS_TIMEOUT, STATUS_SUCCESS, STATUS_TIMEOUT]
+
+
+def test_event_set_in_an_isr_breaks_a_rule(doomed: Bench) -> None:
+    stopped = in_isr(doomed, lambda edu: KEvent(doomed.kernel).set())
+    assert (stopped.code, stopped.parameters[0]) == (DRIVER_VERIFIER_DETECTED_VIOLATION, 0x80)
+
+
+def test_request_completed_in_an_isr_breaks_the_irql_rule(doomed: Bench) -> None:
+    requests: list[Request] = []
+
+    def isr(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        requests[0].complete(STATUS_SUCCESS)
+        return True
+
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        requests.append(request)
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
+    edu = doomed.load(Plan(isr=isr, queues=[config]))
+    irp = edu.device.open().write_async(b"x")
+    with pytest.raises(BugCheck) as stopped:
+        edu.raise_interrupt()
+        irp.wait(TIMEOUT)
+    assert stopped.value.rule == "KmdfIrql"
+    assert stopped.value.state.message.startswith("WdfRequestComplete at DIRQL")
+
+
+def test_spin_lock_in_an_isr_breaks_the_irql_rule(doomed: Bench) -> None:
+    locks: list[SpinLock] = []
+    stopped: list[BugCheck] = []
+
+    def callback(edu: Edu) -> None:
+        locks[0].acquire()
+
+    def add(device: Device) -> None:
+        locks.append(SpinLock.create(ObjectAttributes(parent_object=device)))
+
+    def isr(interrupt: Interrupt, message: int) -> bool:
+        callback(edu)
+        return True
+
+    edu = doomed.load(Plan(isr=isr, add=add))
+    with pytest.raises(BugCheck) as caught:
+        edu.raise_interrupt()
+        stopped.append(ended(doomed))
+        raise stopped[0]
+    assert caught.value.rule == "KmdfIrql"
+    assert caught.value.state.message.startswith("WdfSpinLockAcquire")
+
+
+def test_spin_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) -> None:
+    edu = doomed.load()
+    lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))
+    lock.acquire()
+    with pytest.raises(BugCheck) as stopped:
+        lock.acquire()
+    assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_ALREADY_OWNED, "WdfSpinlock")
+
+
+def test_spin_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_operation(
+    doomed: Bench,
+) -> None:
+    edu = doomed.load()
+    lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))
+    with pytest.raises(BugCheck) as stopped:
+        lock.release()
+    assert stopped.value.code == WDF_VIOLATION
+    assert stopped.value.parameters[0] == 0xB
+    assert stopped.value.parameters[2] == 1
+    assert stopped.value.rule == "WdfSpinlockRelease"
+
+
+def test_interrupt_lock_acquired_in_its_isr_is_reported_instead_of_hanging(
+    doomed: Bench,
+) -> None:
+    stopped = in_isr(doomed, lambda edu: edu.interrupt.acquire_lock())
+    assert (stopped.code, stopped.rule) == (SPIN_LOCK_ALREADY_OWNED, "WdfInterruptLock")
+
+
+def test_interrupt_lock_of_an_unconnected_interrupt_breaks_a_rule(doomed: Bench) -> None:
+    edu = doomed.load(Plan(isr=lambda interrupt, message: False))
+    edu.interrupt.disable()
+    with pytest.raises(BugCheck) as stopped:
+        edu.interrupt.acquire_lock()
+    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.value.rule == "WdfInterruptLock"
+
+
+def test_irql_lowered_in_a_dpc_below_dispatch_level_breaks_a_rule(doomed: Bench) -> None:
+    stopped = in_dpc(doomed, lambda edu: doomed.kernel.lower_irql(PASSIVE_LEVEL))
+    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.parameters == (0x31, DISPATCH_LEVEL, PASSIVE_LEVEL, 1)
+
+
+def test_irql_raised_to_a_lower_level_breaks_a_rule(doomed: Bench) -> None:
+    doomed.kernel.raise_irql(5)
+    with pytest.raises(BugCheck) as stopped:
+        doomed.kernel.raise_irql(DISPATCH_LEVEL)
+    assert stopped.value.parameters == (0x30, 5, DISPATCH_LEVEL, 0)
+
+
+def test_dpc_that_returns_at_another_irql_breaks_a_rule(doomed: Bench) -> None:
+    stopped = in_dpc(doomed, lambda edu: doomed.kernel.raise_irql(5))
+    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert stopped.parameters == (0, 5, DISPATCH_LEVEL, 0)
+
+
+def test_request_completed_twice_breaks_a_rule(doomed: Bench) -> None:
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        request.complete(STATUS_SUCCESS)
+        request.complete(STATUS_SUCCESS)
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
+    edu = doomed.load(Plan(queues=[config]))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().write(b"x")
+    assert stopped.value.rule == "DoubleCompletion"
+    assert "write" in stopped.value.state.callback
+
+
+def test_request_completed_while_it_is_cancelable_breaks_a_rule(doomed: Bench) -> None:
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        request.mark_cancelable(lambda request: None)
+        request.complete(STATUS_SUCCESS)
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
+    edu = doomed.load(Plan(queues=[config]))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().write(b"x")
+    assert stopped.value.rule == "CompleteCanceledReq"
+
+
+def test_request_completed_with_more_bytes_than_it_has_is_a_wdf_violation(
+    doomed: Bench,
+) -> None:
+    def read(queue: IoQueue, request: Request, length: int) -> None:
+        request.complete_with_information(STATUS_SUCCESS, length + 1)
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_read=read, default_queue=True)
+    edu = doomed.load(Plan(queues=[config]))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().read(4)
+    assert (stopped.value.code, stopped.value.parameters[:2]) == (WDF_VIOLATION, (6, 4))
+
+
+def test_exception_in_an_isr_is_not_handled(doomed: Bench) -> None:
+    stopped = in_isr(doomed, lambda edu: 1 // 0)
+    assert stopped.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert stopped.parameters[0] == PYTHON_EXCEPTION
+    assert "ZeroDivisionError" in stopped.state.message
+    assert isinstance(stopped.__cause__, ZeroDivisionError) or stopped.state.stack
+    assert "misbehaving_isr (test_bugchecks.py:" in stopped.state.callback
+
+
+def test_exception_in_a_dpc_is_not_handled(doomed: Bench) -> None:
+    stopped = in_dpc(doomed, lambda edu: {}["missing"])
+    assert stopped.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert "KeyError" in stopped.state.message
+    assert stopped.state.irql == DISPATCH_LEVEL
+
+
+def test_exception_in_a_work_item_is_not_handled_by_its_thread(doomed: Bench) -> None:
+    def faulty_work(item: WorkItem) -> None:
+        raise ValueError("broken")
+
+    edu = doomed.load()
+    attributes = ObjectAttributes(parent_object=edu.device)
+    WorkItem.create(WorkItemConfig(faulty_work), attributes).enqueue()
+    stopped = ended(doomed)
+    assert stopped.code == SYSTEM_THREAD_EXCEPTION_NOT_HANDLED
+    assert "faulty_work" in stopped.state.callback
+    assert stopped.state.processor is None
+
+
+def test_exception_in_a_queue_handler_is_not_handled(doomed: Bench) -> None:
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        raise ValueError("broken")
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
+    edu = doomed.load(Plan(queues=[config]))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().write(b"x")
+    assert stopped.value.code == KMODE_EXCEPTION_NOT_HANDLED
+
+
+@pytest.mark.parametrize(
+    ("access", "write"),
+    [
+        (lambda edu: edu.registers.read32(edu.registers.length), 0),
+        (lambda edu: edu.registers.write32(-4, 1), 1),
+        (lambda edu: edu.registers.read64(edu.registers.length - 4), 0),
+    ],
+    ids=["read behind", "write before", "read across the end"],
+)
+def test_access_outside_of_mapped_registers_is_a_page_fault(
+    boot: Callable[..., Bench], access: Callback, write: int
+) -> None:
+    stopped = in_dpc(boot(), access)
+    assert stopped.code == DRIVER_IRQL_NOT_LESS_OR_EQUAL
+    assert stopped.parameters[1:3] == (DISPATCH_LEVEL, write)
+    bench = boot()
+    edu = bench.load()
+    with pytest.raises(BugCheck) as at_passive:
+        access(edu)
+    assert at_passive.value.code == PAGE_FAULT_IN_NONPAGED_AREA
+    assert at_passive.value.parameters[1] == write
+
+
+def test_exception_of_the_guest_itself_is_an_unexpected_trap(doomed: Bench) -> None:
+    """A jump to an address that is not mapped, made by the guest."""
+    with pytest.raises(BugCheck) as stopped, doomed.kernel.borrowed() as link:
+        link.call(0x7FFF_FFFF_F000)
+    assert stopped.value.code == UNEXPECTED_KERNEL_MODE_TRAP
+    assert stopped.value.parameters[:2] == (14, 0x7FFF_FFFF_F000)
+
+
+def test_bug_check_stops_the_machine_and_wakes_every_waiter(doomed: Bench) -> None:
+    woken: list[BugCheck] = []
+    waiting = threading.Barrier(4)
+
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        pass
+
+    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
+    edu = doomed.load(Plan(isr=lambda interrupt, message: False, queues=[config]))
+    file = edu.device.open()
+
+    def wait() -> None:
+        irp = file.write_async(b"x")
+        waiting.wait(TIMEOUT)
+        try:
+            irp.wait(TIMEOUT)
+        except BugCheck as stopped:
+            woken.append(stopped)
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    waiting.wait(TIMEOUT)
+
+    def misbehaving(dpc: Dpc) -> None:
+        raise ValueError("broken")
+
+    dpc = Dpc.create(DpcConfig(misbehaving), ObjectAttributes(parent_object=edu.device))
+    with pytest.raises(BugCheck):
+        dpc.enqueue()
+        ended(doomed)
+        doomed.system.check()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert [stopped.code for stopped in woken] == [KMODE_EXCEPTION_NOT_HANDLED] * 3
+    assert doomed.system.machine.qmp("query-status")["status"] == "paused"
+    with pytest.raises(BugCheck):
+        doomed.system.check()
+
+
+def test_report_has_all_that_is_known_and_the_last_events(doomed: Bench) -> None:
+    stopped = in_isr(doomed, create_dpc)
+    report = stopped.report
+    irql = stopped.state.irql
+    for part in (
+        f"*** BUG CHECK 0xC4 DRIVER_VERIFIER_DETECTED_VIOLATION (0x0, 0x{irql:X}, 0x2, 0x0)",
+        "rule:      KmdfIrql",
+        "callback:  in_isr.<locals>.misbehaving_isr (test_bugchecks.py:",
+        f"at:        processor 0, DIRQL ({irql})",
+        "create_dpc (test_bugchecks.py:",
+        "ISR        interrupt 0 of test0 00:04.0",
+        "EvtDevicePrepareHardware",
+        "BUG_CHECK",
+    ):
+        assert part in report, report
+
+
+def test_driver_cannot_swallow_a_bug_check(doomed: Bench) -> None:
+    def swallow(edu: Edu) -> None:
+        try:
+            create_dpc(edu)
+        except Exception:  # noqa: BLE001, S110 -- the driver's mistake
+            pass
+
+    assert in_isr(doomed, swallow).rule == "KmdfIrql"
