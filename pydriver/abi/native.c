@@ -237,6 +237,9 @@ static int block(struct link_cpu *cpu, enum condition condition)
     int outcome = LINK_AGAIN;
 
     cpu->blocks++;
+    if (service) {
+        STORE(cpu->service_sleeps, 1);
+    }
     STORE(*flag, 1);
     FENCE();
     for (int waited = 0; waited < AGAIN_MS; waited += BLOCK_MS) {
@@ -258,13 +261,16 @@ static int block(struct link_cpu *cpu, enum condition condition)
         if (fds[0].revents) {
             drain(fd);
         } else if (reached(cpu, condition)) {
-            cpu->blips += mailbox->doorbell != 0;
+            cpu->blips += mailbox->doorbell && !(service && cpu->borrowed);
         } else if (LOAD(mailbox->asleep) &&
                    cpu->recent->done != cpu->recent->posted) {
             ring(cpu->wake_fd);
         }
     }
     STORE(*flag, 0);
+    if (service) {
+        STORE(cpu->service_sleeps, 0);
+    }
     return outcome;
 }
 
@@ -492,12 +498,14 @@ int link_return_resume(struct link_cpu *cpu, int flags)
     return link_resume(cpu);
 }
 
+/* A borrower serves what comes: nobody need ring for the service thread. */
 int link_acquire(struct link_cpu *cpu)
 {
     int outcome = lock_owner(cpu);
 
     if (outcome == LINK_DONE) {
         STORE(cpu->borrowed, 1);
+        STORE(cpu->mailbox->await_upcall, 0);
     }
     return outcome;
 }
@@ -506,4 +514,11 @@ void link_release(struct link_cpu *cpu)
 {
     STORE(cpu->borrowed, 0);
     pthread_mutex_unlock(&cpu->owner);
+    if (LOAD(cpu->service_sleeps)) {
+        STORE(cpu->mailbox->await_upcall, 1);
+        FENCE();
+        if (has_upcall(cpu)) {
+            ring(cpu->upcall_fd);
+        }
+    }
 }

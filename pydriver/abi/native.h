@@ -60,6 +60,7 @@ struct link_cpu {
     uint32_t seen;            /* upcalls accepted */
     uint32_t level;           /* upcalls being served, nested */
     int32_t borrowed;
+    int32_t service_sleeps; /* the service thread, in poll() */
     int32_t upcall_fd; /* the guest rings: await_upcall */
     int32_t done_fd;   /* the guest rings: await_done */
     int32_t wake_fd;   /* rings the guest */

@@ -21,7 +21,7 @@ SPIN_CROWDED_US = 50
 """How long a side spins before it sleeps, with a host processor for each that runs and without.
 The host does not spin at all without."""
 
-LOOK_US = 15
+LOOK_US = 60
 """While the host spins, it looks this often who else is running."""
 
 STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "link_control")

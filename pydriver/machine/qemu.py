@@ -256,13 +256,11 @@ class Machine:
 
     def _arguments(self) -> list[str]:
         config = self.config
-        cpu = "max" if config.accel == "tcg" else "host"
-        accel = "tcg,thread=multi" if config.accel == "tcg" else "kvm"
         arguments = [
             str(self._binary),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-name", "pydriver,debug-threads=on"),
-            *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram", "-accel", accel, "-cpu", cpu),
+            *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram", *_PROCESSORS[config.accel]),
             # maxcpus=1 would make TCG drop the guest's fences and atomics against the host.
             *("-smp", f"{config.cpus},maxcpus={max(2, config.cpus)}"),
             *("-m", f"{config.memory // MIB}M"),
@@ -282,6 +280,13 @@ class Machine:
             arguments += ["-device", device]
         return [*arguments, *config.options]
 
+
+# The APIC without KVM's option ROM for 32-bit Windows. Nested KVM refuses to pass on
+# MSR_IA32_ARCH_CAPABILITIES, which the guest does not read.
+_PROCESSORS = {
+    "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max", "-global", "apic.vapic=off"),
+    "kvm": ("-accel", "kvm", "-cpu", "host,-arch-capabilities", "-global", "kvm-apic.vapic=off"),
+}
 
 # Nothing that interrupts by itself, and nothing that a firmware would want.
 _QUIET_Q35 = ",".join(

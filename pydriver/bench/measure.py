@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The measurements. Each is repeated in turn with the others, so that a busy moment hits them all.
+
+Interrupts are raised by the guest itself, in C, by a write to mqdma's INT_RAISE, one after the
+other; so `floor_us`, `upcall_us`, `isr_us` and `isr_dpc_us` differ in nothing but in who serves.
+"""
+
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from time import perf_counter, perf_counter_ns
+
+from pydriver.abi._native import lib
+from pydriver.bench import driver as bench_driver
+from pydriver.bench.driver import READ, WRITE, BenchDevice
+from pydriver.drivers import mqdma
+from pydriver.ke import System, SystemConfig
+from pydriver.link import Link
+from pydriver.machine import Machine, MachineConfig
+from pydriver.pci import InterruptMode
+from pydriver.wdf import Device, Irp
+
+__all__ = ("Figure", "Report", "measure")
+
+ISR_QUEUE, DPC_QUEUE, BARE_QUEUE = range(3)
+BENCH_QUEUES = 3
+CYCLE_QUEUES = 1
+CYCLE_TIMEOUT = 60.0
+BOOT_IPI = lib.LINK_VECTOR_IPI
+PERCENTILE = 99
+
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement: the median over the repetitions, the least and the most."""
+
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All figures of one run.
+
+    :ivar figures: by key; ``_us`` are microseconds for one, ``_ms`` milliseconds
+    :ivar conditions: what the figures depend on: accelerator, vCPUs, processors, waiting
+    """
+
+    figures: dict[str, Figure]
+    conditions: dict[str, str | int | float]
+
+    def ratio(self, key: str, to: str) -> float:
+        """The median of one figure as a multiple of another's."""
+        return self.figures[key].median / self.figures[to].median
+
+
+def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Report:
+    """Runs all measurements.
+
+    :param repetitions: of each; the medians are over these
+    :param count: interrupts, accesses and requests in each repetition
+    :param accel: ``tcg`` or ``kvm``
+    :param progress: called with the name of each measurement before it is made
+    """
+    samples: dict[str, list[float]] = {}
+    handovers: list[int] = []
+    config = MachineConfig(
+        accel=accel,
+        bar2=1 << 20,
+        devices=(
+            f"mqdma,id=bench,queues={BENCH_QUEUES}",
+            f"mqdma,id=cycle,memdev=bar2,queues={CYCLE_QUEUES}",
+        ),
+    )
+    with System(SystemConfig(config)) as system:
+        subjects = _subjects(system, count)
+        for _ in range(repetitions):
+            for key, subject in subjects.items():
+                progress(key)
+                samples.setdefault(key, []).append(subject())
+            progress("boot_ms")
+            samples.setdefault("boot_ms", []).append(_boot(accel))
+        handovers = _each_handover(system, count)
+        statistics_of_link = system.kernel.processors[0].link.statistics
+    figures = {
+        key: Figure(statistics.median(each), min(each), max(each)) for key, each in samples.items()
+    }
+    conditions: dict[str, str | int | float] = {
+        "accelerator": accel,
+        "vcpus": config.cpus,
+        "processors": len(os.sched_getaffinity(0)),
+        "waiting": "spin, then sleep",
+        "handover_p99_us": statistics.quantiles(handovers, n=100)[PERCENTILE - 1] / 1000,
+        "sleeps": statistics_of_link["blocks"],
+        "late_wakeups": statistics_of_link["blips"],
+        "repetitions": repetitions,
+        "count": count,
+    }
+    return Report(figures, conditions)
+
+
+def _subjects(system: System, count: int) -> dict[str, Callable[[], float]]:
+    """What is measured, by key; each gives microseconds for one."""
+    driver = system.load_driver(bench_driver.driver_entry)
+    function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 0)
+    device = driver.add_device(function, interrupts=InterruptMode.MSIX)
+    cycle = system.load_driver(mqdma.driver_entry_with(mqdma.Parameters(depth=4, block=4096)))
+    cycle_device = cycle.add_device(
+        system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 1), interrupts=InterruptMode.MSIX
+    )
+    context = device.get_typed_context(BenchDevice)
+    link = system.kernel.processors[0].link
+    base = context.registers.address
+    vector = context.interrupts[BARE_QUEUE].vector
+    raise_interrupts = system.machine.image.symbol("raise_interrupts")
+    measure_floor = system.machine.image.symbol("measure_floor")
+    read32, write32 = link.read32, link.write32
+    read_at, write_at, raise_at = base + READ, base + WRITE, base + lib.MQDMA_REG_INT_RAISE
+
+    def bare() -> int:
+        write32(write_at, read32(read_at))
+        return lib.LINK_RETURN_EOI  # type: ignore[no-any-return]
+
+    link.handlers[vector] = bare
+
+    def floor() -> float:
+        offsets = vector << 48 | lib.MQDMA_REG_INT_RAISE << 32 | READ << 16 | WRITE
+        with system.kernel.borrowed():
+            return _timed(lambda: link.call(measure_floor, base, offsets, BARE_QUEUE, count), count)
+
+    def interrupts(queue: int) -> float:
+        with system.kernel.borrowed():
+            return _timed(lambda: link.call(raise_interrupts, raise_at, queue, count), count)
+
+    def commands(command: Callable[[], object]) -> float:
+        with system.kernel.borrowed():
+            return _timed(lambda: _repeat(command, count), count)
+
+    assert system.machine.bar2 is not None
+    word = system.machine.bar2.pointer(0, "uint32_t *")
+    scratch = base + lib.MQDMA_REG_SCRATCH0
+    return {
+        "floor_us": floor,
+        "upcall_us": lambda: interrupts(BARE_QUEUE),
+        "isr_us": lambda: interrupts(ISR_QUEUE),
+        "isr_dpc_us": lambda: interrupts(DPC_QUEUE),
+        "cycle_us": lambda: _cycles(cycle_device, count),
+        "mmio_read_us": lambda: commands(lambda: read32(scratch)),
+        "handover_us": lambda: commands(link.sync),
+        "bar2_read_us": lambda: _timed(lambda: _repeat(lambda: word[0], count), count),
+    }
+
+
+def _timed(work: Callable[[], object], count: int) -> float:
+    start = perf_counter_ns()
+    work()
+    return (perf_counter_ns() - start) / count / 1000
+
+
+def _repeat(work: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        work()
+
+
+def _cycles(device: Device, count: int) -> float:
+    """From doorbell to completed request, one at a time: each completion submits the next."""
+    done = Event()
+    left = count
+
+    def completed(irp: Irp) -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            file.device_control_async(mqdma.IOCTL_NOP, on_complete=completed)
+        else:
+            done.set()
+
+    def run() -> None:
+        file.device_control_async(mqdma.IOCTL_NOP, on_complete=completed)
+        if not done.wait(CYCLE_TIMEOUT):
+            raise TimeoutError(f"{left} of {count} requests did not complete")
+
+    with device.open() as file:
+        return _timed(run, count)
+
+
+def _each_handover(system: System, count: int) -> list[int]:
+    """Nanoseconds of single hand-overs there and back, for the percentile."""
+    link = system.kernel.processors[0].link
+    times = []
+    with system.kernel.borrowed():
+        for _ in range(count):
+            start = perf_counter_ns()
+            link.sync()
+            times.append(perf_counter_ns() - start)
+    return times
+
+
+def _boot(accel: str) -> float:
+    """Milliseconds from the creation of the QEMU process to the first upcall."""
+    arrived: list[float] = []
+    machine = Machine(MachineConfig(accel=accel, bar2=0))
+    start = perf_counter()
+    with machine, Link(machine) as link:
+        processor = link.processors[0]
+
+        def first() -> int:
+            arrived.append(perf_counter())
+            return lib.LINK_RETURN_EOI  # type: ignore[no-any-return]
+
+        processor.handlers[BOOT_IPI] = first
+        with processor.borrowed():
+            processor.send_ipi(processor.apic_id, BOOT_IPI)
+            while not arrived:
+                processor.sync()
+    return (arrived[0] - start) * 1000
