@@ -237,7 +237,7 @@ static bool mqdma_fault_take(MqdmaQueue *q, uint32_t *count, const char *name)
     MqdmaState *s = q->s;
 
     if (likely(!*count) ||
-        (s->fault_queue != MQDMA_QUEUE_ALL && s->fault_queue != q->index)) {
+        (s->fault_queue != MQDMA_QUEUE_ALL && s->fault_queue != (int32_t)q->index)) {
         return false;
     }
     (*count)--;
@@ -830,7 +830,7 @@ static unsigned mqdma_check_drive(MqdmaState *s, const MqdmaOp *op)
         return MQDMA_STATUS_BAD_LENGTH;
     }
     size = blk_getlength(s->blk);
-    if (offset % MQDMA_DRIVE_SECTOR || size < 0 || offset > size ||
+    if (size < 0 || offset % MQDMA_DRIVE_SECTOR || offset > (uint64_t)size ||
         op->length > size - offset) {
         return MQDMA_STATUS_DRIVE_RANGE;
     }

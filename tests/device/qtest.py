@@ -180,19 +180,28 @@ class Qemu:
         """Return what QEMU printed."""
         return os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
 
+    def _gone(self, error: Exception) -> QtestError:
+        tail = self.log()[-LOG_TAIL:]
+        return QtestError(f"QEMU is gone or does not answer ({error!r}):\n{tail}")
+
     def _line(self, channel: Channel) -> str:
         try:
             return channel.receive()
         except (OSError, EOFError) as error:
-            tail = self.log()[-LOG_TAIL:]
-            raise QtestError(f"QEMU is gone or does not answer ({error!r}):\n{tail}") from error
+            raise self._gone(error) from error
+
+    def _send(self, channel: Channel, text: str) -> None:
+        try:
+            channel.send(text)
+        except OSError as error:
+            raise self._gone(error) from error
 
     # qtest
 
     def command(self, *words: object) -> list[str]:
         """Send a qtest command; return the words of its answer after OK."""
         text = " ".join(map(str, words))
-        self._send(text)
+        self._send(self._qtest, text)
         return self._answer(text)
 
     def batch(self, *commands: str) -> None:
@@ -203,15 +212,9 @@ class Qemu:
         """
         text = "\n".join(commands)
         assert len(text) < 1024
-        self._send(text)
+        self._send(self._qtest, text)
         for command in commands:
             self._answer(command)
-
-    def _send(self, text: str) -> None:
-        try:
-            self._qtest.send(text)
-        except OSError as error:
-            raise QtestError(f"QEMU is gone:\n{self.log()[-LOG_TAIL:]}") from error
 
     def _answer(self, text: str) -> list[str]:
         while True:
@@ -269,7 +272,7 @@ class Qemu:
 
     def qmp(self, execute: str, **arguments: Any) -> Any:
         """Execute a QMP command; return its result."""
-        self._qmp.send(json.dumps({"execute": execute, "arguments": arguments}))
+        self._send(self._qmp, json.dumps({"execute": execute, "arguments": arguments}))
         while True:
             answer = json.loads(self._line(self._qmp))
             if "event" in answer:
