@@ -236,8 +236,8 @@ static bool mqdma_fault_take(MqdmaQueue *q, uint32_t *count, const char *name)
 {
     MqdmaState *s = q->s;
 
-    if (likely(!*count) ||
-        (s->fault_queue != MQDMA_QUEUE_ALL && s->fault_queue != (int32_t)q->index)) {
+    if (likely(!*count) || (s->fault_queue != MQDMA_QUEUE_ALL &&
+                            s->fault_queue != (int32_t)q->index)) {
         return false;
     }
     (*count)--;
