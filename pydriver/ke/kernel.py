@@ -133,7 +133,7 @@ class Kernel:
             processor = self.borrow()
             processor.link.set_cr8(irql)
             return PASSIVE_LEVEL
-        old = processor.state.irql
+        old: int = processor.state.irql
         if irql != old:
             if irql < old:
                 self.bug_check(
@@ -158,7 +158,7 @@ class Kernel:
                 return
             self._bad_lower(PASSIVE_LEVEL, irql)
         link = processor.link
-        old = processor.state.irql
+        old: int = processor.state.irql
         if irql > old or (irql < DISPATCH_LEVEL and processor.draining):
             self._bad_lower(old, irql)
         if irql != old:

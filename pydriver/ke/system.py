@@ -8,6 +8,7 @@ with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
 """
 
 import contextlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -22,6 +23,9 @@ from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
 
 __all__ = ("DriverObject", "System", "SystemConfig")
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that wants to run Python gets its turn."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ class System:
         """
         config = self.config
         with contextlib.ExitStack() as stack:
+            # With Python's 5 ms, an application's thread that computes would keep each ISR
+            # waiting for that long, several times.
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_INTERVAL)
             self.machine = Machine(config.machine)
             stack.callback(self.machine.quit)
             self.machine.start()

@@ -185,6 +185,7 @@ class Irp:
         """Completes the request; by the framework."""
         self.information = information
         self.status = status
+        self.request = None  # else the two would keep each other until the garbage collector runs
         waiter = self._waiter
         if waiter is not None:
             with contextlib.suppress(RuntimeError):  # the system's failure woke it first

@@ -19,7 +19,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
 )
-from pydriver.pci import InterruptMode
+from pydriver.pci import InterruptMode, VectorBlock
 from pydriver.wdf import (
     Device,
     DeviceInit,
@@ -512,22 +512,26 @@ def test_removal_cancels_what_waits_and_waits_for_what_the_driver_owns(bench: Be
     assert waiting.status == 0xC0000120
 
 
-def test_device_gets_as_many_messages_as_there_are_vectors(mqdma: Bench) -> None:
-    vectors = mqdma.system.vectors
+def take_all_vectors(bench: Bench) -> list[VectorBlock]:
+    """Take every vector of processor 0."""
     taken = []
-    with pytest.raises(VectorsExhaustedError):
-        while True:
-            taken.append(vectors.allocate(range(3, 12), 1, 0))
-    vectors.free(taken[0])
-    witness = Witness(mqdma)
-    device = witness.load()
+    for _ in range(9 * 16 + 1):
+        try:
+            taken.append(bench.system.vectors.allocate(range(3, 12), 1, 0))
+        except VectorsExhaustedError:
+            return taken
+    raise AssertionError("there are more vectors than a processor has")
+
+
+def test_device_gets_as_many_messages_as_there_are_vectors(mqdma: Bench) -> None:
+    taken = take_all_vectors(mqdma)
+    mqdma.system.vectors.free(taken[0])
+    device = Witness(mqdma).load()
     assert [interrupt.vector for interrupt in device.interrupts] == [taken[0].base, 0]
 
 
 def test_start_without_a_free_vector_fails(mqdma: Bench) -> None:
-    with pytest.raises(VectorsExhaustedError):
-        while True:
-            mqdma.system.vectors.allocate(range(3, 12), 1, 0)
+    take_all_vectors(mqdma)
     with pytest.raises(NtStatusError) as failed:
         Witness(mqdma).load()
     assert failed.value.status == STATUS_INSUFFICIENT_RESOURCES
