@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What `pydriver run` was asked for, and which of that can be refused before anything starts."""
+
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+__all__ = ("Options", "Size", "check_kvm", "open_input")
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+KVM = "/dev/kvm"
+KVM_GET_API_VERSION = 0xAE00
+KVM_CREATE_VM = 0xAE01
+KVM_API_VERSION = 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `pydriver run`.
+
+    :ivar file: the input; ``None`` for the QEMU binary that runs the system
+    :ivar queues: hardware queues, 1 to 64
+    :ivar depth: requests in flight for each of them, 1 to 256
+    :ivar block: bytes of a request, 4 to 16 MiB
+    :ivar interrupts: ``msix``, ``msi`` or ``intx``
+    :ivar messages: most messages to grant; ``None`` for all that the device offers
+    :ivar cpus: vCPUs, 1 to 8
+    :ivar accel: ``tcg`` or ``kvm``
+    :ivar fault: key of :data:`pydriver.cli.faults.FAULTS`, or ``None``
+    :ivar idle: seconds to do nothing instead of streaming, or ``None``
+    :ivar as_json: report as JSON
+    :ivar qmp: where to put a QMP socket for a person, or ``None``
+    :ivar output: where to write the result, or ``None``
+    """
+
+    file: Path | None
+    queues: int
+    depth: int
+    block: int
+    interrupts: str
+    messages: int | None
+    cpus: int
+    accel: str
+    fault: str | None
+    idle: float | None
+    as_json: bool
+    qmp: Path | None
+    output: Path | None
+
+
+class Size(click.ParamType):
+    """A number of bytes: 4096, 64K, 1M.
+
+    :param low: smallest
+    :param high: largest
+    :param step: it must be a multiple of that
+    """
+
+    name = "size"
+
+    def __init__(self, low: int, high: int, step: int) -> None:
+        self.low = low
+        self.high = high
+        self.step = step
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number."""
+        if isinstance(value, int):
+            return value
+        text = str(value).upper()
+        unit = {"K": KIB, "M": MIB}.get(text[-1:], 1)
+        digits = text[:-1] if unit > 1 else text
+        if not (digits.isascii() and digits.isdigit()):
+            self.fail(f"{value!r} is not a size such as 4096, 64K or 1M", param, ctx)
+        size = int(digits) * unit
+        if not self.low <= size <= self.high or size % self.step:
+            self.fail(
+                f"{value} is not a multiple of {self.step} from {self.low} to {self.high >> 20}M",
+                param,
+                ctx,
+            )
+        return size
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """For the help."""
+        return "BYTES"
+
+
+def open_input(path: Path) -> int:
+    """Opens the input.
+
+    :return: a descriptor
+    :raises click.UsageError: it cannot be read, or is no regular file
+    """
+    try:
+        # O_NONBLOCK: a FIFO without a writer is refused, not waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise click.UsageError(f"cannot read {path}: {reason}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise click.UsageError(f"cannot read {path}: not a regular file")
+    return fd
+
+
+def check_kvm() -> None:
+    """Tries whether a virtual machine can be made.
+
+    :raises click.UsageError: saying why not
+    """
+    try:
+        kvm = os.open(KVM, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise click.UsageError(f"KVM is not usable: {KVM}: {error.strerror}") from error
+    try:
+        version = fcntl.ioctl(kvm, KVM_GET_API_VERSION)
+        if version != KVM_API_VERSION:
+            raise click.UsageError(f"KVM is not usable: it has API version {version}")
+        os.close(fcntl.ioctl(kvm, KVM_CREATE_VM))
+    except OSError as error:
+        raise click.UsageError(f"KVM is not usable: {error.strerror}") from error
+    finally:
+        os.close(kvm)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What a run has shown: as a table for people, as JSON for programs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydriver.trace import LevelSummary
+
+__all__ = ("CORRECT", "QueueCounters", "Report", "format_size")
+
+CORRECT = "correct"
+LEVELS = ("isr", "dpc", "work_item")
+NEVER = LevelSummary(0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class QueueCounters:
+    """What happened on one hardware queue.
+
+    :ivar interrupts: messages that arrived for it, or causes that a shared ISR found for it
+    :ivar isrs: interrupts that the ISR claimed
+    :ivar dpcs: times that its DPC was queued
+    :ivar coalesced: times that the DPC was queued already
+    :ivar completed: requests
+    :ivar lost: events that the device overwrote before the ISR took them; ``None``: not known,
+        because the device does not answer any more
+    :ivar repairs: times that the queue was reset
+    :ivar retries: requests that were submitted again
+    :ivar recovered: times that completions were found without an interrupt
+    """
+
+    interrupts: int
+    isrs: int
+    dpcs: int
+    coalesced: int
+    completed: int
+    lost: int | None
+    repairs: int = 0
+    retries: int = 0
+    recovered: int = 0
+
+
+@dataclass
+class Report:
+    """One run.
+
+    :ivar verdict: ``correct``, or what is wrong
+    :ivar size: bytes that went through and were right
+    :ivar seconds: from the first request to the last
+    :ivar queues: one for each hardware queue
+    :ivar levels: by ``isr``, ``dpc`` and ``work_item``
+    """
+
+    verdict: str = CORRECT
+    size: int = 0
+    seconds: float = 0.0
+    queues: Sequence[QueueCounters] = ()
+    levels: Mapping[str, LevelSummary] = field(default_factory=dict)
+
+    def json(self) -> str:
+        """One object on one line."""
+        return json.dumps(
+            {
+                "verdict": self.verdict,
+                "bytes": self.size,
+                "seconds": round(self.seconds, 6),
+                "queues": [
+                    {
+                        "interrupts": queue.interrupts,
+                        "isrs": queue.isrs,
+                        "dpcs": queue.dpcs,
+                        "completed": queue.completed,
+                        "lost": queue.lost,
+                    }
+                    for queue in self.queues
+                ],
+                "levels": {name: _level(self.levels.get(name, NEVER)) for name in LEVELS},
+            }
+        )
+
+    def text(self) -> str:
+        """Both tables, the throughput and the verdict."""
+        parts = []
+        if self.queues:
+            parts += [_table(_queue_rows(self.queues)), ""]
+        if self.levels:
+            parts += [_table(_level_rows(self.levels)), ""]
+        if self.size:
+            rate = format_size(self.size / self.seconds)
+            parts.append(f"{format_size(self.size)} in {self.seconds:.2f} s, {rate}/s")
+        parts.append(f"verdict: {self.verdict}")
+        return "\n".join(parts)
+
+
+def format_size(size: float) -> str:
+    """``52.4 MB``: decimal units, as throughputs are given."""
+    unit = ""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def _level(summary: LevelSummary) -> dict[str, float]:
+    return {
+        "count": summary.count,
+        "mean_us": round(summary.mean_us, 3),
+        "p50_us": round(summary.p50_us, 3),
+        "p99_us": round(summary.p99_us, 3),
+        "max_us": round(summary.max_us, 3),
+    }
+
+
+COLUMNS = {
+    "interrupts": "interrupts",
+    "isrs": "ISRs claimed",
+    "dpcs": "DPCs queued",
+    "coalesced": "coalesced",
+    "completed": "completed",
+    "lost": "events lost",
+}
+REPAIR_COLUMNS = {"repairs": "resets", "retries": "retries", "recovered": "recovered"}
+
+
+def _queue_rows(queues: Sequence[QueueCounters]) -> list[list[str]]:
+    columns = dict(COLUMNS)
+    if any(getattr(queue, name) for queue in queues for name in REPAIR_COLUMNS):
+        columns |= REPAIR_COLUMNS
+    rows = [["queue", *columns.values()]]
+    values = [[getattr(queue, name) for name in columns] for queue in queues]
+    rows += [[str(index), *map(_number, row)] for index, row in enumerate(values)]
+    if len(queues) > 1:
+        totals = [None if None in column else sum(column) for column in zip(*values, strict=True)]
+        rows.append(["all", *map(_number, totals)])
+    return rows
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)
+
+
+def _level_rows(levels: Mapping[str, LevelSummary]) -> list[list[str]]:
+    rows = [["level", "count", "mean us", "p50 us", "p99 us", "longest us"]]
+    for name in LEVELS:
+        level = levels.get(name, NEVER)
+        times = (level.mean_us, level.p50_us, level.p99_us, level.max_us)
+        rows.append([name, str(level.count), *(f"{time:.1f}" for time in times)])
+    return rows
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def _line(row: Iterable[str], widths: Iterable[int]) -> str:
+    first, *others = zip(row, widths, strict=True)
+    cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return "  ".join(cells)

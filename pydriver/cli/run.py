@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""`pydriver run`: its command line."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pydriver.cli.faults import FAULTS
+from pydriver.cli.options import Options, Size
+
+__all__ = ("run",)
+
+FAULT_HELP = "\n".join(f"  {name:10}{fault.help}" for name, fault in FAULTS.items())
+
+EPILOG = f"""\b
+Faults, one of which can happen after a third of the data:
+{FAULT_HELP}
+
+\b
+Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
+2 a bad command line, or something that is missing; 130 Ctrl-C.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--queues", type=click.IntRange(1, 64), default=4, show_default=True, help="Hardware queues."
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Requests in flight for each queue.",
+)
+@click.option(
+    "--block",
+    type=Size(4, 16 << 20, 4),
+    default="64K",
+    show_default=True,
+    help="Size of a request, 4 to 16M; K and M are binary.",
+)
+@click.option(
+    "--interrupts",
+    type=click.Choice(["msix", "msi", "intx"]),
+    default="msix",
+    show_default=True,
+    help="How the device interrupts.",
+)
+@click.option(
+    "--messages",
+    type=click.IntRange(1, 32),
+    help="Most MSI or MSI-X messages to grant; default: all that the device has.",
+)
+@click.option(
+    "--cpus",
+    type=click.IntRange(1, 8),
+    default=1,
+    show_default=True,
+    help="Emulated processors.",
+)
+@click.option(
+    "--accel",
+    type=click.Choice(["tcg", "kvm"]),
+    default="tcg",
+    show_default=True,
+    help="How QEMU runs the guest.",
+)
+@click.option(
+    "--fault",
+    type=click.Choice(list(FAULTS)),
+    metavar="NAME",
+    help="Let something break on the way; see below.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="Start the driver, do nothing for that long, and report.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write what came back; the file appears only if all of it is right.",
+)
+@click.option(
+    "--qmp",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Put a QMP socket there, for a person to look at QEMU.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def run(**values: Any) -> int:
+    """Boot the system and stream FILE through all queues of the device.
+
+    Each block is copied by the device's DMA, which also computes its CRC-32C; the copy must be
+    identical and the CRC the one that the crc32c library computes. FILE defaults to the QEMU
+    binary that runs the system.
+    """
+    options = Options(**values)
+    if options.messages is not None and options.interrupts == "intx":
+        raise click.UsageError("--messages needs --interrupts msi or msix")
+    from pydriver.cli.supervise import supervise
+
+    return supervise(options)
