@@ -35,10 +35,10 @@ from pydriver.ke.status import (
 from pydriver.wdf import (
     Device,
     DeviceInit,
-    Driver,
-    DriverConfig,
     Dpc,
     DpcConfig,
+    Driver,
+    DriverConfig,
     Interrupt,
     InterruptConfig,
     IoQueue,

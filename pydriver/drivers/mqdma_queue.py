@@ -75,7 +75,7 @@ class QueueLayout:
     @property
     def buffers(self) -> int:
         """Offset of the first source buffer; a slot has a source and a destination."""
-        ring = lib.MQDMA_COMPLETION_SIZE << self.order
+        ring: int = lib.MQDMA_COMPLETION_SIZE << self.order
         return (self.completions + ring + PAGE - 1) & -PAGE
 
     @property
@@ -223,9 +223,10 @@ class HardwareQueue:
         slot = self._free.pop()
         self._requests[slot] = request
         self._attempts[slot] = 1
-        if size:
+        data = request.irp.input
+        if data:
             source = self._source(slot)
-            self._view[source : source + size] = request.irp.input
+            self._view[source : source + size] = data
         lock = self.lock
         lock.acquire()
         self.in_flight += 1
@@ -246,7 +247,17 @@ class HardwareQueue:
         if size:
             target = source + self._layout.stride
             DESCRIPTOR.pack_into(
-                self._view, place, lib.MQDMA_OP_COPY, 0, COPY_FLAGS, size, slot, source, target, 0, 0
+                self._view,
+                place,
+                lib.MQDMA_OP_COPY,
+                0,
+                COPY_FLAGS,
+                size,
+                slot,
+                source,
+                target,
+                0,
+                0,
             )
         else:
             DESCRIPTOR.pack_into(self._view, place, lib.MQDMA_OP_NOP, 0, 0, 0, slot, 0, 0, 0, 0)

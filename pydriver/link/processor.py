@@ -52,9 +52,7 @@ class ProcessorLink:
 
     def __init__(self, number: int, cpu: Any, died: Callable[[], MachineDied]) -> None:
         self.number = number
-        self.handlers: list[Handler] = [
-            self._unexpected for _ in range(lib.LINK_HANDLERS)
-        ]
+        self.handlers: list[Handler] = [self._unexpected for _ in range(lib.LINK_HANDLERS)]
         self.state = cpu
         self._mailbox = cpu.mailbox
         self._died = died
@@ -136,9 +134,7 @@ class ProcessorLink:
         """Reads ``count`` elements of ``width`` bytes at increasing addresses, in order (waits)."""
         parts = []
         for first, length in _blocks(width, count):
-            self._command(
-                lib.LINK_OP_READ_BLOCK, width, address + first * width, count=length
-            )
+            self._command(lib.LINK_OP_READ_BLOCK, width, address + first * width, count=length)
             parts.append(bytes(ffi.buffer(self._mailbox.block, length * width)))
         return b"".join(parts)
 
@@ -149,9 +145,7 @@ class ProcessorLink:
         for first, length in _blocks(width, len(data) // width):
             part = data[first * width : (first + length) * width]
             ffi.memmove(self._mailbox.block, part, len(part))
-            self._command(
-                lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length
-            )
+            self._command(lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length)
 
     def port_in(self, port: int, width: int) -> int:
         """IN from an I/O port; ``width`` is 1, 2 or 4 (waits)."""

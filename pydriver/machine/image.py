@@ -8,6 +8,7 @@ from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from pydriver.abi._native import ffi
 from pydriver.errors import ConfigurationError, LinkError
@@ -36,7 +37,7 @@ class GuestImage:
         except ELFError as error:
             self._file.close()
             raise ConfigurationError(f"guest image {path}: {error}") from error
-        if table is None:
+        if not isinstance(table, SymbolTableSection):
             self._file.close()
             raise ConfigurationError(f"guest image {path} has no symbols")
         self._symbols = {s.name: s["st_value"] for s in table.iter_symbols() if s.name}

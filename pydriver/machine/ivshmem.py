@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The server's side of ``ivshmem-doorbell``: eventfds by which guest and controller wake each other.
+"""The server's side of ``ivshmem-doorbell``: eventfds by which both sides wake each other.
 
 QEMU is the only client and connects before it starts, so everything that the protocol would ever
 send fits into the socket pair beforehand and no thread has to serve it. [QEMU,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ BUILD = Path(__file__).resolve().parent.parent / "_build"
 ACCELERATORS = ("tcg", "kvm")
 LOG_LINES = 12
 QUIT_TIMEOUT = 2.0
+RESET_TIMEOUT = 5.0
 BAR2_ID = "bar2"
 MIB = 1 << 20
 
@@ -106,7 +108,9 @@ class Machine:
             stack.callback(os.close, self._log_fd)
             ours, self._qmp_socket = socket.socketpair()
             stack.callback(self._qmp_socket.close)
+            self._was_reset = threading.Event()
             self._qmp = QmpThread(self._spawn, ours)
+            self._qmp.listen(self._note_event)
             stack.callback(self._end)
             self._stack = stack.pop_all()
         end = (self.image.end + 4095) & -4096
@@ -167,8 +171,17 @@ class Machine:
         self.qmp("cont")
 
     def reset(self) -> None:
-        """Resets the machine as its reset button would; the link must be opened again."""
+        """Resets the machine as its reset button would; the link must be opened again.
+
+        :raises MachineError: if it is not reset in time
+        """
+        # A reset that nobody asked for is a guest that crashed, and ends QEMU.
+        self._was_reset.clear()
+        self.qmp("set-action", reboot="reset")
         self.qmp("system_reset")
+        if not self._was_reset.wait(RESET_TIMEOUT):
+            raise MachineError("QEMU did not reset the machine")
+        self.qmp("set-action", reboot="shutdown")
 
     def check_alive(self) -> None:
         """Raises :class:`MachineDied` if QEMU has ended, with its last lines."""
@@ -200,6 +213,10 @@ class Machine:
     def quit(self) -> None:
         """Ends QEMU and gives everything back. Idempotent."""
         self._stack.close()
+
+    def _note_event(self, name: str, data: dict[str, Any]) -> None:
+        if name == "RESET":
+            self._was_reset.set()
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None:

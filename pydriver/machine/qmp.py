@@ -9,14 +9,17 @@ thread, and never survives the controller, whatever kills that.
 
 import asyncio
 import contextlib
+import inspect
 import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydriver.errors import MachineError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ("QmpThread",)
 
@@ -31,9 +34,7 @@ class QmpThread:
     :param peer: the controller's end of the socket pair; owned by this object from now on
     """
 
-    def __init__(
-        self, spawn: Callable[[], "subprocess.Popen[bytes]"], peer: socket.socket
-    ) -> None:
+    def __init__(self, spawn: Callable[[], "subprocess.Popen[bytes]"], peer: socket.socket) -> None:
         self._spawn = spawn
         self._peer = peer
         self._process: Future[subprocess.Popen[bytes]] = Future()
@@ -56,13 +57,16 @@ class QmpThread:
 
         :raises MachineError: if QEMU refuses it, does not answer, or is gone
         """
+        coroutine = self._execute(command, arguments)
         try:
             loop = self._loop.result(QMP_TIMEOUT)
-            future = asyncio.run_coroutine_threadsafe(self._execute(command, arguments), loop)
-            return future.result(QMP_TIMEOUT)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result(QMP_TIMEOUT)
         except MachineError:
+            coroutine.close()
             raise
-        except Exception as error:  # noqa: BLE001 - qemu.qmp's and asyncio's trees have no common root
+        except Exception as error:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()  # the loop has ended: QEMU closed its end
             raise MachineError(f"QMP command {command}: {error or type(error).__name__}") from error
 
     def close(self) -> None:
@@ -115,7 +119,7 @@ class QmpThread:
         while True:
             event = await self._client.events.get()
             for listener in self._listeners:
-                listener(str(event["event"]), dict(event.get("data", {})))
+                listener(str(event["event"]), cast("dict[str, Any]", event.get("data", {})))
 
     async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
         return await self._client.execute(command, arguments or None)

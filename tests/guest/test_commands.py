@@ -2,8 +2,8 @@
 """Commands: what the interpreter executes, and what it survives."""
 
 import pytest
-
 from pydriver.abi._native import lib
+
 from pydriver.errors import AccessFault, LinkError
 from pydriver.link import Link, ProcessorLink
 from pydriver.machine import Machine

@@ -2,8 +2,8 @@
 """Upcalls: interrupts by level, their nesting, exceptions, services. Evidence is the guest's."""
 
 import pytest
-
 from pydriver.abi._native import lib
+
 from pydriver.link import ProcessorLink
 from pydriver.machine import Machine
 
@@ -96,9 +96,7 @@ def test_software_interrupt_asked_for_at_return_comes_at_level_2(
     assert log == [(SOFTWARE, 0, 2, 1)]
 
 
-def test_software_interrupt_waits_while_the_level_is_dispatch(
-    cpu: ProcessorLink, log: Log
-) -> None:
+def test_software_interrupt_waits_while_the_level_is_dispatch(cpu: ProcessorLink, log: Log) -> None:
     cpu.set_cr8(2)
     cpu.handlers[MIDDLE] = lambda: EOI | DISPATCH
     raise_vector(cpu, MIDDLE)
