@@ -219,7 +219,8 @@ def _prepare_hardware(device: Device, raw: ResourceList, translated: ResourceLis
     if shared is None or shared.size < count * layout.size:
         return STATUS_BUFFER_TOO_SMALL
     messages = len(translated.interrupts)
-    context.exclusive = messages >= count
+    # The line is released by reading the causes, so it is served as if it were shared.
+    context.exclusive = messages >= count and translated.interrupts[0].message_signaled
     if not context.queues:
         for index in range(count):
             context.queues.append(_create_queue(device, context, index))
