@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""The mqdma driver on the emulated device: data, capture, repair."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import crc32c
+import pytest
+from pydriver.abi._native import lib
+
+from pydriver.drivers import mqdma
+from pydriver.drivers.mqdma_queue import HardwareQueue
+from pydriver.errors import ConfigurationError
+from pydriver.ke import System, SystemConfig
+from pydriver.ke.status import (
+    STATUS_BUFFER_TOO_SMALL,
+    STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_PARAMETER,
+    STATUS_IO_DEVICE_ERROR,
+    STATUS_NO_SUCH_DEVICE,
+    STATUS_SUCCESS,
+)
+from pydriver.machine import MachineConfig
+from pydriver.pci import InterruptMode
+from pydriver.wdf import Device, Irp
+
+BLOCK = 4096
+DEPTH = 4
+PATH = "/machine/peripheral/dma"
+TIMEOUT = 20.0
+
+
+class Bench:
+    """A system with an mqdma device and its driver."""
+
+    def __init__(self, system: System, device: Device) -> None:
+        self.system = system
+        self.device = device
+        self.context = device.get_typed_context(mqdma.MqdmaDevice)
+
+    @property
+    def queues(self) -> list[HardwareQueue]:
+        return self.context.queues
+
+    def fault(self, name: str, value: object) -> None:
+        self.system.machine.qmp("qom-set", path=PATH, property=f"fault-{name}", value=value)
+
+    def copy(self, count: int, size: int = BLOCK) -> list[tuple[bytes, Irp]]:
+        """Sends copies of random blocks, waits for all, and gives each with its data."""
+        random.seed(count)
+        blocks = [random.randbytes(size) for _ in range(count)]
+        with self.device.open() as file:
+            irps = [
+                file.device_control_async(mqdma.IOCTL_COPY, block, size + mqdma.CRC_BYTES)
+                for block in blocks
+            ]
+            for irp in irps:
+                irp.wait(TIMEOUT)
+        return list(zip(blocks, irps, strict=True))
+
+
+@contextmanager
+def running(
+    queues: int = 2,
+    cpus: int = 1,
+    interrupts: InterruptMode = InterruptMode.MSIX,
+    messages: int | None = None,
+    **parameters: object,
+) -> Iterator[Bench]:
+    bar2 = mqdma.shared_memory(queues, DEPTH, BLOCK)
+    devices = (f"mqdma,id=dma,memdev=bar2,queues={queues}",)
+    config = SystemConfig(MachineConfig(cpus=cpus, bar2=bar2, devices=devices))
+    with System(config) as system:
+        entry = mqdma.driver_entry_with(mqdma.Parameters(depth=DEPTH, block=BLOCK, **parameters))
+        device = system.load_driver(entry).add_device(
+            system.pci.find(mqdma.VENDOR, mqdma.DEVICE), interrupts=interrupts, messages=messages
+        )
+        yield Bench(system, device)
+
+
+def assert_copied(results: list[tuple[bytes, Irp]]) -> None:
+    for block, irp in results:
+        assert irp.status == STATUS_SUCCESS
+        assert irp.information == len(block) + mqdma.CRC_BYTES
+        assert bytes(irp.output[:-4]) == block
+        assert int.from_bytes(irp.output[-4:], "little") == crc32c.crc32c(block)
+
+
+MODES = [
+    (InterruptMode.MSIX, None),
+    (InterruptMode.MSI, 32),
+    (InterruptMode.MSI, 1),
+    (InterruptMode.INTX, None),
+]
+
+
+@pytest.mark.parametrize(("mode", "messages"), MODES)
+@pytest.mark.parametrize(("queues", "cpus"), [(1, 1), (5, 2), (40, 1)])
+def test_every_block_arrives_with_its_crc_in_every_interrupt_mode(
+    mode: InterruptMode, messages: int | None, queues: int, cpus: int
+) -> None:
+    with running(queues, cpus, mode, messages) as bench:
+        assert_copied(bench.copy(4 * queues + 3))
+        completed = [queue.completed for queue in bench.queues]
+        assert sum(completed) == 4 * queues + 3
+        assert max(completed) - min(completed) <= 1
+        assert all(queue.isrs for queue in bench.queues)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 511, BLOCK])
+def test_block_of_any_size_up_to_the_largest_is_copied(size: int) -> None:
+    with running() as bench:
+        assert_copied(bench.copy(3, size))
+
+
+def test_bad_requests_are_refused_and_leave_the_device_alone() -> None:
+    with running() as bench, bench.device.open() as file:
+        for code, data, output, status in (
+            (mqdma.IOCTL_COPY, b"", 64, STATUS_INVALID_PARAMETER),
+            (mqdma.IOCTL_COPY, bytes(BLOCK + 1), 2 * BLOCK, STATUS_INVALID_PARAMETER),
+            (mqdma.IOCTL_COPY, bytes(64), 67, STATUS_BUFFER_TOO_SMALL),
+            (mqdma.IOCTL_NOP + 4, b"", 0, STATUS_INVALID_DEVICE_REQUEST),
+        ):
+            assert file.device_control_async(code, data, output).wait(TIMEOUT) == status
+        assert sum(queue.completed for queue in bench.queues) == 0
+
+
+def test_parameters_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="depth 0"):
+        mqdma.Parameters(depth=0)
+    with pytest.raises(ConfigurationError, match="block of 6"):
+        mqdma.Parameters(block=6)
+    with pytest.raises(ConfigurationError, match="shared memory"):
+        mqdma.shared_memory(64, 256, 16 << 20)
+
+
+def burst(bench: Bench, events: int) -> HardwareQueue:
+    """The device raises events while a processor is at DISPATCH_LEVEL: ISRs run, DPCs do not."""
+    machine, kernel = bench.system.machine, bench.system.kernel
+    address = bench.context.registers.address + lib.MQDMA_REG_INT_RAISE
+    old = kernel.raise_irql(2)
+    kernel.processors[0].link.call(
+        machine.image.symbol("raise_interrupts"), address, lib.MQDMA_RAISE_EVENT, events
+    )
+    kernel.lower_irql(old)
+    return bench.queues[0]
+
+
+def test_isr_that_captures_loses_no_event_of_a_burst() -> None:
+    with running(capture=mqdma.Capture.ISR) as bench:
+        queue = burst(bench, 50)
+        assert (queue.isrs, queue.events, queue.lost()) == (50, 50, 0)
+        assert (queue.dpcs_queued, queue.dpcs_coalesced) == (1, 49)
+
+
+def test_capture_that_is_left_to_the_dpc_loses_all_events_of_a_burst_but_the_last() -> None:
+    with running(capture=mqdma.Capture.DPC) as bench:
+        queue = burst(bench, 50)
+        assert (queue.isrs, queue.events, queue.lost()) == (50, 1, 49)
+
+
+def test_lost_interrupt_is_made_good_by_the_watch() -> None:
+    with running(queues=1) as bench:
+        bench.fault("lost", 1)
+        assert_copied(bench.copy(1))
+        assert bench.queues[0].recovered == 1
+
+
+def test_failed_dma_is_tried_again_by_the_work_item() -> None:
+    with running() as bench:
+        bench.fault("dma", 2)
+        assert_copied(bench.copy(8))
+        assert sum(queue.retries for queue in bench.queues) == 2
+
+
+def test_request_that_fails_every_time_ends_with_an_error_after_three_attempts() -> None:
+    with running(queues=1) as bench:
+        bench.fault("dma", 3)
+        assert [irp.status for _, irp in bench.copy(1)] == [STATUS_IO_DEVICE_ERROR]
+        assert_copied(bench.copy(4))
+
+
+def test_corrupt_completion_is_recognized_and_its_request_tried_again() -> None:
+    with running() as bench:
+        bench.fault("corrupt", 1)
+        assert_copied(bench.copy(8))
+        assert sum(queue.retries for queue in bench.queues) == 1
+
+
+def test_hung_queue_is_reset_and_its_requests_are_submitted_again() -> None:
+    with running(watchdog_us=20_000) as bench:
+        bench.fault("hang", 1)
+        assert_copied(bench.copy(12))
+        assert [queue.repairs for queue in bench.queues] == [1, 0]
+        assert_copied(bench.copy(12))
+
+
+def test_spurious_interrupt_is_not_claimed() -> None:
+    with running() as bench:
+        interrupt = bench.queues[0].interrupt
+        before = interrupt.unclaimed
+        bench.fault("spurious", 0)
+        wait_until(lambda: interrupt.unclaimed == before + 1)
+        assert_copied(bench.copy(4))
+
+
+def test_requests_of_a_device_that_is_removed_end_exactly_once_with_that_status() -> None:
+    with running() as bench:
+        bench.fault("hang", 3)
+        ended: list[int] = []
+        with bench.device.open() as file:
+            irps = [
+                file.device_control_async(
+                    mqdma.IOCTL_COPY,
+                    bytes(64),
+                    68,
+                    on_complete=lambda irp: ended.append(irp.status),
+                )
+                for _ in range(20)
+            ]
+            bench.fault("removed", True)
+            for irp in irps:
+                irp.wait(TIMEOUT)
+        assert ended == [STATUS_NO_SUCH_DEVICE] * 20
+
+
+def test_completion_callbacks_may_submit_the_next_request() -> None:
+    left = 500
+    done = threading.Event()
+    with running() as bench, bench.device.open() as file:
+
+        def completed(irp: Irp) -> None:
+            nonlocal left
+            assert irp.status == STATUS_SUCCESS
+            left -= 1
+            if left:
+                file.device_control_async(mqdma.IOCTL_NOP, on_complete=completed)
+            else:
+                done.set()
+
+        file.device_control_async(mqdma.IOCTL_NOP, on_complete=completed)
+        assert done.wait(TIMEOUT)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    tick = threading.Event()
+    for _ in range(int(TIMEOUT / 0.005)):
+        if condition():
+            return
+        tick.wait(0.005)
+    pytest.fail("it did not happen in time")
