@@ -22,6 +22,7 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
+    "bench": "measure what the interrupt path costs",
 }
 
 

@@ -55,7 +55,7 @@ class Options:
     output: Path | None
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A number of bytes: 4096, 64K, 1M.
 
     :param low: smallest

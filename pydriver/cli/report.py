@@ -87,7 +87,7 @@ class Report:
             parts += [_table(_queue_rows(self.queues)), ""]
         if self.levels:
             parts += [_table(_level_rows(self.levels)), ""]
-        if self.size:
+        if self.size and self.seconds:
             rate = format_size(self.size / self.seconds)
             parts.append(f"{format_size(self.size)} in {self.seconds:.2f} s, {rate}/s")
         parts.append(f"verdict: {self.verdict}")

@@ -115,15 +115,17 @@ class Stream:
         :raises BugCheck: or what else ended the system
         """
         start = perf_counter()
-        while True:
-            self._check_done()
-            self._read_ahead()
-            self._submit()
-            if self.in_flight:
-                self._kernel.wait(self._wake)
-            elif not self._done and not self._ready and self._ended:
-                break
-        self.seconds = perf_counter() - start
+        try:
+            while True:
+                self._check_done()
+                self._read_ahead()
+                self._submit()
+                if self.in_flight:
+                    self._kernel.wait(self._wake)
+                elif not self._done and not self._ready and self._ended:
+                    return
+        finally:
+            self.seconds = perf_counter() - start
 
     def _read_ahead(self) -> None:
         while not self._ended and (self._free or self._spare):

@@ -366,11 +366,15 @@ def _watch(work_item: WorkItem) -> None:
     assert isinstance(device, Device)
     context = device.get_typed_context(MqdmaDevice)
     seen: deque[int] = deque([-1] * len(context.queues))
-    while any(queue.in_flight for queue in context.queues):
+    watching = True
+    while watching:
         delay_execution_thread(device.system.kernel, WATCH_INTERVAL)
+        watching = False
         for queue in context.queues:
             if queue.in_flight and seen[queue.index] == queue.completed:
-                context.gone = context.gone or not queue.look_after()
+                queue.look_after()
+                context.gone = context.gone or queue.gone
+            watching = watching or queue.in_flight > 0
             seen[queue.index] = queue.completed
     context.watching = False
     # A request that was submitted meanwhile saw the flag still set.

@@ -91,6 +91,7 @@ class HardwareQueue:
     :param watchdog_us: the device reports the queue as hung after this time without progress
     :param start_watch: called when a request is in flight
     :ivar in_flight: requests that the device has
+    :ivar gone: the device answers with all ones
     :ivar completed: requests that were completed
     :ivar events: events that were taken
     :ivar isrs: interrupts that were claimed for this queue
@@ -111,6 +112,7 @@ class HardwareQueue:
     def __init__(self, index: int, watchdog_us: int, start_watch: Callable[[], None]) -> None:
         self.index = index
         self.in_flight = 0
+        self.gone = False
         self.completed = 0
         self.events = 0
         self.isrs = 0
@@ -122,6 +124,7 @@ class HardwareQueue:
         self.recovered = 0
         self._watchdog_us = watchdog_us
         self._start_watch = start_watch
+        self._sources: list[int] = []
         self._page: int = lib.MQDMA_QUEUE_BASE + index * lib.MQDMA_QUEUE_STRIDE
         self._take: int = self._page + lib.MQDMA_Q_LAST_TAKE
         self._sq_tail: int = self._page + lib.MQDMA_Q_SQ_TAIL
@@ -153,6 +156,8 @@ class HardwareQueue:
             start + layout.completions, "struct mqdma_completion *"
         )
         self._mask = (1 << layout.order) - 1
+        first = start + layout.buffers
+        self._sources = [first + 2 * slot * layout.stride for slot in range(layout.depth)]
         self._free = list(range(layout.depth))
         self._requests = [None] * layout.depth
         self._attempts = [0] * layout.depth
@@ -220,12 +225,15 @@ class HardwareQueue:
         self, queue: "IoQueue", request: "Request", output_length: int, size: int, code: int
     ) -> None:
         """Hands a request to the device. The router has checked it."""
+        if self.gone:
+            request.complete(STATUS_NO_SUCH_DEVICE)
+            return
         slot = self._free.pop()
         self._requests[slot] = request
         self._attempts[slot] = 1
         data = request.irp.input
         if data:
-            source = self._source(slot)
+            source = self._sources[slot]
             self._view[source : source + size] = data
         lock = self.lock
         lock.acquire()
@@ -235,13 +243,9 @@ class HardwareQueue:
         lock.release()
         self._start_watch()
 
-    def _source(self, slot: int) -> int:
-        layout = self._layout
-        return self._start + layout.buffers + 2 * slot * layout.stride
-
     def _submit(self, slot: int, size: int) -> None:
         """Writes a descriptor; the lock is held."""
-        source = self._source(slot)
+        source = self._sources[slot]
         tail = self._tail
         place = self._start + tail * DESCRIPTOR_SIZE
         if size:
@@ -301,7 +305,7 @@ class HardwareQueue:
         source = irp.input
         if source:
             size = len(source)
-            target = self._source(slot) + self._layout.stride
+            target = self._sources[slot] + self._layout.stride
             output = irp.buffer
             assert output is not None
             output[:size] = self._view[target : target + size]
@@ -343,22 +347,18 @@ class HardwareQueue:
         for slot in hopeless:
             self._fail(slot, STATUS_IO_DEVICE_ERROR)
 
-    def look_after(self) -> bool:
-        """Finds out why there was no progress, and sees to it.
-
-        :return: ``False`` if the device is gone
-        """
+    def look_after(self) -> None:
+        """Finds out why there was no progress, and sees to it."""
         if self._read32(self._page + lib.MQDMA_Q_STATUS) == ALL_ONES:
+            self.gone = True
             for slot, request in enumerate(self._requests):
                 if request is not None:
                     self._fail(slot, STATUS_NO_SUCH_DEVICE)
-            return False
-        if self._completions[self._head].flags & PHASE == self._phase:
+        elif self._completions[self._head].flags & PHASE == self._phase:
             self.recovered += 1
             self.dpc.enqueue()
         elif self._state() in {lib.MQDMA_STATE_ERROR, lib.MQDMA_STATE_HUNG}:
             self.repair.enqueue()
-        return True
 
     def _state(self) -> int:
         status = self._read32(self._page + lib.MQDMA_Q_STATUS)

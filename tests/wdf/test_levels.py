@@ -4,6 +4,7 @@
 
 import threading
 
+from pydriver.ke import Importance
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.wdf import (
     Device,
@@ -416,8 +417,6 @@ def test_cancelled_dpc_does_not_run(bench: Bench) -> None:
 
 
 def test_dpc_with_high_importance_goes_to_the_head_of_the_queue(bench: Bench) -> None:
-    from pydriver.ke import Importance
-
     order: list[str] = []
     edu = bench.load()
     attributes = ObjectAttributes(parent_object=edu.device)

@@ -11,7 +11,10 @@ from pydriver.wdf import (
     Dpc,
     DpcConfig,
     Interrupt,
+    InterruptPriority,
     ObjectAttributes,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
     SpinLock,
 )
 
@@ -142,8 +145,6 @@ def test_spin_lock_excludes_across_processors(boot: Callable[..., Bench]) -> Non
 def test_interrupts_that_share_a_lock_synchronize_at_the_higher_irql(
     boot: Callable[..., Bench],
 ) -> None:
-    from pydriver.wdf import InterruptPriority
-
     bench = boot(2)
     levels: list[int] = []
     done = Signal()
@@ -182,3 +183,43 @@ def test_passive_threads_borrow_both_processors(boot: Callable[..., Bench]) -> N
     for thread in threads:
         thread.join(TIMEOUT)
     assert sorted(set(numbers)) == [0, 1]
+
+
+def test_d0_exit_waits_for_the_dpc_that_still_runs(boot: Callable[..., Bench]) -> None:
+    bench = boot(2)
+    order: list[str] = []
+    running, disabling = Signal(), threading.Event()
+
+    def isr(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        return interrupt.queue_dpc_for_isr()
+
+    def dpc(interrupt: Interrupt, device: Device) -> None:
+        running.set()
+        while not disabling.is_set():
+            edu.link.sync()
+        for _ in range(100):
+            edu.link.sync()
+        order.append("dpc ends")
+
+    def disable(interrupt: Interrupt, device: Device) -> None:
+        order.append("disable")
+        disabling.set()
+
+    def d0_exit(device: Device, target: PowerDeviceState) -> None:
+        order.append("d0 exit")
+
+    edu = bench.load(
+        Plan(
+            isr=isr,
+            dpc=dpc,
+            processor=1,
+            config={"evt_interrupt_disable": disable},
+            callbacks=PnpPowerEventCallbacks(evt_device_d0_exit=d0_exit),
+        )
+    )
+    bench.kernel.current.home = bench.kernel.processors[0]
+    edu.raise_interrupt()
+    running.wait()
+    edu.device.exit_d0()
+    assert order == ["disable", "dpc ends", "d0 exit"]
