@@ -13,16 +13,21 @@ from pydriver.cli.console import say
 __all__ = ("bench",)
 
 LABELS = {
-    "floor_us": "guest alone: MSI, C handler, one read, one write, EOI",
-    "upcall_us": "bare upcall: the read and the write decided by Python",
-    "isr_us": "EvtInterruptIsr through the framework",
+    "floor_us": "guest-only floor",
+    "upcall_us": "bare upcall",
+    "isr_us": "ISR",
     "isr_dpc_us": "ISR and DPC",
-    "cycle_us": "full cycle: doorbell to completed request",
-    "mmio_read_us": "register read from Python",
-    "handover_us": "hand-over there and back",
-    "bar2_read_us": "read of BAR2 through a cffi view",
-    "boot_ms": "boot: QEMU's start to the first upcall",
+    "cycle_us": "full cycle",
+    "mmio_read_us": "register read",
+    "handover_us": "hand-over",
+    "bar2_read_us": "BAR2 read",
+    "boot_ms": "boot",
 }
+
+EXPLANATION = """\
+floor: MSI, C handler in the guest reads and writes a register, EOI. Bare upcall: the same read and
+write decided by Python. ISR: through the framework. Full cycle: from doorbell to completed request,
+one at a time. Hand-over: to the guest and back. Boot: from QEMU's start to the first upcall."""
 
 BASES = {
     "upcall_us": "floor_us",
@@ -105,7 +110,7 @@ def _print(report: Report) -> None:
             LABELS[key],
             *(f"{value:.2f} {unit}" for value in (figure.median, figure.least, figure.most)),
             f"{report.ratio(key, base):.2f}x" if base else "",
-            LABELS[base].split(":")[0] if base else "",
+            LABELS[base] if base else "",
         )
     console = Console()
     console.print(table)
@@ -113,4 +118,4 @@ def _print(report: Report) -> None:
         f"{name.replace('_', ' ')} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in report.conditions.items()
     )
-    console.print(conditions, highlight=False)
+    console.print(f"{EXPLANATION}\n{conditions}", highlight=False)
