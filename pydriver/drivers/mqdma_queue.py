@@ -90,6 +90,8 @@ class HardwareQueue:
     :param index: of the queue in the device
     :param watchdog_us: the device reports the queue as hung after this time without progress
     :param start_watch: called when a request is in flight
+    :ivar write32: WRITE_REGISTER_ULONG of the device's registers, doorbells included
+    :ivar doorbell: the offset of the submission ring's tail
     :ivar in_flight: requests that the device has
     :ivar gone: the device answers with all ones
     :ivar completed: requests that were completed
@@ -127,7 +129,7 @@ class HardwareQueue:
         self._sources: list[int] = []
         self._page: int = lib.MQDMA_QUEUE_BASE + index * lib.MQDMA_QUEUE_STRIDE
         self._take: int = self._page + lib.MQDMA_Q_LAST_TAKE
-        self._sq_tail: int = self._page + lib.MQDMA_Q_SQ_TAIL
+        self.doorbell: int = self._page + lib.MQDMA_Q_SQ_TAIL
         self._cq_head: int = self._page + lib.MQDMA_Q_CQ_HEAD
         self._captured: deque[int] = deque()
         self._failing: list[int] = []
@@ -149,7 +151,7 @@ class HardwareQueue:
         self._layout = layout
         self._vector = vector
         self._read32 = registers.read32
-        self._write32 = registers.write32
+        self.write32 = registers.write32
         self._view = shared.view
         self._start = start
         self._completions: Any = shared.pointer(
@@ -171,7 +173,7 @@ class HardwareQueue:
 
     def program(self) -> None:
         """Sets the queue up from its reset state, and enables it."""
-        layout, page, write32 = self._layout, self._page, self._write32
+        layout, page, write32 = self._layout, self._page, self.write32
         ring = self._start + layout.completions
         end = self._start + layout.buffers
         self._view[self._start : end] = bytes(end - self._start)
@@ -239,7 +241,7 @@ class HardwareQueue:
         lock.acquire()
         self.in_flight += 1
         self._submit(slot, size)
-        self._write32(self._sq_tail, self._tail)
+        self.write32(self.doorbell, self._tail)
         lock.release()
         self._start_watch()
 
@@ -290,7 +292,7 @@ class HardwareQueue:
             entry = completions[head]
         if head != self._head:
             self._head, self._phase = head, phase
-            self._write32(self._cq_head, head)
+            self.write32(self._cq_head, head)
         lock.release()
         for slot, result in done:
             self._complete(slot, result)
@@ -343,7 +345,7 @@ class HardwareQueue:
                 self._attempts[slot] += 1
                 self.retries += 1
                 self._submit(slot, len(request.irp.input or b""))
-            self._write32(self._sq_tail, self._tail)
+            self.write32(self.doorbell, self._tail)
         for slot in hopeless:
             self._fail(slot, STATUS_IO_DEVICE_ERROR)
 
