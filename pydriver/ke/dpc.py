@@ -79,21 +79,19 @@ class KDpc:
         """
         if not self.take_flag(False):
             return False
-        self.insert_taken(self._current.processor)
-        return True
-
-    def insert_taken(self, processor: "Processor | None") -> None:
-        """Queues it; the caller has taken its flag.
-
-        :param processor: the current one
-        """
+        processor = self._current.processor
         if processor is None or self.target is not None or self.importance is Importance.HIGH:
             self._insert_elsewhere(processor)
-            return
+            return True
         self.processor = processor
         processor.dpcs.append(self)
         if not processor.draining and processor.state.irql < DISPATCH_LEVEL:
             processor.request_dispatch()
+        return True
+
+    def insert_taken(self) -> None:
+        """Queues it on a passive thread; the caller has taken its flag."""
+        self._insert_elsewhere(None)
 
     def remove(self) -> bool:
         """Takes it out of its queue, at any IRQL [KeRemoveQueueDpc].

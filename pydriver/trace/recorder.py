@@ -17,28 +17,35 @@ if TYPE_CHECKING:
 __all__ = ("Entry", "Event", "Recorder")
 
 Entry = tuple[int, "Event", int, int, object, object]
-"""Time in ns, event, processor (-1: a passive thread on none), IRQL or vector, object, argument."""
+"""Time in ns, event, processor (-1: a passive thread on none), detail, object, argument."""
 
 NO_PROCESSOR: Final = -1
 
 
 class Event(IntEnum):
-    """What can be recorded. The comment says what the fourth field and the argument are."""
+    """What can be recorded. The comment says what the detail and the argument are."""
 
     ISR = 1  # vector; argument: message number
     DPC = 2  # IRQL
     WORK_ITEM = 3  # IRQL
     UNCLAIMED = 4  # vector; argument: interrupts of the line that nobody claimed so far
     SPURIOUS = 5  # vector
-    PRESENT = 6  # IRQL; a queue presents request number `argument`
-    COMPLETE = 7  # IRQL; argument: request number << 32 | NTSTATUS
+    PRESENT = 6  # length of the request; a queue presents request number `argument`
+    COMPLETE = 7  # NTSTATUS; argument: request number
     CANCEL = 8  # IRQL; argument: request number
     PNP = 9  # IRQL; argument: the step or callback
     CALL = 10  # IRQL; argument: the DDI
     BUG_CHECK = 11  # IRQL; argument: code
 
 
-_WITH_VECTOR = {Event.ISR, Event.UNCLAIMED, Event.SPURIOUS}
+_DETAILS = {
+    Event.ISR: "vector {:#04x}",
+    Event.UNCLAIMED: "vector {:#04x}",
+    Event.SPURIOUS: "vector {:#04x}",
+    Event.PRESENT: "{} bytes",
+    Event.COMPLETE: "0x{:08X}",
+}
+_WITH_REQUEST = {Event.PRESENT, Event.COMPLETE, Event.CANCEL}
 
 
 class Recorder:
@@ -67,19 +74,17 @@ class Recorder:
 
 
 def _line(entry: Entry, newest: int) -> str:
-    time, event, processor, level, target, argument = entry
+    time, event, processor, detail, target, argument = entry
     where = "  - " if processor == NO_PROCESSOR else f"cpu{processor}"
-    at = f"vector {level:#04x}" if event in _WITH_VECTOR else f"IRQL {level:<6}"
+    at = _DETAILS.get(event, "IRQL {}").format(detail)
     return (
-        f"{(time - newest) / 1000:+12.1f} us  {where}  {at}  {event.name:<10} "
+        f"{(time - newest) / 1000:+12.1f} us  {where}  {at:<12} {event.name:<10} "
         f"{describe(target)}{_argument(event, argument)}"
     )
 
 
 def _argument(event: Event, argument: object) -> str:
-    if event is Event.COMPLETE and isinstance(argument, int):
-        return f"  request {argument >> 32}, 0x{argument & 0xFFFFFFFF:08X}"
-    if event in {Event.PRESENT, Event.CANCEL}:
+    if event in _WITH_REQUEST:
         return f"  request {argument}"
     return f"  {argument}" if argument is not None else ""
 

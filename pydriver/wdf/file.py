@@ -26,6 +26,7 @@ Completion = Callable[[Irp], object]
 READ = RequestType.READ
 WRITE = RequestType.WRITE
 DEVICE_CONTROL = RequestType.DEVICE_CONTROL
+_NOTHING = memoryview(b"")
 
 
 class File(Object):
@@ -136,14 +137,17 @@ class File(Object):
         if self.closed:
             self._raise_closed()
         length = output if isinstance(output, int) else len(output)
-        source: memoryview | None = memoryview(data)
-        target: memoryview | None
-        if code & 3 == 0:
+        source: memoryview
+        target: memoryview
+        if not length and not data:
+            source = target = _NOTHING
+        elif code & 3 == 0:
             size = len(data)
             shared = memoryview(bytearray(max(size, length)))
             shared[:size] = data
             source, target = shared[:size], shared[:length]
         else:
+            source = memoryview(data)
             target = memoryview(bytearray(output) if isinstance(output, int) else output)
         irp = Irp(
             self._kernel,

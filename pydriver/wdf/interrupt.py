@@ -290,7 +290,7 @@ class Interrupt(Object):
         processor = self._current.processor
         dpc = self._kdpc
         if processor is None:
-            dpc.insert_taken(None)
+            dpc.insert_taken()
             return True
         dpc.processor = processor
         processor.dpcs.append(dpc)

@@ -133,7 +133,6 @@ class IoQueue(Object):
         "_handlers",
         "_name",
         "_ready",
-        "_watchers",
         "accepting",
         "config",
         "device",
@@ -147,6 +146,8 @@ class IoQueue(Object):
         "queued",
         "stopping",
         "straight",
+        "watchers",
+        "watchers",
     )
 
     allows_level: ClassVar[bool] = True
@@ -179,7 +180,7 @@ class IoQueue(Object):
         self.stopping = False
         self._ready: tuple[StateCallback, Any] | None = None
         # Called once, outside of the lock, as soon as its condition holds.
-        self._watchers: list[tuple[Callable[[], bool], Callable[[], None]]] = []
+        self.watchers: list[tuple[Callable[[], bool], Callable[[], None]]] = []
         self._handlers = self._make_handlers()
         self.open = self.straight = False
         self._update()
@@ -299,29 +300,35 @@ class IoQueue(Object):
             request.state = OWNED
             request.presenting = True
             lock.release()
-            self._present(request)
+            self.present(request)
             return
-        if not self.accepting:
+        accepting = self.accepting
+        if accepting:
+            self.queued.append(request)
+        else:
             request.state = COMPLETED
-            lock.release()
+        lock.release()
+        if accepting:
+            self.told()
+        else:
             irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
-            return
-        self.queued.append(request)
-        first = len(self.queued) == 1
-        lock.release()
-        if first and self._ready is not None:
-            self._notify_ready()
 
-    def arrived(self) -> None:
-        """A request was forwarded or requeued to this queue."""
-        lock = self.lock
-        lock.acquire()
-        request = self._next()
-        ready = len(self.queued) == 1
-        lock.release()
-        if request is not None:
-            self._present(request)
-        elif ready and self._ready is not None:
+    def take(self, request: Request) -> bool:
+        """Takes a request that is forwarded; the lock is held.
+
+        :return: whether the caller has to present it
+        """
+        if self.straight and not self.queued and len(self.owned) < self.limit:
+            self.owned.add(request)
+            request.presenting = True
+            return True
+        request.state = QUEUED
+        self.queued.append(request)
+        return False
+
+    def told(self) -> None:
+        """A request was put into `queued`: tells the driver, if the queue is manual."""
+        if self._ready is not None and len(self.queued) == 1:
             self._notify_ready()
 
     def left(self, request: Request) -> None:
@@ -329,26 +336,26 @@ class IoQueue(Object):
         lock = self.lock
         lock.acquire()
         self.owned.discard(request)
-        following = None if request.presenting else self._next()
+        following = None if request.presenting else self.next()
         lock.release()
         if following is not None:
-            self._present(following)
-        if self._watchers:
-            self._watch()
+            self.present(following)
+        if self.watchers:
+            self.watch()
 
     def resume(self) -> None:
         """Presents what is waiting, after the queue was opened."""
         lock = self.lock
         while True:
             lock.acquire()
-            request = self._next()
+            request = self.next()
             lock.release()
             if request is None:
                 return
-            self._present(request)
+            self.present(request)
 
-    def _next(self) -> Request | None:
-        """Takes a request to be presented; the lock is held."""
+    def next(self) -> Request | None:
+        """Takes a request to be presented, if there is one; the lock is held."""
         if not self.open or not self.queued or len(self.owned) >= self.limit:
             return None
         request = self.queued.popleft()
@@ -357,7 +364,8 @@ class IoQueue(Object):
         self.owned.add(request)
         return request
 
-    def _present(self, request: Request | None) -> None:
+    def present(self, request: Request | None) -> None:
+        """Calls the handler of a request that was taken, and of those that can follow it."""
         kernel = self._kernel
         lock = self.lock
         handlers = self._handlers
@@ -368,7 +376,7 @@ class IoQueue(Object):
                     perf_counter_ns(),
                     _PRESENT,
                     NO_PROCESSOR if processor is None else processor.number,
-                    0 if processor is None else processor.state.irql,
+                    request.length,
                     self,
                     request.number,
                 )
@@ -379,7 +387,7 @@ class IoQueue(Object):
                 kernel.escaped(error)
             lock.acquire()
             request.presenting = False
-            request = self._next()
+            request = self.next()
             lock.release()
 
     def _notify_ready(self) -> None:
@@ -589,7 +597,7 @@ class IoQueue(Object):
     ) -> None:
         if callback is None:
             return
-        if len(self._watchers) > 0:
+        if len(self.watchers) > 0:
             self._kernel.bug_check(
                 WDF_VIOLATION,
                 0xA,
@@ -604,8 +612,8 @@ class IoQueue(Object):
             except Exception as error:  # noqa: BLE001 -- becomes a bug check
                 self._kernel.escaped(error)
 
-        self._watchers.append((condition, call))
-        self._watch()
+        self.watchers.append((condition, call))
+        self.watch()
 
     def _await(self, condition: Callable[[], bool]) -> None:
         event = KEvent(self._kernel)
@@ -613,15 +621,16 @@ class IoQueue(Object):
         def wake() -> None:
             event.set()
 
-        self._watchers.append((condition, wake))
-        self._watch()
+        self.watchers.append((condition, wake))
+        self.watch()
         event.wait()
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """Calls the watchers whose condition holds."""
         with self.lock:
-            due = [watcher for watcher in self._watchers if watcher[0]()]
+            due = [watcher for watcher in self.watchers if watcher[0]()]
             for watcher in due:
-                self._watchers.remove(watcher)
+                self.watchers.remove(watcher)
         for _, call in due:
             call()
 

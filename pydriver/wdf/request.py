@@ -177,9 +177,9 @@ class Request(Object):
                 _now(),
                 _COMPLETE,
                 NO_PROCESSOR if processor is None else processor.number,
-                0 if processor is None else processor.state.irql,
+                status,
                 queue,
-                self.number << 32 | status,
+                self.number,
             )
         )
         if self._contexts is not None or self._callbacks is not None or self._children is not None:
@@ -399,6 +399,7 @@ class Request(Object):
             STATUS_WDF_BUSY: the queue does not accept
         """
         source = self.queue
+        direct = False
         with source.lock:
             if (
                 self.state != OWNED
@@ -411,17 +412,23 @@ class Request(Object):
                 return STATUS_WDF_BUSY
             cancelled = self._cancelled
             self.presented = True
+            source.owned.discard(self)
+            following = None if self.presenting else source.next()
             if cancelled:
                 self.state = COMPLETED
             else:
-                self.state = QUEUED
                 self.queue = queue
-                queue.queued.append(self)
+                direct = queue.take(self)
         if cancelled:
             self.finish_unowned(STATUS_CANCELLED)
-        source.left(self)
-        if not cancelled:
-            queue.arrived()
+        if following is not None:
+            source.present(following)
+        if source.watchers:
+            source.watch()
+        if direct:
+            queue.present(self)
+        elif not cancelled:
+            queue.told()
         return STATUS_SUCCESS
 
     @ddi("WdfRequestRequeue", "NTSTATUS (WDFREQUEST Request)")
@@ -436,6 +443,7 @@ class Request(Object):
                 return STATUS_INVALID_DEVICE_REQUEST
             cancelled = self._cancelled
             self.presented = True
+            queue.owned.discard(self)
             if cancelled:
                 self.state = COMPLETED
             else:
@@ -443,9 +451,10 @@ class Request(Object):
                 queue.queued.appendleft(self)
         if cancelled:
             self.finish_unowned(STATUS_CANCELLED)
-        queue.left(self)
+        if queue.watchers:
+            queue.watch()
         if not cancelled:
-            queue.arrived()
+            queue.told()
         return STATUS_SUCCESS
 
     @ddi("WdfRequestStopAcknowledge", "VOID (WDFREQUEST Request, BOOLEAN Requeue)")
