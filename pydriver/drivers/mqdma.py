@@ -268,7 +268,8 @@ def _d0_entry(device: Device, previous: int) -> None:
 
 def _d0_exit(device: Device, target: int) -> None:
     context = device.get_typed_context(MqdmaDevice)
-    context.registers.write32(lib.MQDMA_REG_CONTROL, 0)
+    # A reset also clears the causes, which would assert the line once messages are off.
+    context.registers.write32(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_RESET)
 
 
 def _release_hardware(device: Device, translated: ResourceList) -> None:

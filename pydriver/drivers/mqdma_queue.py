@@ -130,6 +130,7 @@ class HardwareQueue:
         self._page: int = lib.MQDMA_QUEUE_BASE + index * lib.MQDMA_QUEUE_STRIDE
         self._take: int = self._page + lib.MQDMA_Q_LAST_TAKE
         self.doorbell: int = self._page + lib.MQDMA_Q_SQ_TAIL
+        self._sq_head: int = self._page + lib.MQDMA_Q_SQ_HEAD
         self._cq_head: int = self._page + lib.MQDMA_Q_CQ_HEAD
         self._captured: deque[int] = deque()
         self._failing: list[int] = []
@@ -242,6 +243,9 @@ class HardwareQueue:
         self.in_flight += 1
         self._submit(slot, size)
         self.write32(self.doorbell, self._tail)
+        # The read pushes the doorbell out, and lets the ISR take the event of a request that the
+        # device completes at once, before the next doorbell's request overwrites it.
+        self._read32(self._sq_head)
         lock.release()
         self._start_watch()
 
