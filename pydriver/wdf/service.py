@@ -109,9 +109,12 @@ def line_routine(interrupt: "Interrupt") -> Callable[[], bool]:
             claimed = bool(isr(interrupt, message))
         except Exception as error:  # noqa: BLE001 -- becomes a bug check
             kernel.escaped(error)
-        hold(None)
         if mutex is not None:
+            link.flush()
+            hold(None)
             mutex.release()
+        else:
+            hold(None)
         if synchronize > level:
             link.set_cr8(level)
         if not claimed:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFSPINLOCK: raises to DISPATCH_LEVEL; keeps the IRQL to restore in the lock [reference 1.3]."""
+"""WDFSPINLOCK: raises to DISPATCH_LEVEL; keeps the IRQL to restore in the lock."""
 
 from threading import Lock
 from typing import TYPE_CHECKING, Self
@@ -102,9 +102,12 @@ class SpinLock(Object):
         if irql != DISPATCH_LEVEL:
             irql_violation(kernel, "WdfSpinLockRelease", irql)
         saved = self._saved
-        self._owner = None
         if self._mutex is not None:
+            processor.link.flush()
+            self._owner = None
             self._mutex.release()
+        else:
+            self._owner = None
         if saved != DISPATCH_LEVEL:
             kernel.lower_irql(saved)
 
