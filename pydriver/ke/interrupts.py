@@ -48,7 +48,7 @@ class Line:
         return f"line {self.gsi}"
 
     def serve(self) -> int:
-        """Calls the ISRs in the order of their connection until one claims [reference 7.1]."""
+        """Calls the ISRs in the order of connection until one claims [Servicing an Interrupt]."""
         processor = self.processor
         for routine in self.chain:
             if routine():

@@ -10,8 +10,8 @@ raises :class:`NtStatusError` with the NTSTATUS.
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
 from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
 from pydriver.wdf.ddi import REGISTRY, Ddi
-from pydriver.wdf.device import (
-    Device,
+from pydriver.wdf.device import Device
+from pydriver.wdf.device_init import (
     DeviceInit,
     DeviceState,
     FileObjectConfig,
@@ -21,15 +21,15 @@ from pydriver.wdf.device import (
 from pydriver.wdf.dpc import Dpc, DpcConfig
 from pydriver.wdf.driver import Driver, DriverConfig
 from pydriver.wdf.file import File
-from pydriver.wdf.interrupt import (
-    Interrupt,
+from pydriver.wdf.interrupt import Interrupt
+from pydriver.wdf.interrupt_config import (
     InterruptConfig,
     InterruptInfo,
     InterruptPolicy,
     InterruptPriority,
 )
-from pydriver.wdf.io_queue import (
-    IoQueue,
+from pydriver.wdf.io_queue import IoQueue
+from pydriver.wdf.io_queue_config import (
     IoQueueConfig,
     IoQueueDispatchType,
     IoQueueState,

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDEVICE: a function device object, its resources and its PnP and power sequences [reference 6].
+"""WDFDEVICE: a function device object, its resources and its PnP and power sequences.
 
 All sequences run at PASSIVE_LEVEL on the caller's thread, one at a time per device.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum
 from threading import Lock
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -24,145 +22,25 @@ from pydriver.ke.status import (
     NtStatusError,
     status_name,
 )
-from pydriver.pci import InterruptMode
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import creation_ddi, ddi
+from pydriver.wdf.device_init import DeviceInit, DeviceState, PowerDeviceState
 from pydriver.wdf.file import File
 from pydriver.wdf.interrupt_resources import InterruptResources
-from pydriver.wdf.io_queue import IoStopAction
+from pydriver.wdf.io_queue_config import IoStopAction
 from pydriver.wdf.irp import RequestType
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, call_void
 from pydriver.wdf.resource import MemoryDescriptor, PortDescriptor, ResourceList
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System
-    from pydriver.pci import PciFunction
     from pydriver.wdf.driver import Driver
     from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.io_queue import IoQueue
     from pydriver.wdf.resource import InterruptDescriptor
 
-__all__ = (
-    "Device",
-    "DeviceInit",
-    "DeviceState",
-    "FileObjectConfig",
-    "PnpPowerEventCallbacks",
-    "PowerDeviceState",
-)
-
-
-class PowerDeviceState(IntEnum):
-    """WDF_POWER_DEVICE_STATE."""
-
-    INVALID = 0
-    D0 = 1
-    D1 = 2
-    D2 = 3
-    D3 = 4
-    D3_FINAL = 5
-    PREPARE_FOR_HIBERNATION = 6
-
-
-class DeviceState(Enum):
-    """Where the device is in its life."""
-
-    INIT = "init"
-    PREPARING = "preparing hardware"
-    STARTING = "starting"
-    STARTED = "started"
-    LOW_POWER = "low power"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    REMOVED = "removed"
-
-
-DeviceCallback = Callable[["Device"], int | None]
-PrepareCallback = Callable[["Device", ResourceList, ResourceList], int | None]
-PowerCallback = Callable[["Device", PowerDeviceState], int | None]
-
-
-@dataclass(slots=True)
-class PnpPowerEventCallbacks:
-    """WDF_PNPPOWER_EVENT_CALLBACKS. A status of ``None`` is STATUS_SUCCESS.
-
-    :ivar evt_device_prepare_hardware: (device, raw, translated) -> NTSTATUS
-    :ivar evt_device_release_hardware: (device, translated) -> NTSTATUS
-    :ivar evt_device_d0_entry: (device, previous_state) -> NTSTATUS
-    :ivar evt_device_d0_exit: (device, target_state) -> NTSTATUS
-    """
-
-    evt_device_d0_entry: PowerCallback | None = None
-    evt_device_d0_entry_post_interrupts_enabled: PowerCallback | None = None
-    evt_device_d0_exit: PowerCallback | None = None
-    evt_device_d0_exit_pre_interrupts_disabled: PowerCallback | None = None
-    evt_device_prepare_hardware: PrepareCallback | None = None
-    evt_device_release_hardware: "Callable[[Device, ResourceList], int | None] | None" = None
-    evt_device_self_managed_io_cleanup: "Callable[[Device], None] | None" = None
-    evt_device_self_managed_io_flush: "Callable[[Device], None] | None" = None
-    evt_device_self_managed_io_init: DeviceCallback | None = None
-    evt_device_self_managed_io_suspend: DeviceCallback | None = None
-    evt_device_self_managed_io_restart: DeviceCallback | None = None
-
-
-@dataclass(slots=True)
-class FileObjectConfig:
-    """WDF_FILEOBJECT_CONFIG.
-
-    :ivar evt_device_file_create: (device, file) -> NTSTATUS: whether it may be opened
-    :ivar evt_file_cleanup: (file), when the handle is closed
-    :ivar evt_file_close: (file), after that
-    """
-
-    evt_device_file_create: "Callable[[Device, File], int | None] | None" = None
-    evt_file_cleanup: "Callable[[File], None] | None" = None
-    evt_file_close: "Callable[[File], None] | None" = None
-
-
-@dataclass
-class DeviceInit:
-    """WDFDEVICE_INIT: what EvtDriverDeviceAdd sets up before it creates the device.
-
-    :ivar driver: whose EvtDriverDeviceAdd it is given to
-    :ivar function: the PCI function
-    """
-
-    driver: "Driver"
-    function: "PciFunction"
-    interrupt_mode: InterruptMode | None = None
-    message_limit: int | None = None
-    callbacks: PnpPowerEventCallbacks = field(default_factory=PnpPowerEventCallbacks)
-    file_config: FileObjectConfig = field(default_factory=FileObjectConfig)
-    file_attributes: ObjectAttributes | None = None
-    device: "Device | None" = None
-
-    @property
-    def _kernel(self) -> Any:
-        return self.driver._kernel
-
-    @property
-    def _current(self) -> Any:
-        return self.driver._current
-
-    @ddi(
-        "WdfDeviceInitSetPnpPowerEventCallbacks",
-        "VOID (PWDFDEVICE_INIT, PWDF_PNPPOWER_EVENT_CALLBACKS)",
-    )
-    def set_pnp_power_event_callbacks(self, callbacks: PnpPowerEventCallbacks) -> None:
-        """Registers the PnP and power callbacks."""
-        self.callbacks = callbacks
-
-    @ddi(
-        "WdfDeviceInitSetFileObjectConfig",
-        "VOID (PWDFDEVICE_INIT, PWDF_FILEOBJECT_CONFIG, PWDF_OBJECT_ATTRIBUTES)",
-    )
-    def set_file_object_config(
-        self, config: FileObjectConfig, attributes: ObjectAttributes | None = None
-    ) -> None:
-        """Registers the callbacks and the context of file objects."""
-        self.file_config = config
-        self.file_attributes = attributes
+__all__ = ("Device",)
 
 
 class Device(Object):
@@ -290,7 +168,7 @@ class Device(Object):
 
         :param queue: of this device, not its default queue
         :param request_type: READ, WRITE or DEVICE_CONTROL
-        :raises NtStatusError: that is not possible [reference 2.5]
+        :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
         """
         what = "WdfDeviceConfigureRequestDispatching"
         possible = {RequestType.READ, RequestType.WRITE, RequestType.DEVICE_CONTROL}
@@ -351,7 +229,7 @@ class Device(Object):
     # Sequences
 
     def start(self) -> None:
-        """Starts the device: the sequence of 6.1, or its unwinding.
+        """Starts the device: the order of [A User Plugs In a Device], or its unwinding.
 
         :raises NtStatusError: a callback failed
         """
@@ -470,7 +348,7 @@ class Device(Object):
         return name, STATUS_SUCCESS
 
     def _power_down(self, target: PowerDeviceState, action: IoStopAction) -> None:
-        """Leaves D0: the sequence of 6.2; goes on after a failure."""
+        """Leaves D0; goes on after a failure."""
         suspend = self._callbacks_table.evt_device_self_managed_io_suspend
         if suspend is not None:
             self._call("EvtDeviceSelfManagedIoSuspend", suspend, self)
@@ -515,7 +393,7 @@ class Device(Object):
         self.resources = ResourceList(())
 
     def exit_d0(self, target: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device leave D0, as for idle or sleep [reference 6.2].
+        """Has the device leave D0, as for idle or sleep [powerstatemachine.cpp].
 
         :param target: D1, D2 or D3
         """
@@ -527,7 +405,7 @@ class Device(Object):
             self.state = DeviceState.LOW_POWER
 
     def enter_d0(self, previous: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device return to D0 [reference 6.3].
+        """Has the device return to D0 [powerstatemachine.cpp].
 
         :raises NtStatusError: a callback failed; the device has failed then
         """
@@ -544,7 +422,7 @@ class Device(Object):
             raise NtStatusError(status, f"{self} does not return to D0: {failed}")
 
     def stop(self) -> None:
-        """Stops the device for new resources; :meth:`start` gives them [reference 6.4]."""
+        """Stops the device for new resources; :meth:`start` gives them."""
         with self._sequence:
             if self.state is not DeviceState.STARTED:
                 raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
@@ -554,7 +432,7 @@ class Device(Object):
             self.state = DeviceState.STOPPED
 
     def remove(self) -> None:
-        """Removes the device in order, and deletes it [reference 6.5]. Idempotent."""
+        """Removes the device in order, and deletes it [A User Unplugs a Device]."""
         with self._sequence:
             if self.state is DeviceState.REMOVED:
                 return

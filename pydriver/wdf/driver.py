@@ -15,7 +15,8 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.ddi import creation_ddi
-from pydriver.wdf.device import Device, DeviceInit
+from pydriver.wdf.device import Device
+from pydriver.wdf.device_init import DeviceInit
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, call_void
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFINTERRUPT: one message, or the line; its ISR, DPC, lock [reference 2.1, 3.1, 7].
+"""WDFINTERRUPT: one message, or the line; its ISR, DPC and lock.
 
 The lock. While its ISR runs, and while somebody holds it, the processor's CR8 is at least the
 interrupt's SynchronizeIrql: there the interrupt is masked, which with one processor is the whole
@@ -9,11 +9,10 @@ the IRQL falls. Which of the two it is, is decided when the interrupt is connect
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, SPIN_LOCK_ALREADY_OWNED
 from pydriver.ke.dpc import KDpc
@@ -33,6 +32,13 @@ from pydriver.wdf.ddi import (
     ddi,
     irql_violation,
 )
+from pydriver.wdf.interrupt_config import (
+    IRQLS,
+    InterruptConfig,
+    InterruptInfo,
+    InterruptPolicy,
+    InterruptPriority,
+)
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 from pydriver.wdf.service import line_routine, message_routine
 from pydriver.wdf.work_item import QueuedWork
@@ -41,43 +47,8 @@ if TYPE_CHECKING:
     from pydriver.ke.processor import Processor
     from pydriver.wdf.device import Device
     from pydriver.wdf.resource import InterruptDescriptor
-    from pydriver.wdf.spin_lock import SpinLock
 
-__all__ = (
-    "Interrupt",
-    "InterruptConfig",
-    "InterruptInfo",
-    "InterruptPolicy",
-    "InterruptPriority",
-)
-
-
-class InterruptPolicy(IntEnum):
-    """WDF_INTERRUPT_POLICY: which processors take the interrupt."""
-
-    MACHINE_DEFAULT = 0
-    ALL_CLOSE = 1
-    ONE_CLOSE = 2
-    ALL_PROCESSORS_IN_MACHINE = 3
-    SPECIFIED_PROCESSORS = 4
-    SPREAD_MESSAGES_ACROSS_ALL_PROCESSORS = 5
-
-
-class InterruptPriority(IntEnum):
-    """WDF_INTERRUPT_PRIORITY: which DIRQL it gets."""
-
-    UNDEFINED = 0
-    LOW = 1
-    NORMAL = 2
-    HIGH = 3
-
-
-IRQLS = {
-    InterruptPriority.LOW: (3, 4, 5, 6, 7, 8, 9, 10, 11),
-    InterruptPriority.NORMAL: (6, 7, 8, 5, 4, 9, 3, 10, 11),
-    InterruptPriority.HIGH: (10, 11, 9, 8, 7, 6, 5, 4, 3),
-}
-"""DIRQLs in the order in which vectors are looked for; Undefined is as Normal."""
+__all__ = ("Interrupt", "InterruptState")
 
 
 class InterruptState(Enum):
@@ -87,52 +58,6 @@ class InterruptState(Enum):
     CONNECTED = 1
     ENABLED = 2
     DISCONNECTING = 3
-
-
-@dataclass(slots=True)
-class InterruptConfig:
-    """WDF_INTERRUPT_CONFIG [reference 3.1].
-
-    :ivar evt_interrupt_isr: EvtInterruptIsr(interrupt, message_id) -> bool, at DIRQL: ``True`` if
-        the interrupt was the device's
-    :ivar evt_interrupt_dpc: EvtInterruptDpc(interrupt, device), at DISPATCH_LEVEL
-    :ivar evt_interrupt_enable: EvtInterruptEnable(interrupt, device) -> NTSTATUS, at DIRQL
-    :ivar evt_interrupt_disable: EvtInterruptDisable(interrupt, device) -> NTSTATUS, at DIRQL
-    :ivar evt_interrupt_work_item: EvtInterruptWorkItem(interrupt, device), at PASSIVE_LEVEL;
-        instead of a DPC
-    :ivar spin_lock: to share with other interrupts, instead of a lock of its own
-    :ivar automatic_serialization: exclude the callbacks of the parent, if its scope says so
-    :ivar passive_handling: ISR at PASSIVE_LEVEL: not supported
-    """
-
-    evt_interrupt_isr: "Callable[[Interrupt, int], bool] | None" = None
-    evt_interrupt_dpc: "Callable[[Interrupt, Device], None] | None" = None
-    evt_interrupt_enable: "Callable[[Interrupt, Device], int | None] | None" = None
-    evt_interrupt_disable: "Callable[[Interrupt, Device], int | None] | None" = None
-    evt_interrupt_work_item: "Callable[[Interrupt, Device], None] | None" = None
-    spin_lock: "SpinLock | None" = None
-    automatic_serialization: bool = False
-    passive_handling: bool = False
-    interrupt_raw: "InterruptDescriptor | None" = None
-    interrupt_translated: "InterruptDescriptor | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class InterruptInfo:
-    """WDF_INTERRUPT_INFO.
-
-    :ivar message_number: index of the object on the device
-    :ivar vector: 0: no resource was assigned
-    :ivar irql: DIRQL
-    :ivar target_processor_set: affinity, one bit for each processor
-    :ivar message_signaled: MSI or MSI-X
-    """
-
-    message_number: int
-    vector: int
-    irql: int
-    target_processor_set: int
-    message_signaled: bool
 
 
 class Interrupt(Object):
@@ -242,7 +167,7 @@ class Interrupt(Object):
         :param device: that interrupts
         :param config: its callbacks
         :param attributes: a parent only with automatic serialization: the device or its queue
-        :raises NtStatusError: a check failed [reference 2.1.1]
+        :raises NtStatusError: a check failed [fxinterruptapi.cpp, WdfInterruptCreate]
         """
         what = "WdfInterruptCreate"
         if config.evt_interrupt_isr is None:
@@ -347,9 +272,12 @@ class Interrupt(Object):
         if processor is None or self.lock_holder is not processor:
             self._violation("WdfInterruptReleaseLock by one who does not hold it", "")
         saved = self._saved
-        self.set_holder(None)
         if self.mutex is not None:
+            processor.link.flush()
+            self.set_holder(None)
             self.mutex.release()
+        else:
+            self.set_holder(None)
         if saved != self.synchronize_irql:
             self._kernel.lower_irql(saved)
 
@@ -478,7 +406,7 @@ class Interrupt(Object):
         return status
 
     def disconnect(self) -> int:
-        """Disables the interrupt, waits for what it queued, disconnects [reference 6.2, step 6].
+        """Disables the interrupt, waits for what it queued, disconnects [interruptobject.cpp].
 
         :return: NTSTATUS of EvtInterruptDisable
         """
@@ -519,7 +447,7 @@ class Interrupt(Object):
     def _no_dpc(self) -> None:
         self._violation("WdfInterruptQueueDpcForIsr without EvtInterruptDpc", "")
 
-    def _violation(self, what: str, rule: str) -> None:
+    def _violation(self, what: str, rule: str) -> NoReturn:
         self._kernel.bug_check(
             DRIVER_VERIFIER_DETECTED_VIOLATION,
             0,

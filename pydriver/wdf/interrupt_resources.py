@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a device's interrupts are given: messages with vectors, or the line [reference 6.1, step 1].
+"""What a device's interrupts are given: messages with vectors, or the line.
 
 The function's best mode is taken, and in it as many messages as it has or as there are vectors
 for; a driver must cope with fewer than it would like, down to one.
@@ -16,7 +16,8 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.pci import InterruptMode, message
-from pydriver.wdf.interrupt import IRQLS, Interrupt, InterruptPolicy, InterruptPriority
+from pydriver.wdf.interrupt import Interrupt
+from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority
 from pydriver.wdf.resource import InterruptDescriptor
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The object tree: parents, contexts by type, two-phase deletion, references [reference 5]."""
+"""The object tree: parents, contexts by type, two-phase deletion, references."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ class ObjectAttributes:
 
 
 class ParentRule(Enum):
-    """Whether attributes may name a parent [reference 5.1]."""
+    """Whether attributes may name a parent."""
 
     FORBIDDEN = 0
     OPTIONAL = 1
@@ -89,7 +89,7 @@ class ParentRule(Enum):
 
 
 class Phase(Enum):
-    """How far an object's life has gone [reference 5.2]."""
+    """How far an object's life has gone [Framework Object Life Cycle]."""
 
     ALIVE = 0
     DISPOSING = 1
@@ -160,7 +160,7 @@ class Object:
     def check_attributes(
         cls, attributes: ObjectAttributes | None, rule: ParentRule, what: str
     ) -> ObjectAttributes:
-        """Validates attributes in the order of the framework [reference 3.4].
+        """Validates attributes in the order of the framework [FxValidateObjectAttributes].
 
         :param attributes: as given by the driver
         :param rule: for the parent
@@ -281,7 +281,7 @@ class Object:
 
     @ddi("WdfObjectDelete", "VOID (WDFOBJECT Object)")
     def delete(self) -> None:
-        """Deletes the object and its children [reference 5.2].
+        """Deletes the object and its children [Framework Object Life Cycle].
 
         From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
         by a worker thread.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFREQUEST: a request that a queue has presented to the driver [reference 2.7].
+"""WDFREQUEST: a request that a queue has presented to the driver [fxrequest.cpp].
 
 `state`, `presenting` and the cancel routine are guarded by the device's I/O lock, under which
 nothing waits and no register is accessed. Whoever changes `state` to COMPLETED completes the IRP.
