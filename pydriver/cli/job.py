@@ -168,7 +168,8 @@ class Job:
                         self._source,
                         self._output,
                         options.block,
-                        options.queues * options.depth,
+                        options.queues,
+                        options.depth,
                         self._before_block,
                     )
                     self._enter(Phase.STREAMING)

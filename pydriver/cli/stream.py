@@ -3,14 +3,17 @@
 """The application: sends a file through the driver block by block, and checks what comes back.
 
 The thread in :meth:`Stream.run` reads blocks ahead, and checks those that are done. A completion
-callback, which runs in the driver's DPC, only submits the next block that has been read. What they
-share are deques, whose appends and pops are atomic:
+callback, which runs in the driver's DPC, only submits blocks that have been read. A passive thread
+has to borrow a processor for that, which takes much longer than all that a DPC does, so the thread
+submits a block only when nothing is in flight and no callback will come.
+
+What they share are deques, whose appends and pops are atomic:
 
 - `_ready` has blocks that may be submitted, `_done` requests to be checked;
 - `_credits` has one entry for each request that may be submitted beyond those in flight. Who
-  submits a block takes a credit before, or has it from the request that is just complete;
-- a callback that finds no block leaves its credit and *then* wakes the thread; the thread adds
-  blocks and *then* looks for credits. So a block and a credit never wait beside each other.
+  submits a block has taken a credit, who completes one gives it back;
+- a callback gives its credit back and *then* wakes the thread; the thread adds a block and *then*
+  looks whether anything is in flight. So no block waits for a callback that does not come.
 """
 
 import contextlib
@@ -36,6 +39,10 @@ __all__ = ("Stream",)
 
 AHEAD = 4 << 20
 """Bytes that are read ahead of what is in flight, at most; one block at least."""
+
+BATCH = 8
+"""Blocks that one callback submits, at most, because a DPC must be short; and not more than there
+are queues: of two blocks that one queue gets at once, the first one's event is overwritten."""
 
 
 class Block:
@@ -66,7 +73,8 @@ class Stream:
     :param source: descriptor of the input
     :param output: where the result goes to, or ``None``
     :param size: bytes of a block
-    :param window: most requests in flight
+    :param queues: of the device
+    :param depth: most requests in flight for each of them
     :param before: called with the number of each block before it is submitted
     :ivar verified: bytes that were copied and had the right CRC-32C
     :ivar failure: what went wrong first, or ``None``
@@ -80,7 +88,8 @@ class Stream:
         source: int,
         output: "OutputFile | None",
         size: int,
-        window: int,
+        queues: int,
+        depth: int,
         before: Callable[[int], None],
     ) -> None:
         self.verified = 0
@@ -91,7 +100,8 @@ class Stream:
         self._source = source
         self._output = output
         self._size = size
-        self._window = window
+        self._window = window = queues * depth
+        self._batch = min(queues, BATCH)
         self._before = before
         self._next = 0
         self._ended = False
@@ -119,10 +129,11 @@ class Stream:
             while True:
                 self._check_done()
                 self._read_ahead()
-                self._submit()
+                if not self.in_flight:
+                    self._submit(1)
                 if self.in_flight:
                     self._kernel.wait(self._wake)
-                elif not self._done and not self._ready and self._ended:
+                elif self._ended and not self._done and not self._ready:
                     return
         finally:
             self.seconds = perf_counter() - start
@@ -143,7 +154,8 @@ class Stream:
             self._next += 1
             self._before(block.number)
             self._ready.append(block)
-            self._submit()
+            if not self.in_flight and len(self._ready) >= self._batch:
+                self._submit(1)
             self._check_done()
 
     def _read(self, block: Block) -> int:
@@ -158,38 +170,31 @@ class Stream:
         block.crc = crc32c(view[:length])
         return length
 
-    def _submit(self) -> None:
-        while self._ready:
+    def _submit(self, most: int) -> None:
+        """Submits blocks that have been read while there are credits."""
+        for _ in range(most):
             try:
                 self._credits.popleft()
             except IndexError:
                 return
             try:
                 block = self._ready.popleft()
-            except IndexError:  # a callback has taken it
+            except IndexError:
                 self._credits.append(True)
                 return
-            self._submit_block(block)
-
-    def _submit_block(self, block: Block) -> None:
-        length = block.length
-        self._send(
-            IOCTL_COPY,
-            memoryview(block.source)[:length],
-            block.output[: length + CRC_BYTES],
-            self._completed,
-            block,
-        )
+            self._send(
+                IOCTL_COPY,
+                memoryview(block.source)[: block.length],
+                block.output[: block.length + CRC_BYTES],
+                self._completed,
+                block,
+            )
 
     def _completed(self, irp: "Irp") -> None:
         """In the driver's DPC, or wherever else the request was completed."""
         self._done.append(irp)
-        try:
-            block = self._ready.popleft()
-        except IndexError:
-            self._credits.append(True)
-        else:
-            self._submit_block(block)
+        self._credits.append(True)
+        self._submit(self._batch)
         with contextlib.suppress(RuntimeError):  # the thread has not yet seen the last one
             self._wake.release()
 
