@@ -142,7 +142,7 @@ def test_64_bit_bar_of_bus_0_moves_above_4_gib_when_it_must(
     # Nothing below: the first BAR that cannot move, a 32-bit one, is the error.
     with pytest.raises(PciResourceError, match=r"32-bit memory"):
         other_windows.assign(Windows(range(0), WINDOWS.prefetchable, WINDOWS.ports))
-    nvme.bar(0).assign(0x70_0000_0000)
+    nvme.bar(0).assign(0xE_0000_0000)
     nvme.enable_memory()
     # CAP.MQES and CAP.TO are never 0 [NVM Express 1.4 3.1.1].
     assert cpu.read64(nvme.bar_address(0)) & 0xFF00FFFF
