@@ -20,6 +20,8 @@ USAGE = 2
 INTERRUPTED = 130
 """Exit code: Ctrl-C."""
 
+NATIVE = "pydriver.abi._native"
+
 COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
     "bench": "measure what the interrupt path costs",
@@ -93,6 +95,11 @@ def main() -> int:
         context = getattr(error, "ctx", None)
         name = context.command_path if context else "pydriver"
         say(f"{name}: error: {' '.join(error.format_message().split())}", error=True)
+        return USAGE
+    except ModuleNotFoundError as error:
+        if error.name != NATIVE:
+            raise
+        say(f"pydriver: error: the extension {NATIVE} is missing (make run builds it)", error=True)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         say("pydriver: interrupted", error=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ("Options", "Size", "check_kvm", "open_input")
+__all__ = ("Options", "Size", "check_kvm", "open_input", "refuse_file")
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -107,10 +107,17 @@ def open_input(path: Path) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise click.UsageError(f"cannot read {path}: {reason}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    if fault := refuse_file(os.fstat(fd).st_mode):
         os.close(fd)
-        raise click.UsageError(f"cannot read {path}: not a regular file")
+        raise click.UsageError(f"cannot read {path}: {fault}")
     return fd
+
+
+def refuse_file(mode: int) -> str:
+    """Why a file cannot be input or output: it is no regular file. Empty if it can."""
+    if stat.S_ISDIR(mode):
+        return "it is a directory"
+    return "" if stat.S_ISREG(mode) else "it is not a regular file"
 
 
 def check_kvm() -> None:

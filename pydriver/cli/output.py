@@ -5,10 +5,11 @@
 import contextlib
 import os
 import secrets
-import stat
 from pathlib import Path
 
 import click
+
+from pydriver.cli.options import refuse_file
 
 __all__ = ("OutputFile",)
 
@@ -24,8 +25,8 @@ class OutputFile:
         self._fd = -1
         try:
             self.path = path.resolve()
-            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
-                raise click.UsageError(f"cannot write {path}: not a regular file")
+            if self.path.exists() and (fault := refuse_file(self.path.stat().st_mode)):
+                raise click.UsageError(f"cannot write {path}: {fault}")
             name = f".{self.path.name[:200]}.{secrets.token_hex(4)}.part"
             self._part = self.path.with_name(name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

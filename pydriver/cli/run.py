@@ -27,11 +27,17 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 @click.command(epilog=EPILOG)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--queues", type=click.IntRange(1, 64), default=4, show_default=True, help="Hardware queues."
+    "--queues",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="Hardware queues.",
 )
 @click.option(
     "--depth",
     type=click.IntRange(1, 256),
+    metavar="N",
     default=8,
     show_default=True,
     help="Requests in flight for each queue.",
@@ -41,7 +47,7 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
     type=Size(4, 16 << 20, 4),
     default="64K",
     show_default=True,
-    help="Size of a request, 4 to 16M; K and M are binary.",
+    help="Size of a request, 4 to 16M, as a multiple of 4; K and M are binary.",
 )
 @click.option(
     "--interrupts",
@@ -53,11 +59,13 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 @click.option(
     "--messages",
     type=click.IntRange(1, 32),
+    metavar="N",
     help="Most MSI or MSI-X messages to grant; default: all that the device has.",
 )
 @click.option(
     "--cpus",
     type=click.IntRange(1, 8),
+    metavar="N",
     default=1,
     show_default=True,
     help="Emulated processors.",

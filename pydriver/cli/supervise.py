@@ -19,7 +19,7 @@ from pydriver.cli.job import Job, Phase
 from pydriver.cli.options import Options, check_kvm, open_input
 from pydriver.cli.output import OutputFile
 from pydriver.cli.progress import Progress, make_progress
-from pydriver.cli.report import CORRECT, Report, format_size
+from pydriver.cli.report import CORRECT, format_size
 from pydriver.cli.signals import Signals
 from pydriver.errors import ConfigurationError, PydriverError
 from pydriver.ke import BugCheck
@@ -175,27 +175,24 @@ def _conclude(options: Options, path: Path, job: Job, stall: str, output: Output
 
     :return: exit code
     """
-    error = job.error
+    error = None if stall else job.error
     if isinstance(error, ConfigurationError):
         raise click.UsageError(str(error)) from error
     report = job.report()
-    failure = stall or (_describe(error, path) if error is not None else "")
-    report.verdict = failure or (job.stream and job.stream.failure) or CORRECT
-    if report.verdict == CORRECT and output is not None:
+    report.verdict = stall or (job.stream and job.stream.failure) or CORRECT
+    if error is None and report.verdict == CORRECT and output is not None:
         try:
             output.commit()
         except OSError as reason:
-            failure = report.verdict = _describe(reason, path)
-    if failure:
-        say(f"pydriver run: error: {failure}", error=True)
-    if isinstance(error, BugCheck):
-        say(error.report, error=True)
-    written = _print(options, report)
+            error = reason
+    if error is not None:
+        report.verdict = _describe(error, path)
+        detail = error.report if isinstance(error, BugCheck) else report.verdict
+        say(f"pydriver run: error: {detail}", error=True)
+    written = True
+    if options.as_json or error is None:
+        written = say(report.json() if options.as_json else report.text())
     return 0 if written and report.verdict == CORRECT else WRONG_EXIT
-
-
-def _print(options: Options, report: Report) -> bool:
-    return say(report.json() if options.as_json else report.text())
 
 
 def _describe(error: BaseException, path: Path) -> str:
