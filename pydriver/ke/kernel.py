@@ -32,7 +32,7 @@ from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, irql_name
 from pydriver.ke.processor import VECTOR_DISPATCH, CurrentProcessor, Processor
 from pydriver.ke.thread import WorkerThreads
 from pydriver.link import ProcessorLink
-from pydriver.trace import Durations, Event, LevelSummary, Recorder, summarise
+from pydriver.trace import Event, LevelSummary, Recorder, summarise
 from pydriver.trace.recorder import NO_PROCESSOR
 
 __all__ = ("Kernel",)
@@ -69,7 +69,6 @@ class Kernel:
         self.recorder = Recorder(events)
         self.record = self.recorder.append
         self.processors = [Processor(self, link) for link in links]
-        self.work_item_durations = Durations()
         self.workers = WorkerThreads(self, workers)
         self.access = CurrentAccess(self)
         self.failure: BaseException | None = None
@@ -392,7 +391,7 @@ class Kernel:
         return {
             "isr": summarise(processor.isr_durations for processor in self.processors),
             "dpc": summarise(processor.dpc_durations for processor in self.processors),
-            "work_item": summarise([self.work_item_durations]),
+            "work_item": summarise([self.workers.durations]),
         }
 
     def clear_summary(self) -> None:
@@ -400,4 +399,4 @@ class Kernel:
         for processor in self.processors:
             processor.isr_durations.clear()
             processor.dpc_durations.clear()
-        self.work_item_durations.clear()
+        self.workers.durations.clear()

@@ -17,6 +17,7 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.irql import DISPATCH_LEVEL, irql_name
 from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
+from pydriver.trace import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class WorkerThreads:
 
     :param kernel: that they belong to
     :param count: threads
+    :ivar durations: of the work items that they ran
     """
 
     def __init__(self, kernel: "Kernel", count: int) -> None:
@@ -51,6 +53,13 @@ class WorkerThreads:
         ]
         self.queue = self._queue.put
         """Has a function called by one of the threads; at or below DISPATCH_LEVEL."""
+        self.durations = Durations()
+        self._durations_lock = Lock()  # the threads' only common data
+
+    def ran(self, duration: int) -> None:
+        """Counts a work item that took so many ns."""
+        with self._durations_lock:
+            self.durations.add(duration)
 
     def start(self) -> None:
         """Starts the threads."""

@@ -92,7 +92,7 @@ class QueuedWork:
             self._routine()
         finally:
             self._threads.discard(thread)
-        kernel.work_item_durations.add(perf_counter_ns() - start)
+        kernel.workers.ran(perf_counter_ns() - start)
         irql = kernel.irql()
         if irql != PASSIVE_LEVEL:
             kernel.bug_check(

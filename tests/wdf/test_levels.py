@@ -454,3 +454,32 @@ def test_message_that_no_interrupt_object_has_is_counted_as_spurious(bench: Benc
         link.sync()
         link.sync()
     assert processor.spurious == before + 1
+
+
+def test_levels_are_counted_and_timed(bench: Bench) -> None:
+    done = Signal()
+
+    def isr(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        return interrupt.queue_dpc_for_isr()
+
+    def dpc(interrupt: Interrupt, device: Device) -> None:
+        item.enqueue()
+
+    edu = bench.load(Plan(isr=isr, dpc=dpc))
+    item = WorkItem.create(
+        WorkItemConfig(lambda item: done.set()), ObjectAttributes(parent_object=edu.device)
+    )
+    bench.kernel.flush_queued_dpcs()
+    bench.kernel.clear_summary()
+    edu.raise_interrupt()
+    done.wait()
+    item.flush()
+    edu.registers.read32(0)
+    summary = bench.kernel.summary()
+    assert {level: figures.count for level, figures in summary.items()} == {
+        "isr": 1,
+        "dpc": 1,
+        "work_item": 1,
+    }
+    assert all(0 < figures.mean_us <= figures.max_us for figures in summary.values())
