@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from enum import Enum
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from pydriver.cli.faults import FAULTS
@@ -79,6 +80,7 @@ class Job:
         self._system: System | None = None
         self._queues: list[HardwareQueue] = []
         self._exclusive = False
+        self._idled = 0.0
         self._lost: list[int | None] = []
         self._thread = threading.Thread(target=self._run, name="pydriver-run", daemon=True)
         self.start = self._thread.start
@@ -89,6 +91,11 @@ class Job:
         """Changes whenever a request is completed or checked."""
         checked = self.stream.verified if self.stream else 0
         return checked + sum(queue.completed for queue in self._queues)
+
+    @property
+    def unclaimed(self) -> int:
+        """Interrupts that no ISR claimed."""
+        return sum(each.unclaimed for each in {queue.interrupt for queue in self._queues})
 
     @property
     def outstanding(self) -> dict[int, int]:
@@ -104,7 +111,7 @@ class Job:
 
     def report(self) -> Report:
         """What is known, now or after the end."""
-        report = Report()
+        report = Report(seconds=self._idled)
         if self.stream is not None:
             report.size = self.stream.verified
             report.seconds = self.stream.seconds
@@ -192,7 +199,9 @@ class Job:
         assert self._system is not None
         never = Lock()
         never.acquire()
+        start = perf_counter()
         self._system.kernel.wait(never, seconds)
+        self._idled = perf_counter() - start
 
     def _before_block(self, number: int) -> None:
         """Makes the fault happen when a third of the blocks has been read."""

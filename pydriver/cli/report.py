@@ -48,7 +48,7 @@ class Report:
 
     :ivar verdict: ``correct``, or what is wrong
     :ivar size: bytes that went through and were right
-    :ivar seconds: from the first request to the last
+    :ivar seconds: from the first request to the last, or of doing nothing
     :ivar queues: one for each hardware queue
     :ivar levels: by ``isr``, ``dpc`` and ``work_item``
     """

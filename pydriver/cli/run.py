@@ -25,7 +25,7 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 
 
 @click.command(epilog=EPILOG)
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(readable=False, path_type=Path))
 @click.option(
     "--queues",
     type=click.IntRange(1, 64),
@@ -91,13 +91,13 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     metavar="PATH",
     help="Write what came back; the file appears only if all of it is right.",
 )
 @click.option(
     "--qmp",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     metavar="PATH",
     help="Put a QMP socket there, for a person to look at QEMU.",
 )

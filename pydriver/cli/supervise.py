@@ -167,7 +167,10 @@ class _Watch:
         waiting = job.stream.in_flight - sum(outstanding.values())
         if waiting > 0:
             parts.append(f"{waiting} waiting in the driver")
-        return f"no request completed for {self._still:.0f} s; outstanding: {', '.join(parts)}"
+        text = f"no request completed for {self._still:.0f} s; outstanding: {', '.join(parts)}"
+        if unclaimed := job.unclaimed:
+            text += f"; {unclaimed} interrupts that no ISR claimed"
+        return text
 
 
 def _conclude(options: Options, path: Path, job: Job, stall: str, output: OutputFile | None) -> int:
