@@ -154,16 +154,11 @@ static bool may_spin(struct link_host *host)
 
 /*
  * ... and among all that runs on the machine: another thread of the
- * controller, another test, another compiler. Tells the vCPU, too.
+ * controller, another test, another compiler.
  */
-static bool crowded(struct link_cpu *cpu)
+static bool crowded(struct link_host *host)
 {
-    struct link_host *host = cpu->host;
-    bool yes = runnable_threads(host) > host->online;
-
-    STORE(cpu->mailbox->spin,
-          yes ? host->guest_spin_crowded : host->guest_spin);
-    return yes;
+    return runnable_threads(host) > host->online;
 }
 
 /* What a wait waits for. */
@@ -208,7 +203,7 @@ static inline bool spin(struct link_cpu *cpu, enum condition condition)
         } else if (now - start > host->spin_ticks) {
             break;
         } else if (now - looked > host->look_ticks) {
-            if (crowded(cpu)) {
+            if (crowded(host)) {
                 break;
             }
             looked = __rdtsc();

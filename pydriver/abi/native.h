@@ -41,8 +41,6 @@ struct link_host {
     uint32_t online;     /* processors that the host has */
     uint64_t spin_ticks; /* of the host's TSC, before a wait blocks */
     uint64_t look_ticks; /* between two looks at who else is running */
-    uint32_t guest_spin; /* ticks a vCPU spins, with a processor for each */
-    uint32_t guest_spin_crowded; /* and without */
     int32_t loadavg_fd;  /* /proc/loadavg, which counts the runnable threads */
     int32_t pidfd;       /* of the QEMU process */
     int32_t stopped;

@@ -18,11 +18,12 @@ BOOT_TIMEOUT = 20.0
 
 SPIN_US = 300
 SPIN_CROWDED_US = 50
-"""How long a side spins before it sleeps, with a host processor for each that runs and without.
-The host does not spin at all without."""
+"""How long a side spins before it sleeps. A vCPU spins for the shorter time when there are as many
+as host processors; the host does not spin at all while more spin or run than there are."""
 
-LOOK_US = 60
-"""While the host spins, it looks this often who else is running."""
+LOOK_US = 120
+"""After this time, and again each time, a spinning host looks who else runs on the machine. It is
+longer than a wake-up takes: once both sides have slept, one of them finds the other awake."""
 
 STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "link_control")
 
@@ -111,12 +112,11 @@ class Link:
         host.online = os.cpu_count() or usable
         host.spin_ticks = int(ticks * SPIN_US)
         host.look_ticks = int(ticks * LOOK_US)
-        host.guest_spin_crowded = int(ticks * SPIN_CROWDED_US)
-        host.guest_spin = host.guest_spin_crowded if cpus >= usable else int(ticks * SPIN_US)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         host.loadavg_fd = self._loadavg
+        guest_us = SPIN_CROWDED_US if cpus >= usable else SPIN_US
         for number in range(cpus):
-            self._control.mailboxes[number].spin = host.guest_spin
+            self._control.mailboxes[number].spin = int(ticks * guest_us)
 
     def _add(self, number: int) -> None:
         doorbell = self.machine.doorbell
