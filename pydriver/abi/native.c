@@ -164,15 +164,17 @@ static bool crowded(struct link_host *host)
 /* What a wait waits for. */
 enum condition { UPCALL, DONE_OR_UPCALL, ROOM_OR_UPCALL };
 
+/* What comes while the processor is borrowed is not the service thread's. */
 static inline bool reached(struct link_cpu *cpu, enum condition condition)
 {
-    if (condition == DONE_OR_UPCALL && all_done(cpu)) {
-        return true;
+    switch (condition) {
+    case UPCALL:
+        return has_upcall(cpu) && !LOAD(cpu->borrowed);
+    case DONE_OR_UPCALL:
+        return all_done(cpu) || has_upcall(cpu);
+    default:
+        return has_room(cpu) || has_upcall(cpu);
     }
-    if (condition == ROOM_OR_UPCALL && has_room(cpu)) {
-        return true;
-    }
-    return has_upcall(cpu);
 }
 
 static inline bool spin(struct link_cpu *cpu, enum condition condition)
@@ -234,8 +236,9 @@ static int block(struct link_cpu *cpu, enum condition condition)
     cpu->blocks++;
     if (service) {
         STORE(cpu->service_sleeps, 1);
+        FENCE();
     }
-    STORE(*flag, 1);
+    STORE(*flag, !(service && LOAD(cpu->borrowed)));
     FENCE();
     for (int waited = 0; waited < AGAIN_MS; waited += BLOCK_MS) {
         if (reached(cpu, condition)) {
@@ -256,7 +259,7 @@ static int block(struct link_cpu *cpu, enum condition condition)
         if (fds[0].revents) {
             drain(fd);
         } else if (reached(cpu, condition)) {
-            cpu->blips += mailbox->doorbell && !(service && cpu->borrowed);
+            cpu->blips += mailbox->doorbell != 0;
         } else if (LOAD(mailbox->asleep) &&
                    cpu->recent->done != cpu->recent->posted) {
             ring(cpu->wake_fd);
@@ -274,7 +277,6 @@ static inline int wait_for(struct link_cpu *cpu, enum condition condition)
     if (reached(cpu, condition)) {
         return LINK_DONE;
     }
-    /* Who has borrowed the processor runs, and will serve what comes. */
     if (!(condition == UPCALL && LOAD(cpu->borrowed)) && spin(cpu, condition)) {
         return LINK_DONE;
     }
@@ -493,7 +495,10 @@ int link_return_resume(struct link_cpu *cpu, int flags)
     return link_resume(cpu);
 }
 
-/* A borrower serves what comes: nobody need ring for the service thread. */
+/*
+ * A borrower serves what comes: nobody need ring for the service thread, until
+ * link_release() tells it what the borrower has left.
+ */
 int link_acquire(struct link_cpu *cpu)
 {
     int outcome = lock_owner(cpu);
@@ -509,6 +514,7 @@ void link_release(struct link_cpu *cpu)
 {
     STORE(cpu->borrowed, 0);
     pthread_mutex_unlock(&cpu->owner);
+    FENCE();
     if (LOAD(cpu->service_sleeps)) {
         STORE(cpu->mailbox->await_upcall, 1);
         FENCE();
