@@ -10,6 +10,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from time import perf_counter, perf_counter_ns
 
@@ -151,9 +152,9 @@ def _subjects(system: System, count: int) -> dict[str, Callable[[], float]]:
         "isr_us": lambda: interrupts(ISR_QUEUE),
         "isr_dpc_us": lambda: interrupts(DPC_QUEUE),
         "cycle_us": lambda: _cycles(cycle_device, count),
-        "mmio_read_us": lambda: commands(lambda: read32(scratch)),
+        "mmio_read_us": lambda: commands(partial(read32, scratch)),
         "handover_us": lambda: commands(link.sync),
-        "bar2_read_us": lambda: _timed(lambda: _repeat(lambda: word[0], count), count),
+        "bar2_read_us": lambda: _timed(lambda: _repeat(partial(word.__getitem__, 0), count), count),
     }
 
 
