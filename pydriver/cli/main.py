@@ -12,9 +12,12 @@ import sys
 import click
 
 from pydriver.cli.console import say
+from pydriver.errors import PydriverError
 
-__all__ = ("INTERRUPTED", "USAGE", "main")
+__all__ = ("FAILURE", "INTERRUPTED", "USAGE", "main", "pydriver")
 
+FAILURE = 1
+"""Exit code: it was tried and did not work."""
 USAGE = 2
 """Exit code: the command line asks for something that cannot be."""
 INTERRUPTED = 130
@@ -96,6 +99,9 @@ def main() -> int:
         name = context.command_path if context else "pydriver"
         say(f"{name}: error: {' '.join(error.format_message().split())}", error=True)
         return USAGE
+    except PydriverError as error:
+        say(f"pydriver: error: {error}", error=True)
+        return FAILURE
     except ModuleNotFoundError as error:
         if error.name != NATIVE:
             raise

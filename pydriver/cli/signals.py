@@ -40,7 +40,7 @@ class Signals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
     def wake(self) -> None:
         """Ends :meth:`wait`, from any thread."""
