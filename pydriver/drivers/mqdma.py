@@ -133,8 +133,8 @@ def shared_memory(queues: int, depth: int, block: int) -> int:
     size = 1 << (needed - 1).bit_length()
     if size > MAX_SHARED:
         raise ConfigurationError(
-            f"{queues} queues of {depth} blocks of {block} bytes need {-(-needed >> 20)} MiB of shared "
-            f"memory; {MAX_SHARED >> 20} MiB are possible"
+            f"{queues} queues of {depth} blocks of {block} bytes need {-(-needed >> 20)} MiB of "
+            f"shared memory; {MAX_SHARED >> 20} MiB are possible"
         )
     return size
 
