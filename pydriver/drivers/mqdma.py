@@ -24,7 +24,7 @@ from enum import Enum
 from pydriver.abi._native import lib
 from pydriver.drivers.mqdma_queue import HardwareQueue, QueueLayout
 from pydriver.errors import ConfigurationError
-from pydriver.ke import DriverObject, delay_execution_thread
+from pydriver.ke import DriverObject, KEvent
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -146,6 +146,8 @@ class MqdmaDevice:
     :ivar queues: one for each hardware queue
     :ivar requests: counts what came in; decides which queue is next
     :ivar gone: the device answers with all ones
+    :ivar watching: the watch is queued or running
+    :ivar stopping: the device leaves D0, or is not in it
     """
 
     parameters: Parameters = field(default_factory=Parameters)
@@ -157,6 +159,7 @@ class MqdmaDevice:
     watching: bool = False
     registers: MappedRegisters = field(init=False)
     watch: WorkItem = field(init=False)
+    stopping: KEvent = field(init=False)
 
 
 def driver_entry(driver_object: DriverObject) -> Driver:
@@ -188,6 +191,7 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
     device = Device.create(init, ObjectAttributes(context_type=MqdmaDevice))
     context = device.get_typed_context(MqdmaDevice)
     context.parameters = parameters
+    context.stopping = KEvent(device.system.kernel)
     # How many of them are used is known when the messages and the device's queues are.
     for index in range(lib.MQDMA_MAX_QUEUES):
         context.interrupts.append(_create_interrupt(device, context, index))
@@ -264,10 +268,16 @@ def _d0_entry(device: Device, previous: int) -> None:
     write32(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_ENABLE)
     for queue in context.queues:
         queue.program()
+    context.stopping.clear()
 
 
 def _d0_exit(device: Device, target: int) -> None:
     context = device.get_typed_context(MqdmaDevice)
+    # Not before: the queues have just waited for requests whose interrupts may have been lost.
+    context.stopping.set()
+    context.watch.flush()
+    for queue in context.queues:
+        queue.repair.flush()
     # A reset also clears the causes, which would assert the line once messages are off.
     context.registers.write32(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_RESET)
 
@@ -369,7 +379,8 @@ def _watch(work_item: WorkItem) -> None:
     seen: deque[int] = deque([-1] * len(context.queues))
     watching = True
     while watching:
-        delay_execution_thread(device.system.kernel, WATCH_INTERVAL)
+        if context.stopping.wait(WATCH_INTERVAL) == STATUS_SUCCESS:
+            break
         watching = False
         for queue in context.queues:
             if queue.in_flight and seen[queue.index] == queue.completed:
@@ -378,6 +389,8 @@ def _watch(work_item: WorkItem) -> None:
             watching = watching or queue.in_flight > 0
             seen[queue.index] = queue.completed
     context.watching = False
+    if context.stopping.signaled:
+        return
     # A request that was submitted meanwhile saw the flag still set.
     if any(queue.in_flight for queue in context.queues):
         _start_watch(context)

@@ -168,6 +168,17 @@ def test_lost_interrupt_is_made_good_by_the_watch() -> None:
         assert bench.queues[0].recovered == 1
 
 
+def test_watch_has_ended_when_the_device_leaves_d0() -> None:
+    with running() as bench:
+        bench.copy(1)
+        assert bench.context.watching
+        bench.device.exit_d0()
+        assert not bench.context.watching
+        bench.device.enter_d0()
+        bench.copy(1)
+        assert bench.context.watching
+
+
 def test_failed_dma_is_tried_again_by_the_work_item() -> None:
     with running() as bench:
         bench.fault("dma", 2)
