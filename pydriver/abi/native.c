@@ -478,8 +478,11 @@ void link_return(struct link_cpu *cpu, int flags)
     cpu->frame = cpu->stack[cpu->level].frame;
     cpu->index = (uint32_t)(cpu->frame - cpu->mailbox->frames);
     cpu->irql = cpu->stack[cpu->level].irql;
-    if (cpu->level == 0 && !cpu->borrowed) {
-        pthread_mutex_unlock(&cpu->owner);
+    if (cpu->level == 0) {
+        cpu->quiescent++;
+        if (!cpu->borrowed) {
+            pthread_mutex_unlock(&cpu->owner);
+        }
     }
 }
 
@@ -512,6 +515,7 @@ int link_acquire(struct link_cpu *cpu)
 
 void link_release(struct link_cpu *cpu)
 {
+    cpu->quiescent++;
     STORE(cpu->borrowed, 0);
     pthread_mutex_unlock(&cpu->owner);
     FENCE();

@@ -63,6 +63,7 @@ struct link_cpu {
     int32_t done_fd;   /* the guest rings: await_done */
     int32_t wake_fd;   /* rings the guest */
     uint64_t upcalls;  /* served */
+    uint64_t quiescent; /* returns from an outermost upcall, and releases */
     uint64_t blocks;   /* waits that slept */
     uint64_t blips;    /* wake-ups that the time-out had to mend */
     uint64_t service_value; /* what the next RETURN gives link_service() */

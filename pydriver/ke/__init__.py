@@ -9,6 +9,7 @@ from pydriver.ke.processor import Processor
 from pydriver.ke.status import NT_SUCCESS, NtStatusError, status_name
 from pydriver.ke.system import DriverObject, System, SystemConfig
 from pydriver.ke.thread import EventType, KEvent, delay_execution_thread
+from pydriver.ke.verifier import Verifier, VerifierConfig, VerifierError, Violation
 
 __all__ = (
     "NT_SUCCESS",
@@ -24,6 +25,10 @@ __all__ = (
     "Processor",
     "System",
     "SystemConfig",
+    "Verifier",
+    "VerifierConfig",
+    "VerifierError",
+    "Violation",
     "delay_execution_thread",
     "status_name",
 )

@@ -2,10 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Bug checks: what Windows would stop with, and the report that says why.
 
-Where Windows or WDF defines the four parameters, they are those. Where WDF only breaks into the
-debugger (a rule of the KMDF verifier, or of the static rules), the code is 0xC4,
-DRIVER_VERIFIER_DETECTED_VIOLATION, with parameter 1 as listed in the Windows documentation or 0,
-parameter 2 the current IRQL, and the rule's name in the report.
+The four parameters are those that Windows or WDF defines for the code. Where WDF only breaks into
+the debugger there is no bug check: see `pydriver.ke.verifier`.
 """
 
 import sys
@@ -18,6 +16,7 @@ from pydriver.ke.irql import irql_name
 
 __all__ = (
     "ATTEMPTED_SWITCH_FROM_DPC",
+    "DPC_WATCHDOG_VIOLATION",
     "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
     "DRIVER_POWER_STATE_FAILURE",
     "DRIVER_VERIFIER_DETECTED_VIOLATION",
@@ -32,7 +31,9 @@ __all__ = (
     "WDF_VIOLATION",
     "BugCheck",
     "BugCheckState",
+    "Incident",
     "bug_check_name",
+    "callback_name",
     "driver_stack",
 )
 
@@ -47,6 +48,7 @@ ATTEMPTED_SWITCH_FROM_DPC = 0xB8
 DRIVER_VERIFIER_DETECTED_VIOLATION = 0xC4
 TIMER_OR_DPC_INVALID = 0xC7
 DRIVER_IRQL_NOT_LESS_OR_EQUAL = 0xD1
+DPC_WATCHDOG_VIOLATION = 0x133
 WDF_VIOLATION = 0x10D
 
 _NAMES = {value: name for name, value in globals().items() if name.isupper() and name[0] != "_"}
@@ -62,14 +64,59 @@ def bug_check_name(code: int) -> str:
     return _NAMES.get(code, f"0x{code:X}")
 
 
-@dataclass(frozen=True)
-class BugCheckState:
-    """Everything that is known about a bug check.
+KMDF_RULES = frozenset(
+    {
+        "BufAfterReqCompletedIoctl",
+        "BufAfterReqCompletedRead",
+        "BufAfterReqCompletedWrite",
+        "ChangeQueueState",
+        "CompleteCanceledReq",
+        "DeferredRequestCompleted",
+        "DoubleCompletion",
+        "DrvAckIoStop",
+        "EvtIoStopCancel",
+        "EvtIoStopCompleteOrStopAck",
+        "EvtIoStopResume",
+        "EvtSurpriseRemoveNoSuspendQueue",
+        "FileObjectConfigured",
+        "InputBufferAPI",
+        "InvalidReqAccess",
+        "KmdfIrql",
+        "KmdfIrql2",
+        "MarkCancOnCancReqLocal",
+        "MemAfterReqCompletedRead",
+        "MemAfterReqCompletedWrite",
+        "NoIoQueuePurgeSynchronously",
+        "OutputBufferAPI",
+        "ParentObjectCheck",
+        "ParentObjectCheckLock",
+        "ReqDelete",
+        "ReqIsCancOnCancReq",
+        "ReqMarkCancelableSend",
+        "RequestCompleted",
+        "StopAckWithinEvtIoStop",
+        "WdfInterruptLock",
+        "WdfInterruptLockRelease",
+        "WdfIoQueueFindRequestFailed",
+        "WdfIoQueueRetrieveFoundRequest",
+        "WdfIoQueueRetrieveNextRequest",
+        "WdfSpinlock",
+        "WdfSpinlockRelease",
+        "WdfWaitlock",
+        "WdfWaitlockRelease",
+    }
+)
+"""Rules of the KMDF rule sets that this verifier checks; each has a documentation page of its
+name, ``kmdf-<rule>`` [DDI Compliance Rules, KMDF]."""
 
-    :ivar code: Windows' bug check code
-    :ivar parameters: four, as Windows documents them for the code
-    :ivar rule: the rule that was broken, by its name in the KMDF rule sets where it has one
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """What is known about a moment at which a rule was broken.
+
+    :ivar rule: the rule, by its name in the KMDF rule sets where it has one
     :ivar message: what happened, in one sentence
+    :ivar subject: the object that it is about; empty if none
     :ivar callback: the driver's callback that was running, with its line; empty if none
     :ivar processor: number, or ``None`` for a passive thread on none
     :ivar irql: of that processor when it happened
@@ -77,15 +124,50 @@ class BugCheckState:
     :ivar events: the recorder's last events, as lines
     """
 
-    code: int
-    parameters: tuple[int, int, int, int]
     rule: str
     message: str
+    subject: str
     callback: str
     processor: int | None
     irql: int
     stack: tuple[str, ...]
     events: tuple[str, ...]
+
+    @property
+    def page(self) -> str:
+        """The rule's page in the driver documentation, ``kmdf-kmdfirql``; empty if none."""
+        return f"kmdf-{self.rule.lower()}" if self.rule in KMDF_RULES else ""
+
+    def lines(self, title: str, *, events: bool) -> list[str]:
+        """All of it as lines, under a title."""
+        where = "no processor" if self.processor is None else f"processor {self.processor}"
+        page = f" (documented as {self.page})" if self.page else ""
+        lines = [
+            title,
+            f"    {self.message}",
+            f"    rule:      {self.rule or '-'}{page}",
+            *([f"    object:    {self.subject}"] if self.subject else ()),
+            f"    callback:  {self.callback or '-'}",
+            f"    at:        {where}, {irql_name(self.irql)}",
+        ]
+        if self.stack:
+            lines += ["    driver's stack:", *(f"      {line}" for line in self.stack)]
+        if events:
+            lines.append(f"    the last {len(self.events)} events:")
+            lines += [f"      {each}" for each in self.events]
+        return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class BugCheckState(Incident):
+    """Everything that is known about a bug check.
+
+    :ivar code: Windows' bug check code
+    :ivar parameters: four, as Windows documents them for the code
+    """
+
+    code: int
+    parameters: tuple[int, int, int, int]
 
     @property
     def name(self) -> str:
@@ -95,18 +177,8 @@ class BugCheckState:
     def report(self) -> str:
         """All of it, for people."""
         parameters = ", ".join(f"0x{value:X}" for value in self.parameters)
-        where = "no processor" if self.processor is None else f"processor {self.processor}"
-        lines = [
-            f"*** BUG CHECK 0x{self.code:X} {self.name} ({parameters})",
-            f"    {self.message}",
-            f"    rule:      {self.rule or '-'}",
-            f"    callback:  {self.callback or '-'}",
-            f"    at:        {where}, {irql_name(self.irql)}",
-        ]
-        if self.stack:
-            lines += ["    driver's stack:", *(f"      {line}" for line in self.stack)]
-        lines += [f"    the last {len(self.events)} events:", *(f"      {e}" for e in self.events)]
-        return "\n".join(lines)
+        title = f"*** BUG CHECK 0x{self.code:X} {self.name} ({parameters})"
+        return "\n".join(self.lines(title, events=True))
 
 
 class BugCheck(BaseException):
@@ -160,10 +232,18 @@ def _name(frame: FrameType) -> str:
     return f"{name} ({Path(code.co_filename).name}:{frame.f_lineno})"
 
 
-def driver_stack(tb: TracebackType | None = None) -> tuple[str, tuple[str, ...]]:
+def callback_name(callback: object) -> str:
+    """How a driver calls a callback, for a message."""
+    return getattr(callback, "__qualname__", None) or type(callback).__qualname__
+
+
+def driver_stack(
+    tb: TracebackType | None = None, frame: FrameType | None = None
+) -> tuple[str, tuple[str, ...]]:
     """Finds the callback that is running: the driver's innermost run of frames.
 
-    :param tb: of an exception that left the callback; without it, the caller's stack is searched
+    :param tb: of an exception that left the callback; without it, a stack is searched
+    :param frame: the innermost one of that stack; without it, the caller's
     :return: the callback with its line, and the run of frames as lines, outermost first
     """
     frames: list[FrameType] = []
@@ -171,7 +251,7 @@ def driver_stack(tb: TracebackType | None = None) -> tuple[str, tuple[str, ...]]
         found: list[tuple[FrameType, int]] = list(traceback.walk_tb(tb))
         frames = [frame for frame, _ in found]
     else:
-        frame: FrameType | None = sys._getframe(1)
+        frame = frame or sys._getframe(1)
         while frame is not None:
             frames.append(frame)
             frame = frame.f_back

@@ -9,9 +9,10 @@ wait ends with it, on whatever thread, and every later wait raises it at once.
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
 from time import perf_counter_ns
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from pydriver.errors import AccessFault, LinkStopped, MachineDied, PydriverError
 from pydriver.ke.access import CurrentAccess
@@ -23,14 +24,19 @@ from pydriver.ke.bugcheck import (
     PAGE_FAULT_IN_NONPAGED_AREA,
     PYTHON_EXCEPTION,
     REPORTED_EVENTS,
+    WDF_VIOLATION,
     BugCheck,
     BugCheckState,
+    callback_name,
     driver_stack,
 )
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, irql_name
 from pydriver.ke.processor import VECTOR_DISPATCH, CurrentProcessor, Processor
+from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
 from pydriver.ke.thread import WorkerThreads
+from pydriver.ke.verifier import Verifier, VerifierConfig
+from pydriver.ke.watchdog import Abandoned, Watchdog
 from pydriver.link import ProcessorLink
 from pydriver.trace import Event, LevelSummary, Recorder, summarise
 from pydriver.trace.recorder import NO_PROCESSOR
@@ -38,6 +44,9 @@ from pydriver.trace.recorder import NO_PROCESSOR
 __all__ = ("Kernel",)
 
 JOIN_TIMEOUT = 2.0
+
+IRQL_MISMATCH = 0xE
+"""Parameter 1 of WDF_VIOLATION: a callback returned at another IRQL."""
 
 
 class Kernel:
@@ -47,12 +56,16 @@ class Kernel:
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
     :param workers: system worker threads
     :param events: entries that the recorder keeps
+    :param verifier: what is verified
     :ivar current: what the calling thread runs on
     :ivar processors: by number
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar workers: run work items
     :ivar access: register accesses on the current processor
+    :ivar verifier: the broken rules
+    :ivar verifying: the verifier is on
+    :ivar watchdog: of DPCs and of power callbacks
     :ivar failure: what ended the system, or ``None``
     """
 
@@ -64,13 +77,18 @@ class Kernel:
         freeze: Callable[[], None],
         workers: int = 2,
         events: int = 4096,
+        verifier: VerifierConfig | None = None,
     ) -> None:
+        verifier = verifier or VerifierConfig()
         self.current = CurrentProcessor()
         self.recorder = Recorder(events)
         self.record = self.recorder.append
         self.processors = [Processor(self, link) for link in links]
         self.workers = WorkerThreads(self, workers)
         self.access = CurrentAccess(self)
+        self.verifier = Verifier(self, verifier)
+        self.verifying = verifier.enabled
+        self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
         self.failure: BaseException | None = None
         self._freeze = freeze
         self._failing = Lock()
@@ -90,9 +108,12 @@ class Kernel:
             self._threads.append(thread)
             thread.start()
         self.workers.start()
+        if self.verifying:
+            self.watchdog.start()
 
     def stop(self) -> None:
         """Joins all threads; the link has been stopped, so that they end."""
+        self.watchdog.stop()
         self.workers.stop()
         for thread in self._threads:
             thread.join(JOIN_TIMEOUT)
@@ -100,9 +121,10 @@ class Kernel:
 
     def _serve(self, processor: Processor) -> None:
         self.current.processor = processor
+        processor.service_thread = get_ident()
         try:
             processor.link.serve()
-        except BugCheck:
+        except (BugCheck, Abandoned):
             pass  # it is this kernel's failure already
         except LinkStopped:
             pass
@@ -197,6 +219,7 @@ class Kernel:
         except BaseException:
             current.processor = None
             raise
+        processor.owner = get_ident()
         return processor
 
     def give_back(self, processor: Processor) -> None:
@@ -284,6 +307,36 @@ class Kernel:
                 lock.release()
         return True
 
+    def incident(
+        self,
+        rule: str,
+        message: str,
+        subject: object = None,
+        error: BaseException | None = None,
+        frame: FrameType | None = None,
+    ) -> dict[str, Any]:
+        """What is known about this moment: the fields of an :class:`Incident`.
+
+        :param error: the exception behind it, whose traceback names the driver's line
+        :param frame: where another thread is that it is about
+        """
+        processor = self.current.processor
+        try:
+            irql = self.irql()
+        except PydriverError:
+            irql = PASSIVE_LEVEL
+        callback, stack = driver_stack(error.__traceback__ if error else None, frame)
+        return {
+            "rule": rule,
+            "message": message,
+            "subject": "" if subject is None else str(subject),
+            "callback": callback,
+            "processor": None if processor is None else processor.number,
+            "irql": irql,
+            "stack": stack,
+            "events": tuple(self.recorder.format(REPORTED_EVENTS)),
+        }
+
     def bug_check(
         self,
         code: int,
@@ -294,7 +347,9 @@ class Kernel:
         *,
         rule: str = "",
         message: str,
+        subject: object = None,
         error: BaseException | None = None,
+        frame: FrameType | None = None,
     ) -> NoReturn:
         """Stops the system [KeBugCheckEx].
 
@@ -302,34 +357,111 @@ class Kernel:
         :param p1: first of the four parameters
         :param rule: name of the rule that was broken
         :param message: what happened, one sentence
+        :param subject: the object that it is about
         :param error: the Python exception behind it
+        :param frame: where another thread is that it is about
         :raises BugCheck: always; the first one, if there was one before
         """
         if self.failure is not None:
             self.raise_failure()
         processor = self.current.processor
+        number = NO_PROCESSOR if processor is None else processor.number
         try:
             irql = self.irql()
         except PydriverError:
             irql = PASSIVE_LEVEL
-        number = NO_PROCESSOR if processor is None else processor.number
-        self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, None, f"0x{code:X}"))
-        callback, stack = driver_stack(error.__traceback__ if error else None)
-        state = BugCheckState(
-            code,
-            (p1, p2, p3, p4),
-            rule,
-            message,
-            callback,
-            None if processor is None else processor.number,
-            irql,
-            stack,
-            tuple(self.recorder.format(REPORTED_EVENTS)),
-        )
-        bug_check = BugCheck(state)
+        self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, subject, f"0x{code:X}"))
+        incident = self.incident(rule, message, subject, error, frame)
+        bug_check = BugCheck(BugCheckState(code=code, parameters=(p1, p2, p3, p4), **incident))
         if not self.fail(bug_check):
             self.raise_failure()
         raise bug_check from error
+
+    def invoke(
+        self,
+        callback: Callable[..., Any],
+        *arguments: Any,
+        enhanced: bool = True,
+        code: int = KMODE_EXCEPTION_NOT_HANDLED,
+    ) -> Any:
+        """Calls a driver's callback. What escapes from it is a bug check.
+
+        With the verifier on, the callback must return at the IRQL that it was called at, and
+        without a lock that it has acquired.
+
+        :param enhanced: it is one of the callbacks that WDF's enhanced verifier wraps: another
+            IRQL is WDF_VIOLATION 0xE then
+        :param code: of the bug check for an exception: 0x1E, or 0x7E for a worker thread
+        :return: what the callback returned
+        """
+        if not self.verifying:
+            try:
+                return callback(*arguments)
+            except Exception as error:  # noqa: BLE001 -- becomes a bug check
+                self.escaped(error, code)
+        current = self.current
+        processor = current.processor
+        entered = 0 if processor is None else processor.state.irql
+        held = len(current.held)
+        try:
+            result = callback(*arguments)
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
+            self.escaped(error, code)
+        processor = current.processor
+        left = 0 if processor is None else processor.state.irql
+        if left != entered or len(current.held) > held:
+            self._bad_return(callback, entered, left, held, enhanced=enhanced)
+        return result
+
+    def invoke_status(self, callback: Callable[..., int | None], *arguments: Any) -> int:
+        """Calls a callback that returns NTSTATUS; ``None`` is STATUS_SUCCESS.
+
+        :class:`NtStatusError` that leaves it is its status, as ``return status`` after
+        ``if (!NT_SUCCESS(status))`` would be.
+        """
+
+        def returning(*arguments: Any) -> int | None:
+            try:
+                return callback(*arguments)
+            except NtStatusError as error:
+                return error.status
+
+        status = self.invoke(returning, *arguments)
+        if status is None:
+            return STATUS_SUCCESS
+        if not isinstance(status, int) or isinstance(status, bool):
+            self.escaped(
+                TypeError(f"{callback_name(callback)} returned {status!r}, which is no NTSTATUS")
+            )
+        return status
+
+    def _bad_return(
+        self,
+        callback: Callable[..., Any],
+        entered: int,
+        left: int,
+        held: int,
+        *,
+        enhanced: bool,
+    ) -> None:
+        name = callback_name(callback)
+        kept = self.current.held[held:]
+        if kept:
+            del self.current.held[held:]
+            for lock in kept:
+                self.verifier.violation(
+                    getattr(lock, "held_rule", "WdfSpinlockRelease"),
+                    f"{name} returned and holds {lock}",
+                    lock,
+                )
+        if left == entered:
+            return
+        message = f"{name} was called at {irql_name(entered)} and returned at {irql_name(left)}"
+        if enhanced:
+            self.bug_check(WDF_VIOLATION, IRQL_MISMATCH, entered, left, message=message)
+        self.bug_check(
+            DRIVER_VERIFIER_DETECTED_VIOLATION, 0, left, entered, rule="KmdfIrql2", message=message
+        )
 
     def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
         """A Python exception has left a driver's callback: a bug check, unless the system ended.

@@ -44,10 +44,14 @@ class CurrentProcessor(local):
 
     :ivar processor: ``None`` for a passive thread that has borrowed none
     :ivar home: the processor that a passive thread borrows
+    :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
     """
 
     processor: "Processor | None" = None
     home: "Processor | None" = None
+
+    def __init__(self) -> None:
+        self.held: list[object] = []
 
 
 class Processor:
@@ -62,6 +66,8 @@ class Processor:
     :ivar isr_durations: of the ISRs that ran here
     :ivar dpc_durations: of the DPCs that ran here
     :ivar spurious: interrupts that no interrupt object is connected to
+    :ivar service_thread: identifier of the thread that serves it
+    :ivar owner: identifier of the passive thread that borrowed it last
     """
 
     __slots__ = (
@@ -73,7 +79,9 @@ class Processor:
         "kernel",
         "link",
         "number",
+        "owner",
         "read32",
+        "service_thread",
         "spurious",
         "state",
         "write32",
@@ -90,6 +98,8 @@ class Processor:
         self.isr_durations = Durations()
         self.dpc_durations = Durations()
         self.spurious = 0
+        self.service_thread: int | None = None
+        self.owner: int | None = None
         self.read32 = link.read32
         self.write32 = link.write32
         handlers = link.handlers

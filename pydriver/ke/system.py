@@ -18,6 +18,7 @@ from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.interrupts import InterruptVectors
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.verifier import VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
@@ -36,11 +37,13 @@ class SystemConfig:
     :ivar machine: the machine
     :ivar workers: system worker threads
     :ivar events: entries that the recorder keeps
+    :ivar verifier: what is verified
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
     workers: int = 2
     events: int = 4096
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
 
 
 class DriverObject:
@@ -116,7 +119,11 @@ class System:
             stack.callback(self.link.close)
             self.link.open()
             self.kernel = Kernel(
-                self.link.processors, self._freeze, workers=config.workers, events=config.events
+                self.link.processors,
+                self._freeze,
+                workers=config.workers,
+                events=config.events,
+                verifier=config.verifier,
             )
             # Entered last, left first: the threads end, then nobody uses the link.
             stack.callback(self._stop_kernel)
@@ -136,6 +143,7 @@ class System:
         """Unloads the drivers, ends all threads and the machine. Idempotent.
 
         :raises BugCheck: a driver's removal ended in one
+        :raises VerifierError: rules were broken, and nothing worse has happened
         """
         unload = self._unloadable and self.kernel.failure is None
         self._unloadable = False
@@ -145,6 +153,8 @@ class System:
         finally:
             self._drivers.clear()
             self._stack.close()
+        if unload:
+            self.kernel.verifier.check()
 
     def load_driver(
         self, driver_entry: Callable[[DriverObject], DriverT], name: str = ""

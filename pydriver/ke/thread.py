@@ -61,6 +61,14 @@ class WorkerThreads:
         with self._durations_lock:
             self.durations.add(duration)
 
+    def invoke(self, routine: "Callable[[], object]") -> None:
+        """Calls a work item's callback, which must return at PASSIVE_LEVEL without a lock."""
+        kernel = self._kernel
+        try:
+            kernel.invoke(routine, enhanced=False, code=SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
+        finally:
+            kernel.current.held.clear()
+
     def start(self) -> None:
         """Starts the threads."""
         for thread in self._threads:

@@ -36,6 +36,9 @@ class Event(IntEnum):
     PNP = 9  # IRQL; argument: the step or callback
     CALL = 10  # IRQL; argument: the DDI
     BUG_CHECK = 11  # IRQL; argument: code
+    VIOLATION = 12  # IRQL; argument: the rule
+    TIMER = 13  # IRQL
+    STORM = 14  # vector; argument: unclaimed interrupts in a row
 
 
 _DETAILS = {

@@ -17,7 +17,7 @@ from pydriver.ke.status import (
     STATUS_INVALID_PARAMETER,
     NtStatusError,
 )
-from pydriver.wdf.ddi import creation_ddi, ddi
+from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class DmaEnabler(Object):
 
     __slots__ = ("device", "maximum_length", "profile")
 
+    fx_type: ClassVar[int] = 0x1400
+
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
@@ -78,6 +80,7 @@ class DmaEnabler(Object):
         "WdfDmaEnablerCreate",
         "NTSTATUS (WDFDEVICE, PWDF_DMA_ENABLER_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDMAENABLER *)",
         highest=PASSIVE_LEVEL,
+        refusal=RAISES,
     )
     def create(
         cls,
@@ -115,6 +118,8 @@ class CommonBuffer(Object):
 
     __slots__ = ("_reservations", "length", "logical_address", "pointer", "view")
 
+    fx_type: ClassVar[int] = 0x1402
+
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
@@ -141,6 +146,7 @@ class CommonBuffer(Object):
         "WdfCommonBufferCreate",
         "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
         highest=PASSIVE_LEVEL,
+        refusal=RAISES,
     )
     def create(
         cls,

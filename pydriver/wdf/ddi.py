@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The registry of DDIs: each is declared once, at its method, by a decorator.
+"""The registry of DDIs: each is declared once, at its method or function, by a decorator.
 
-From the declaration come the IRQL check and the recorder's entry. The check is compiled with the
-method's own parameters, because a wrapper with ``*args`` costs more than the check; a DDI that is
-legal at every IRQL and not recorded is registered and left as it is.
+From the declaration come the IRQL check, the recorder's entry, the reference table in `docs/`, and
+the exact-name functions of `pydriver.ddi`. The check is compiled with the method's own parameters,
+because a wrapper with ``*args`` costs more than the check; a DDI that is legal at every IRQL and
+not recorded is registered and left as it is.
+
+A call above its IRQL limit is a violation for the verifier. What the call does then is what WDF
+does: where the framework checks the IRQL at run time (the declaration says so by `refusal`) it
+returns that, and does nothing; elsewhere it runs. With the verifier off nothing is checked.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from time import perf_counter_ns
 from typing import Any, NoReturn, TypeVar, cast
 
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.irql import (
     APC_LEVEL,
     DISPATCH_LEVEL,
@@ -22,6 +27,11 @@ from pydriver.ke.irql import (
     irql_name,
 )
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.status import (
+    STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST,
+    NtStatusError,
+)
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -30,12 +40,29 @@ __all__ = (
     "DISPATCH_LEVEL",
     "HIGH_LEVEL",
     "PASSIVE_LEVEL",
+    "RAISES",
     "REGISTRY",
+    "RUNS",
     "Ddi",
     "creation_ddi",
     "ddi",
+    "function_ddi",
     "irql_violation",
 )
+
+
+class Refusal(Enum):
+    """What a call above its IRQL limit does, where it does not return a value."""
+
+    RUNS = "runs"
+    RAISES = "raises"
+
+
+RUNS = Refusal.RUNS
+"""The framework does not check the IRQL at run time: the call goes on, and may fail later."""
+
+RAISES = Refusal.RAISES
+"""The framework checks: NtStatusError with STATUS_INVALID_DEVICE_REQUEST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +99,38 @@ def _register(
     return declared
 
 
-def irql_violation(kernel: Kernel, name: str, irql: int, limit: int | None = None) -> NoReturn:
-    """Bug-checks a DDI that was called at a wrong IRQL.
+def irql_violation(
+    kernel: Kernel, name: str, irql: int, subject: object = None, limit: int | None = None
+) -> None:
+    """Tells the verifier of a DDI that was called at a wrong IRQL.
 
     :param kernel: of the object
     :param name: of the DDI
     :param irql: at which it was called
+    :param subject: the object
     :param limit: what these arguments allow, where that is not what is declared
     """
     if limit is None:
         declared = REGISTRY[name]
         limit = declared.highest if irql > declared.highest else declared.lowest
-    kernel.bug_check(
-        DRIVER_VERIFIER_DETECTED_VIOLATION,
-        0,
-        irql,
-        limit,
-        rule="KmdfIrql",
-        message=f"{name} at {irql_name(irql)}; its limit is {irql_name(limit)}",
+    kernel.verifier.violation(
+        "KmdfIrql",
+        f"{name} at {irql_name(irql)}; its limit is {irql_name(limit)}",
+        subject,
     )
+
+
+def _refuse(name: str) -> NoReturn:
+    raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{name} at too high an IRQL")
 
 
 _TEMPLATE = """\
 def {name}(self{parameters}):
     processor = self._current.processor
     irql = 0 if processor is None else processor.state.irql
-    if {condition}:
-        _violation(self._kernel, {ddi!r}, irql)
-{record}    return _function(self{arguments})
+    if {condition} and self._kernel.verifying:
+        _violation(self._kernel, {ddi!r}, irql, self)
+{refusal}{record}    return _function(self{arguments})
 """
 
 _RECORD = """\
@@ -114,6 +145,7 @@ def ddi(
     *,
     highest: int = DISPATCH_LEVEL,
     lowest: int = PASSIVE_LEVEL,
+    refusal: object = RUNS,
     recorded: bool = False,
     unchecked: bool = False,
 ) -> Callable[[F], F]:
@@ -123,21 +155,33 @@ def ddi(
     :param signature: in C
     :param highest: highest IRQL at which it may be called
     :param lowest: lowest one
+    :param refusal: what WDF's IRQL check has the call do: :data:`RAISES`, or the value that it
+        returns; :data:`RUNS` if there is no such check
     :param recorded: each call is an entry of the recorder
     :param unchecked: the method checks the IRQL itself, because it needs its value
     """
 
     def declare(function: F) -> F:
         _register(name, signature, lowest, highest, function)
+        function.ddi_name = name  # type: ignore[attr-defined]
         if unchecked or (highest >= HIGH_LEVEL and not recorded):
             return function
-        return cast("F", _checked(function, name, lowest, highest, recorded=recorded))
+        return cast("F", _checked(function, name, lowest, highest, refusal, recorded=recorded))
 
     return declare
 
 
+_REFUSALS = {RUNS: "", RAISES: "        _refuse({ddi!r})\n"}
+
+
 def _checked(
-    function: Callable[..., Any], name: str, lowest: int, highest: int, *, recorded: bool
+    function: Callable[..., Any],
+    name: str,
+    lowest: int,
+    highest: int,
+    refusal: object,
+    *,
+    recorded: bool,
 ) -> Callable[..., Any]:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     text, arguments, keyword_only = "", "", False
@@ -157,6 +201,8 @@ def _checked(
     namespace: dict[str, Any] = {
         "_function": function,
         "_violation": irql_violation,
+        "_refuse": _refuse,
+        "_refusal": refusal,
         "_now": perf_counter_ns,
         "_event": Event.CALL,
         **{f"_default_{each.name}": each.default for each in parameters},
@@ -168,24 +214,32 @@ def _checked(
         condition=condition,
         ddi=name,
         record=_RECORD.format(ddi=name) if recorded else "",
+        refusal=(
+            _REFUSALS[refusal].format(ddi=name)
+            if isinstance(refusal, Refusal)
+            else "        return _refusal\n"
+        ),
     )
     exec(compile(source, f"<{name}>", "exec"), namespace)
     wrapper = namespace[function.__name__]
-    for attribute in ("__module__", "__qualname__", "__doc__", "__annotations__"):
+    for attribute in ("__module__", "__qualname__", "__doc__", "__annotations__", "ddi_name"):
         setattr(wrapper, attribute, getattr(function, attribute))
     wrapper.__wrapped__ = function
     return cast("Callable[..., Any]", wrapper)
 
 
-def creation_ddi(name: str, signature: str, *, highest: int = DISPATCH_LEVEL) -> Callable[[F], F]:
+def creation_ddi(
+    name: str, signature: str, *, highest: int = DISPATCH_LEVEL, refusal: object = RUNS
+) -> Callable[[F], F]:
     """Declares the class method that creates an object; goes under ``@classmethod``.
 
     The kernel is found through the first argument that belongs to one: a device, a driver, a
-    driver object, or attributes with a parent.
+    driver object, or attributes with a parent. The verifier can have the creation fail.
 
     :param name: exact WDF name
     :param signature: in C
     :param highest: highest IRQL at which it may be called
+    :param refusal: :data:`RAISES` if WDF checks the IRQL at run time
     """
 
     def declare(function: F) -> F:
@@ -194,18 +248,50 @@ def creation_ddi(name: str, signature: str, *, highest: int = DISPATCH_LEVEL) ->
         def create(cls: type, *args: Any, **kwargs: Any) -> Any:
             kernel = _find_kernel((*args, *kwargs.values()))
             if kernel is not None:
-                irql = kernel.irql()
-                if irql > highest:
-                    irql_violation(kernel, name, irql)
-                processor = kernel.current.processor
-                number = NO_PROCESSOR if processor is None else processor.number
-                kernel.record((perf_counter_ns(), Event.CALL, number, irql, None, name))
+                _before_creation(kernel, name, highest, refusal)
             return function(cls, *args, **kwargs)
 
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
             setattr(create, attribute, getattr(function, attribute))
         create.__wrapped__ = function  # type: ignore[attr-defined]
         return cast("F", create)
+
+    return declare
+
+
+def _before_creation(kernel: Kernel, name: str, highest: int, refusal: object) -> None:
+    irql = kernel.irql()
+    if irql > highest and kernel.verifying:
+        irql_violation(kernel, name, irql)
+        if refusal is RAISES:
+            _refuse(name)
+    processor = kernel.current.processor
+    number = NO_PROCESSOR if processor is None else processor.number
+    kernel.record((perf_counter_ns(), Event.CALL, number, irql, None, name))
+    if kernel.verifier.fails_creation():
+        raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, f"{name}, by the verifier's wish")
+
+
+def function_ddi(
+    name: str,
+    signature: str,
+    *,
+    highest: int = DISPATCH_LEVEL,
+    lowest: int = PASSIVE_LEVEL,
+) -> Callable[[F], F]:
+    """Registers a function, or a method of what is no framework object: a kernel routine.
+
+    It checks its IRQL itself, by the rules of the kernel: a broken one is a bug check.
+
+    :param name: exact Windows name, ``KeSetEvent``
+    :param signature: in C
+    :param highest: highest IRQL at which it may be called
+    :param lowest: lowest one
+    """
+
+    def declare(function: F) -> F:
+        _register(name, signature, lowest, highest, function)
+        return function
 
     return declare
 

@@ -24,14 +24,22 @@ from pydriver.ke.status import (
 )
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
-from pydriver.wdf.ddi import creation_ddi, ddi
+from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.device_init import DeviceInit, DeviceState, PowerDeviceState
 from pydriver.wdf.file import File
 from pydriver.wdf.interrupt_resources import InterruptResources
 from pydriver.wdf.io_queue_config import IoStopAction
 from pydriver.wdf.irp import RequestType
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, call_void
+from pydriver.wdf.object import ExecutionLevel, ObjectAttributes, ParentRule, SynchronizationScope
 from pydriver.wdf.resource import MemoryDescriptor, PortDescriptor, ResourceList
+from pydriver.wdf.serialization import (
+    CallbackKind,
+    PresentationLock,
+    Presenting,
+    effective_level,
+    effective_scope,
+    make_lock,
+)
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System
@@ -43,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ("Device",)
 
 
-class Device(Object):
+class Device(Presenting):
     """A device.
 
     :ivar function: the PCI function
@@ -53,6 +61,7 @@ class Device(Object):
     :ivar queues: queues, in the order of creation
     :ivar io_lock: guards the queues and the requests; nothing waits under it
     :ivar powered: it is in D0, and the queues present requests
+    :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
     """
 
     __slots__ = (
@@ -62,6 +71,7 @@ class Device(Object):
         "_started_once",
         "control_queue",
         "default_queue",
+        "device_lock",
         "driver",
         "file_attributes",
         "file_config",
@@ -78,6 +88,7 @@ class Device(Object):
         "write_queue",
     )
 
+    fx_type: ClassVar[int] = 0x1002
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
     passive_disposal: ClassVar[bool] = True
@@ -86,6 +97,14 @@ class Device(Object):
         driver = init.driver
         super().__init__(driver._kernel, driver, attributes, deletable=False)
         self.driver = driver
+        self.execution_level = effective_level(attributes, driver.execution_level)
+        self.synchronization_scope = effective_scope(attributes, driver.synchronization_scope)
+        # A quirk of the framework: a level that is inherited from the driver does not count here.
+        passive = attributes.execution_level is ExecutionLevel.PASSIVE
+        self.callback_kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
+        self.device_lock: PresentationLock = make_lock(self, self.execution_level)
+        unlocked = self.synchronization_scope is SynchronizationScope.NONE
+        self.serialization_lock = None if unlocked else self.device_lock
         self.system: System = driver.system
         self.function = init.function
         self.interrupt_resources = InterruptResources(
@@ -135,6 +154,7 @@ class Device(Object):
         "WdfDeviceCreate",
         "NTSTATUS (PWDFDEVICE_INIT *, PWDF_OBJECT_ATTRIBUTES, WDFDEVICE *)",
         highest=PASSIVE_LEVEL,
+        refusal=RAISES,
     )
     def create(cls, device_init: DeviceInit, attributes: ObjectAttributes | None = None) -> Self:
         """Creates the device; in EvtDriverDeviceAdd.
@@ -449,23 +469,16 @@ class Device(Object):
                         queue.shut_down()
                 flush = callbacks.evt_device_self_managed_io_flush
                 if managed and flush is not None and self._started_once:
-                    call_void(self._kernel, flush, self)
+                    self._kernel.invoke(flush, self)
             cleanup = callbacks.evt_device_self_managed_io_cleanup
             if cleanup is not None and self._started_once:
-                call_void(self._kernel, cleanup, self)
+                self._kernel.invoke(cleanup, self)
         self._delete()
 
     def _call(self, name: str, callback: Callable[..., int | None], *arguments: Any) -> int:
         self._note(name)
-        try:
-            status = callback(*arguments)
-        except NtStatusError as error:
-            # A DDI of the creating kind failed and the callback let that out: its status, as
-            # `return status` after `if (!NT_SUCCESS(status))` would.
-            return error.status
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self._kernel.escaped(error)
-        return STATUS_SUCCESS if status is None else status
+        with self._kernel.watchdog.limit(name, self):
+            return self._kernel.invoke_status(callback, *arguments)
 
     def _note(self, step: str) -> None:
         kernel = self._kernel

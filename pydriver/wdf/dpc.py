@@ -10,6 +10,7 @@ from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST
 from pydriver.wdf.ddi import HIGH_LEVEL, PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, require_device
+from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +35,22 @@ class Dpc(Object):
 
     __slots__ = ("_kdpc", "_name")
 
+    fx_type: ClassVar[int] = 0x1015
     passive_disposal: ClassVar[bool] = True
 
-    def __init__(self, parent: Object, config: DpcConfig, attributes: ObjectAttributes) -> None:
+    def __init__(
+        self,
+        parent: Object,
+        config: DpcConfig,
+        attributes: ObjectAttributes,
+        lock: PresentationLock | None,
+    ) -> None:
         super().__init__(parent._kernel, parent, attributes)
         callback = config.evt_dpc_func
         self._name = f"DPC {getattr(callback, '__name__', '-')} of {parent}"
         routine = (lambda: None) if callback is None else partial(callback, self)
+        if lock is not None:
+            routine = serialized(lock, routine)
         self._kdpc = KDpc(self._kernel, routine, self)
 
     def __str__(self) -> str:
@@ -53,13 +63,17 @@ class Dpc(Object):
 
         :param config: its callback
         :param attributes: with a parent: a device, or an object below one, such as a queue
-        :raises NtStatusError: there is no parent, or no device above it
+        :raises NtStatusError: there is no parent, or no device above it; or automatic
+            serialization with callbacks at PASSIVE_LEVEL
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfDpcCreate")
+        what = "WdfDpcCreate"
+        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
         parent = attributes.parent_object
         assert parent is not None
-        require_device(parent, STATUS_INVALID_DEVICE_REQUEST, "WdfDpcCreate")
-        return cls(parent, config, attributes)
+        require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
+        automatic = config.automatic_serialization
+        lock = select_lock(parent, CallbackKind.DISPATCH, what, automatic=automatic)
+        return cls(parent, config, attributes, lock)
 
     @ddi("WdfDpcEnqueue", "BOOLEAN (WDFDPC Dpc)", highest=HIGH_LEVEL)
     def enqueue(self) -> bool:
@@ -79,8 +93,9 @@ class Dpc(Object):
         """
         if wait:
             irql = self._kernel.irql()
-            if irql != PASSIVE_LEVEL:
-                irql_violation(self._kernel, "WdfDpcCancel", irql, PASSIVE_LEVEL)
+            if irql != PASSIVE_LEVEL and self._kernel.verifying:
+                irql_violation(self._kernel, "WdfDpcCancel", irql, self, PASSIVE_LEVEL)
+                return False
         if self._kdpc.remove():
             return True
         if wait:

@@ -14,10 +14,17 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     NtStatusError,
 )
-from pydriver.wdf.ddi import creation_ddi
+from pydriver.wdf.ddi import RAISES, creation_ddi
 from pydriver.wdf.device import Device
 from pydriver.wdf.device_init import DeviceInit
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, call_void
+from pydriver.wdf.object import (
+    ExecutionLevel,
+    Object,
+    ObjectAttributes,
+    ParentRule,
+    SynchronizationScope,
+)
+from pydriver.wdf.serialization import effective_level, effective_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +53,20 @@ class Driver(Object):
     :ivar name: for reports
     :ivar system: that it was loaded into
     :ivar config: its callbacks
+    :ivar execution_level: what its devices inherit
+    :ivar synchronization_scope: what its devices inherit
     """
 
-    __slots__ = ("_unloaded", "config", "name", "system")
+    __slots__ = (
+        "_unloaded",
+        "config",
+        "execution_level",
+        "name",
+        "synchronization_scope",
+        "system",
+    )
+
+    fx_type: ClassVar[int] = 0x1001
 
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
@@ -61,6 +79,8 @@ class Driver(Object):
         super().__init__(self.system.kernel, None, attributes, deletable=False)
         self.name = driver_object.name
         self.config = config
+        self.execution_level = effective_level(attributes, ExecutionLevel.DISPATCH)
+        self.synchronization_scope = effective_scope(attributes, SynchronizationScope.NONE)
         self._unloaded = False
 
     def __str__(self) -> str:
@@ -72,6 +92,7 @@ class Driver(Object):
         "NTSTATUS (PDRIVER_OBJECT, PCUNICODE_STRING, PWDF_OBJECT_ATTRIBUTES, PWDF_DRIVER_CONFIG,"
         " WDFDRIVER *)",
         highest=PASSIVE_LEVEL,
+        refusal=RAISES,
     )
     def create(
         cls,
@@ -145,5 +166,16 @@ class Driver(Object):
         for device in reversed(self.devices):
             device.remove()
         if self.config.evt_driver_unload is not None:
-            call_void(self._kernel, self.config.evt_driver_unload, self)
+            self._kernel.invoke(self.config.evt_driver_unload, self)
         self._delete()
+        self._report_leaks(self)
+
+    def _report_leaks(self, owner: Object) -> None:
+        """Objects, and with them their contexts, that a reference keeps after the driver."""
+        for each in owner.references:
+            self._kernel.verifier.violation(
+                "ObjectLeak",
+                f"{owner} outlives {self}: a reference was never dropped"
+                + ("" if each.tag is None else f" (tag {each.tag!r}, {each.file}:{each.line})"),
+                owner,
+            )

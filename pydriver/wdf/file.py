@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydriver.ke.status import STATUS_FILE_CLOSED, STATUS_INVALID_DEVICE_REQUEST, NtStatusError
 from pydriver.wdf.ddi import ddi
 from pydriver.wdf.irp import Irp, RequestType
-from pydriver.wdf.object import Object, call_void
+from pydriver.wdf.object import Object
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -41,6 +41,7 @@ class File(Object):
 
     __slots__ = ("closed", "device", "name")
 
+    fx_type: ClassVar[int] = 0x1018
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
 
@@ -242,7 +243,7 @@ class File(Object):
         config = device.file_config
         for callback in (config.evt_file_cleanup, config.evt_file_close):
             if callback is not None:
-                call_void(self._kernel, callback, self)
+                self._kernel.invoke(callback, self)
         self._delete()
 
     @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")

@@ -102,6 +102,8 @@ class Interrupt(Object):
         "vector",
     )
 
+    fx_type: ClassVar[int] = 0x1027
+    held_rule: ClassVar[str] = "WdfInterruptLockRelease"
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
@@ -244,7 +246,7 @@ class Interrupt(Object):
         if self.state is InterruptState.CREATED:
             self._violation("WdfInterruptAcquireLock while it is not connected", "WdfInterruptLock")
         if irql > level:
-            irql_violation(self._kernel, "WdfInterruptAcquireLock", irql, level)
+            irql_violation(self._kernel, "WdfInterruptAcquireLock", irql, self, level)
         if processor is not None and self.lock_holder is processor:
             self._kernel.bug_check(
                 SPIN_LOCK_ALREADY_OWNED,
@@ -301,13 +303,15 @@ class Interrupt(Object):
         self.release_lock()
         return bool(result)
 
-    @ddi("WdfInterruptEnable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL)
+    @ddi("WdfInterruptEnable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None)
     def enable(self) -> None:
         """Connects the interrupt again after :meth:`disable`, and calls EvtInterruptEnable."""
         self.force_disconnected = False
         self.connect()
 
-    @ddi("WdfInterruptDisable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL)
+    @ddi(
+        "WdfInterruptDisable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None
+    )
     def disable(self) -> None:
         """Calls EvtInterruptDisable and disconnects, until :meth:`enable`."""
         self.force_disconnected = True

@@ -40,8 +40,21 @@ from pydriver.wdf.io_queue_config import (
     StateCallback,
 )
 from pydriver.wdf.irp import RequestType
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import (
+    ExecutionLevel,
+    Object,
+    ObjectAttributes,
+    ParentRule,
+    SynchronizationScope,
+)
 from pydriver.wdf.request import COMPLETED, OWNED, QUEUED, Request
+from pydriver.wdf.serialization import (
+    CallbackKind,
+    Presenting,
+    effective_level,
+    effective_scope,
+    make_lock,
+)
 
 if TYPE_CHECKING:
     from threading import Lock
@@ -55,7 +68,7 @@ __all__ = ("IoQueue",)
 UNLIMITED = 0xFFFFFFFF
 
 
-class IoQueue(Object):
+class IoQueue(Presenting):
     """A queue of requests.
 
     :ivar device: that it belongs to
@@ -83,9 +96,9 @@ class IoQueue(Object):
         "stopping",
         "straight",
         "watchers",
-        "watchers",
     )
 
+    fx_type: ClassVar[int] = 0x1003
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
     passive_disposal: ClassVar[bool] = True
@@ -100,6 +113,16 @@ class IoQueue(Object):
         super().__init__(device._kernel, parent, attributes, deletable=not config.default_queue)
         self.device = device
         self.config = config
+        self.execution_level = effective_level(attributes, device.execution_level)
+        self.synchronization_scope = effective_scope(attributes, device.synchronization_scope)
+        if self.synchronization_scope is SynchronizationScope.QUEUE:
+            self.serialization_lock = make_lock(self, self.execution_level)
+        elif self.synchronization_scope is SynchronizationScope.DEVICE:
+            self.serialization_lock = device.device_lock
+        else:
+            self.serialization_lock = None
+        passive = self.execution_level is ExecutionLevel.PASSIVE
+        self.callback_kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
         self._name = f"queue {len(device.queues)} of {device}"
         self.lock: Lock = device.io_lock
         self.queued: deque[Request] = deque()
@@ -483,7 +506,9 @@ class IoQueue(Object):
         self._cancel_all()
         self._when(self._empty, purge_complete, context)
 
-    @ddi("WdfIoQueueStopSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL)
+    @ddi(
+        "WdfIoQueueStopSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+    )
     def stop_synchronously(self) -> None:
         """As :meth:`stop`, and waits until the driver owns no request."""
         with self.lock:
@@ -491,7 +516,9 @@ class IoQueue(Object):
             self._update()
         self._await(self._nothing_owned)
 
-    @ddi("WdfIoQueueDrainSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL)
+    @ddi(
+        "WdfIoQueueDrainSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+    )
     def drain_synchronously(self) -> None:
         """As :meth:`drain`, and waits until nothing waits or is owned."""
         with self.lock:
@@ -499,7 +526,9 @@ class IoQueue(Object):
             self._update()
         self._await(self._empty)
 
-    @ddi("WdfIoQueuePurgeSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL)
+    @ddi(
+        "WdfIoQueuePurgeSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+    )
     def purge_synchronously(self) -> None:
         """As :meth:`purge`, and waits until nothing waits or is owned."""
         with self.lock:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The object tree: parents, contexts by type, two-phase deletion, references."""
+"""The object tree: parents, contexts by type, two-phase deletion, references.
+
+A handle that is used after its object was destroyed is WDF_VIOLATION 5. That costs a living object
+nothing: a destroyed one changes its class, to one whose DDIs all bug-check.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_DELETE_PENDING,
@@ -31,9 +35,15 @@ __all__ = (
     "ObjectAttributes",
     "ParentRule",
     "SynchronizationScope",
-    "call_void",
+    "check_handle",
     "require_device",
 )
+
+REQUIRED_PARAMETER_IS_NULL = 4
+INVALID_HANDLE = 5
+OBJECT_ERROR = 7
+INVALID_LOCK_OPERATION = 0xB
+"""Parameter 1 of WDF_VIOLATION."""
 
 ContextT = TypeVar("ContextT")
 
@@ -97,17 +107,38 @@ class Phase(Enum):
     DESTROYED = 3
 
 
-def call_void(kernel: "Kernel", callback: Callable[..., Any], *arguments: Any) -> None:
-    """Calls a driver's callback whose result means nothing; what escapes is a bug check."""
-    try:
-        callback(*arguments)
-    except Exception as error:  # noqa: BLE001 -- becomes a bug check
-        kernel.escaped(error)
+def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: str) -> None:
+    """Bug-checks a handle that is NULL, freed, or of another type, as every DDI does.
+
+    :param handle: an argument of the DDI
+    :param kind: that it must be
+    :param what: the DDI, for the report
+    """
+    if isinstance(handle, kind) and handle.phase is not Phase.DESTROYED:
+        return
+    kernel.bug_check(
+        WDF_VIOLATION,
+        INVALID_HANDLE,
+        0 if handle is None else id(handle),
+        kind.fx_type,
+        message=f"{what}: {describe_handle(handle)} is no {kind.__name__}",
+        subject=handle if isinstance(handle, Object) else None,
+    )
+
+
+def describe_handle(handle: object) -> str:
+    """A handle that is not valid, for a message."""
+    if handle is None:
+        return "NULL"
+    if isinstance(handle, Object) and handle.phase is Phase.DESTROYED:
+        return f"the freed {handle}"
+    return f"{handle!s}, of type {type(handle).__name__},"
 
 
 class Object:
     """What every framework object is.
 
+    :cvar fx_type: the framework's number of the type [fxtypes.h]
     :ivar deletable: the driver may call :meth:`delete`
     """
 
@@ -122,9 +153,11 @@ class Object:
         "_parent",
         "_phase",
         "_references",
+        "_tags",
         "deletable",
     )
 
+    fx_type: ClassVar[int] = 0x1000
     allows_level: ClassVar[bool] = False
     allows_scope: ClassVar[bool] = False
     passive_disposal: ClassVar[bool] = False
@@ -144,6 +177,7 @@ class Object:
         self._contexts: dict[type, Any] | None = None
         self._callbacks: list[tuple[ObjectCallback | None, ObjectCallback | None]] | None = None
         self._references = 1
+        self._tags: list[Reference] | None = None
         self._phase = Phase.ALIVE
         self.deletable = deletable
         if parent is not None:
@@ -152,7 +186,7 @@ class Object:
             self._attach(attributes)
 
     def __str__(self) -> str:
-        return type(self).__name__
+        return type(self).__name__.removeprefix("Freed")
 
     # Attributes
 
@@ -177,7 +211,7 @@ class Object:
         elif rule is ParentRule.FORBIDDEN:
             raise NtStatusError(STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, what)
         scope, level = attributes.synchronization_scope, attributes.execution_level
-        if not scope or not level:
+        if not (0 < scope <= max(SynchronizationScope) and 0 < level <= max(ExecutionLevel)):
             raise NtStatusError(STATUS_WDF_OBJECT_ATTRIBUTES_INVALID, what)
         unset = {SynchronizationScope.INHERIT_FROM_PARENT, SynchronizationScope.NONE}
         if not cls.allows_scope and scope not in unset:
@@ -247,6 +281,11 @@ class Object:
         return tuple(self._children or ())
 
     @property
+    def phase(self) -> Phase:
+        """How far its life has gone."""
+        return self._phase
+
+    @property
     def device_above(self) -> "Device | None":
         """The device that the object is, or that is above it."""
         parent = self._parent
@@ -262,39 +301,88 @@ class Object:
     # References and deletion
 
     @ddi("WdfObjectReferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
-    def reference(self) -> None:
-        """Keeps the object and its contexts after deletion."""
+    def reference(self, tag: object = None, line: int = 0, file: str = "") -> None:
+        """Keeps the object and its contexts after deletion.
+
+        :param tag: what the reference is for; kept while the verifier is on [TrackHandles]
+        :param line: of the caller, for the tag
+        :param file: of the caller, for the tag
+        """
         self._references += 1
+        if self._kernel.verifying:
+            if self._tags is None:
+                self._tags = []
+            self._tags.append(Reference(tag, line, file))
 
     @ddi("WdfObjectDereferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
-    def dereference(self) -> None:
-        """Drops a reference; the last one destroys the object."""
+    def dereference(self, tag: object = None, line: int = 0, file: str = "") -> None:
+        """Drops a reference; the last one destroys the object.
+
+        :param tag: as it was referenced with
+        :param line: of the caller, for the tag
+        :param file: of the caller, for the tag
+        """
         if self._references == 1 and self._phase is not Phase.DISPOSED:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                7,
+                OBJECT_ERROR,
                 id(self),
                 id(self),
                 message=f"the last reference of {self} was dropped, but it was not deleted",
+                subject=self,
             )
+        if self._tags is not None:
+            self._forget_tag(tag)
         self._drop()
+
+    def _forget_tag(self, tag: object) -> None:
+        assert self._tags is not None
+        for index in range(len(self._tags) - 1, -1, -1):
+            if self._tags[index].tag is tag or self._tags[index].tag == tag:
+                del self._tags[index]
+                return
+        self._kernel.verifier.violation(
+            "ReferenceTag", f"{self} is dereferenced with a tag that no reference has: {tag}", self
+        )
+
+    @property
+    def references(self) -> "tuple[Reference, ...]":
+        """The driver's references that have not been dropped, while the verifier is on."""
+        return tuple(self._tags or ())
 
     @ddi("WdfObjectDelete", "VOID (WDFOBJECT Object)")
     def delete(self) -> None:
         """Deletes the object and its children [Framework Object Life Cycle].
 
         From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
-        by a worker thread.
+        by a worker thread. An object that the framework owns stays: that is a violation.
         """
         if not self.deletable:
-            self._kernel.bug_check(
-                DRIVER_VERIFIER_DETECTED_VIOLATION,
-                0,
-                self._kernel.irql(),
-                rule="ObjectNotDeletable",
-                message=f"WdfObjectDelete on {self}, which the framework owns",
+            self._kernel.verifier.violation(
+                "ObjectNotDeletable", f"WdfObjectDelete on {self}, which the framework owns", self
             )
+            return
         self._delete()
+
+    @ddi("WdfObjectAcquireLock", "VOID (WDFOBJECT Object)")
+    def acquire_lock(self) -> None:
+        """Takes the presentation lock of a device or a queue."""
+        self._no_presentation_lock("WdfObjectAcquireLock")
+
+    @ddi("WdfObjectReleaseLock", "VOID (WDFOBJECT Object)")
+    def release_lock(self) -> None:
+        """Gives the presentation lock back."""
+        self._no_presentation_lock("WdfObjectReleaseLock")
+
+    def _no_presentation_lock(self, what: str) -> NoReturn:
+        self._kernel.bug_check(
+            WDF_VIOLATION,
+            INVALID_LOCK_OPERATION,
+            id(self),
+            0,
+            message=f"{what}: {self} has no presentation lock",
+            subject=self,
+        )
 
     def _delete(self) -> None:
         if self._phase is not Phase.ALIVE:
@@ -321,7 +409,7 @@ class Object:
         self._on_dispose()
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
-                call_void(self._kernel, cleanup, self)
+                self._kernel.invoke(cleanup, self)
         self._phase = Phase.DISPOSED
 
     def _on_dispose(self) -> None:
@@ -338,10 +426,57 @@ class Object:
         self._references -= 1
         if self._references:
             return
-        self._phase = Phase.DESTROYED
         for _, destroy in self._callbacks or ():
             if destroy is not None:
-                call_void(self._kernel, destroy, self)
+                self._kernel.invoke(destroy, self)
+        self._phase = Phase.DESTROYED
+        self.__class__ = freed(type(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference that a driver has taken.
+
+    :ivar tag: what for
+    :ivar line: of the caller
+    :ivar file: of the caller
+    """
+
+    tag: object
+    line: int
+    file: str
+
+
+def _freed_method(name: str) -> Callable[..., Any]:
+    def method(self: Object, *arguments: Any, **more: Any) -> Any:
+        self._kernel.bug_check(
+            WDF_VIOLATION,
+            INVALID_HANDLE,
+            id(self),
+            self.fx_type,
+            message=f"{name} on {self}, which has been freed",
+            subject=self,
+        )
+
+    return method
+
+
+_freed: dict[type[Object], type[Object]] = {}
+
+
+def freed(kind: type[Object]) -> type[Object]:
+    """The class of a destroyed object of some class: every DDI is WDF_VIOLATION 5."""
+    known = _freed.get(kind)
+    if known is not None:
+        return known
+    methods: dict[str, Any] = {"__slots__": ()}
+    for base in kind.__mro__:
+        for attribute, value in vars(base).items():
+            name = getattr(value, "ddi_name", None)
+            if name is not None:
+                methods.setdefault(attribute, _freed_method(name))
+    result = _freed[kind] = type(f"Freed{kind.__name__}", (kind,), methods)
+    return result
 
 
 def require_device(parent: Object, status: int, what: str) -> "Device":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
 from pydriver.ke.status import (
@@ -87,6 +87,8 @@ class Request(Object):
     :ivar offset: in the device
     """
 
+    fx_type: ClassVar[int] = 0x1008
+
     __slots__ = (
         "_cancel_routine",
         "_cancelled",
@@ -111,6 +113,7 @@ class Request(Object):
         self._contexts = None
         self._callbacks = None
         self._references = 1
+        self._tags = None
         self._phase = Phase.ALIVE
         self.deletable = False
         self.irp = irp

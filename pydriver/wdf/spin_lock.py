@@ -3,21 +3,26 @@
 """WDFSPINLOCK: raises to DISPATCH_LEVEL; keeps the IRQL to restore in the lock."""
 
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
 
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     SPIN_LOCK_ALREADY_OWNED,
     WDF_VIOLATION,
 )
-from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi, irql_violation
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.ke.irql import irql_name
+from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi
+from pydriver.wdf.object import INVALID_LOCK_OPERATION, Object, ObjectAttributes, ParentRule
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
 __all__ = ("SpinLock",)
+
+RELEASED_NOT_AT_DISPATCH = 0x32
+ACQUIRED_ABOVE_DISPATCH = 0x42
+"""Parameter 1 of 0xC4: KeReleaseSpinLock and KeAcquireSpinLock at a wrong IRQL."""
 
 
 class SpinLock(Object):
@@ -29,6 +34,9 @@ class SpinLock(Object):
     """
 
     __slots__ = ("_mutex", "_owner", "_saved", "interrupt_lock")
+
+    fx_type: ClassVar[int] = 0x1024
+    held_rule: ClassVar[str] = "WdfSpinlockRelease"
 
     def __init__(
         self, kernel: "Kernel", parent: Object | None, attributes: ObjectAttributes | None
@@ -44,7 +52,8 @@ class SpinLock(Object):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
-        :param attributes: with a parent [rule ParentObjectCheckLock]
+        :param attributes: with a parent: there is no current driver whose object could be the
+            default one, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
         attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfSpinLockCreate")
@@ -54,14 +63,18 @@ class SpinLock(Object):
 
     @ddi("WdfSpinLockAcquire", "VOID (WDFSPINLOCK SpinLock)", unchecked=True)
     def acquire(self) -> None:
-        """Raises to DISPATCH_LEVEL and takes the lock. Not recursive."""
+        """Raises to DISPATCH_LEVEL and takes the lock. Not recursive.
+
+        A lock that belongs to an interrupt is left alone, which is a violation.
+        """
         kernel = self._kernel
         processor = self._current.processor
         irql = 0 if processor is None else processor.state.irql
         if irql > DISPATCH_LEVEL:
-            irql_violation(kernel, "WdfSpinLockAcquire", irql)
+            self._wrong_irql(ACQUIRED_ABOVE_DISPATCH, "WdfSpinLockAcquire", irql)
         if self.interrupt_lock:
             self._refuse("WdfSpinLockAcquire")
+            return
         if irql != DISPATCH_LEVEL:
             irql = kernel.raise_irql(DISPATCH_LEVEL)
             processor = self._current.processor
@@ -71,11 +84,14 @@ class SpinLock(Object):
                 id(self),
                 rule="WdfSpinlock",
                 message=f"{self} is acquired on the processor that holds it",
+                subject=self,
             )
         if self._mutex is not None:
             self._mutex.acquire()
         self._owner = processor
         self._saved = irql
+        if kernel.verifying:
+            kernel.verifier.acquired(self)
 
     @ddi(
         "WdfSpinLockRelease",
@@ -84,23 +100,32 @@ class SpinLock(Object):
         unchecked=True,
     )
     def release(self) -> None:
-        """Releases the lock and restores the IRQL that it was acquired at."""
+        """Releases the lock and restores the IRQL that *it* was acquired at [fxspinlock.cpp].
+
+        Two locks that are released in the wrong order therefore lower the IRQL too early.
+        """
         kernel = self._kernel
         processor = self._current.processor
         irql = 0 if processor is None else processor.state.irql
         if self.interrupt_lock:
             self._refuse("WdfSpinLockRelease")
-        if self._owner is None or self._owner is not processor:
-            kernel.bug_check(
-                WDF_VIOLATION,
-                0xB,
-                id(self),
-                1,
-                rule="WdfSpinlockRelease",
-                message=f"{self} is released by one who does not hold it",
-            )
-        if irql != DISPATCH_LEVEL:
-            irql_violation(kernel, "WdfSpinLockRelease", irql)
+            return
+        if kernel.verifying:
+            if self._owner is None or self._owner is not processor:
+                kernel.bug_check(
+                    WDF_VIOLATION,
+                    INVALID_LOCK_OPERATION,
+                    id(self),
+                    1,
+                    rule="WdfSpinlockRelease",
+                    message=f"{self} is released by one who does not hold it",
+                    subject=self,
+                )
+            kernel.verifier.released(self)
+        if irql != DISPATCH_LEVEL or processor is None:
+            self._wrong_irql(RELEASED_NOT_AT_DISPATCH, "WdfSpinLockRelease", irql)
+        if self._owner is None:
+            return
         saved = self._saved
         if self._mutex is not None:
             processor.link.flush()
@@ -112,13 +137,25 @@ class SpinLock(Object):
             kernel.lower_irql(saved)
 
     def _refuse(self, what: str) -> None:
+        self._kernel.verifier.violation(
+            "WdfSpinlock", f"{what} on a lock that belongs to an interrupt", self
+        )
+
+    def _wrong_irql(self, kind: int, what: str, irql: int) -> NoReturn:
         self._kernel.bug_check(
             DRIVER_VERIFIER_DETECTED_VIOLATION,
-            0,
-            self._kernel.irql(),
-            rule="WdfSpinlock",
-            message=f"{what} on a lock that belongs to an interrupt",
+            kind,
+            irql,
+            id(self),
+            rule="KmdfIrql",
+            message=f"{what} at {irql_name(irql)}",
+            subject=self,
         )
+
+    def _on_dispose(self) -> None:
+        if self._owner is not None:
+            self._kernel.verifier.violation("WdfSpinlock", f"{self} is deleted while held", self)
+        self._kernel.verifier.forget_lock(self)
 
     def __enter__(self) -> Self:
         self.acquire()

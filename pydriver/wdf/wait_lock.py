@@ -2,9 +2,10 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFWAITLOCK: a mutex for PASSIVE_LEVEL; a synchronization event that is initially set."""
 
-from typing import TYPE_CHECKING, Self
+from threading import get_ident
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydriver.ke.status import STATUS_SUCCESS
+from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, NtStatusError
 from pydriver.ke.thread import EventType, KEvent
 from pydriver.wdf.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
@@ -16,9 +17,12 @@ __all__ = ("WaitLock",)
 
 
 class WaitLock(Object):
-    """A wait lock. Not recursive."""
+    """A wait lock. Not recursive: who acquires it twice waits for ever, as in WDF."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "_holder")
+
+    fx_type: ClassVar[int] = 0x1023
+    held_rule: ClassVar[str] = "WdfWaitlockRelease"
 
     def __init__(
         self, kernel: "Kernel", parent: Object | None, attributes: ObjectAttributes | None
@@ -26,13 +30,15 @@ class WaitLock(Object):
         super().__init__(kernel, parent, attributes)
         self._event = KEvent(kernel, EventType.SYNCHRONIZATION)
         self._event.set()
+        self._holder: int | None = None
 
     @classmethod
     @creation_ddi("WdfWaitLockCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFWAITLOCK *)")
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
-        :param attributes: with a parent [rule ParentObjectCheckLock]
+        :param attributes: with a parent: there is no current driver whose object could be the
+            default one, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
         attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfWaitLockCreate")
@@ -46,21 +52,40 @@ class WaitLock(Object):
 
         :param timeout: ``None``: for ever; 0: only try; negative: relative, in units of 100 ns
         :return: STATUS_SUCCESS: it is held; STATUS_TIMEOUT: it is not
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the IRQL is too high to wait
         """
-        if timeout != 0:
-            irql = self._kernel.irql()
+        kernel = self._kernel
+        if timeout != 0 and kernel.verifying:
+            irql = kernel.irql()
             if irql != PASSIVE_LEVEL:
-                irql_violation(self._kernel, "WdfWaitLockAcquire", irql, PASSIVE_LEVEL)
-        return self._event.wait(timeout)
+                irql_violation(kernel, "WdfWaitLockAcquire", irql, self, PASSIVE_LEVEL)
+                raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, "WdfWaitLockAcquire")
+        if timeout is None and self._holder == get_ident():
+            kernel.verifier.violation(
+                "WdfWaitlock", f"{self} is acquired by the thread that holds it", self
+            )
+        status = self._event.wait(timeout)
+        if status == STATUS_SUCCESS:
+            self._holder = get_ident()
+            if kernel.verifying:
+                kernel.verifier.acquired(self)
+        return status
 
     @ddi("WdfWaitLockRelease", "VOID (WDFWAITLOCK Lock)")
     def release(self) -> None:
-        """Gives the lock back."""
+        """Gives the lock back; by the thread that holds it."""
+        kernel = self._kernel
+        if kernel.verifying:
+            if self._holder != get_ident():
+                kernel.verifier.violation(
+                    "WdfWaitlockRelease", f"{self} is released by one who does not hold it", self
+                )
+            kernel.verifier.released(self)
+        self._holder = None
         self._event.set()
 
     def __enter__(self) -> Self:
-        if self.acquire() != STATUS_SUCCESS:
-            raise AssertionError
+        self.acquire()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,11 +4,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock, get_ident
 from time import perf_counter_ns
 from typing import ClassVar, Self
 
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
@@ -19,7 +19,14 @@ from pydriver.ke.thread import KEvent
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, require_device
+from pydriver.wdf.object import (
+    Object,
+    ObjectAttributes,
+    ParentRule,
+    Phase,
+    require_device,
+)
+from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 
 __all__ = ("WorkItem", "WorkItemConfig")
 
@@ -89,20 +96,10 @@ class QueuedWork:
         thread = get_ident()
         self._threads.add(thread)
         try:
-            self._routine()
+            kernel.workers.invoke(self._routine)
         finally:
             self._threads.discard(thread)
         kernel.workers.ran(perf_counter_ns() - start)
-        irql = kernel.irql()
-        if irql != PASSIVE_LEVEL:
-            kernel.bug_check(
-                DRIVER_VERIFIER_DETECTED_VIOLATION,
-                0,
-                irql,
-                PASSIVE_LEVEL,
-                rule="IrqlPassive",
-                message=f"{self._owner} returned from its work item at another IRQL",
-            )
         with self._guard:
             self._pending -= 1
             if self._pending:
@@ -117,6 +114,7 @@ class WorkItem(Object):
 
     __slots__ = ("_name", "_work")
 
+    fx_type: ClassVar[int] = 0x1025
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
@@ -124,10 +122,12 @@ class WorkItem(Object):
         parent: Object,
         callback: "Callable[[WorkItem], None]",
         attributes: ObjectAttributes,
+        lock: PresentationLock | None,
     ) -> None:
         super().__init__(parent._kernel, parent, attributes)
         self._name = f"work item {getattr(callback, '__name__', '-')} of {parent}"
-        self._work = QueuedWork(self, lambda: callback(self))
+        routine: Callable[[], object] = partial(callback, self)
+        self._work = QueuedWork(self, routine if lock is None else serialized(lock, routine))
 
     def __str__(self) -> str:
         return self._name
@@ -142,7 +142,8 @@ class WorkItem(Object):
 
         :param config: its callback
         :param attributes: with a parent: a device, or an object below one
-        :raises NtStatusError: there is no parent, no device above it, or no callback
+        :raises NtStatusError: there is no parent, no device above it, or no callback; or automatic
+            serialization with callbacks at DISPATCH_LEVEL
         """
         what = "WdfWorkItemCreate"
         attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
@@ -151,24 +152,30 @@ class WorkItem(Object):
         parent = attributes.parent_object
         assert parent is not None
         require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
-        return cls(parent, config.evt_work_item_func, attributes)
+        automatic = config.automatic_serialization
+        lock = select_lock(parent, CallbackKind.PASSIVE, what, automatic=automatic)
+        return cls(parent, config.evt_work_item_func, attributes, lock)
 
     @ddi("WdfWorkItemEnqueue", "VOID (WDFWORKITEM WorkItem)")
     def enqueue(self) -> None:
-        """Queues the callback; nothing happens if it is queued already."""
+        """Queues the callback; nothing happens if it is queued already, or being deleted."""
+        if self._phase is not Phase.ALIVE:
+            self._kernel.verifier.violation(
+                "InvalidHandle", f"WdfWorkItemEnqueue of {self}, which is being deleted", self
+            )
+            return
         self._work.enqueue()
 
-    @ddi("WdfWorkItemFlush", "VOID (WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL)
+    @ddi("WdfWorkItemFlush", "VOID (WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL, refusal=None)
     def flush(self) -> None:
-        """Waits until the callback is neither queued nor running."""
+        """Waits until the callback is neither queued nor running; not in that callback."""
         if self._work.on_this_thread:
-            self._kernel.bug_check(
-                DRIVER_VERIFIER_DETECTED_VIOLATION,
-                0,
-                PASSIVE_LEVEL,
-                rule="WorkItemFlushFromCallback",
-                message=f"WdfWorkItemFlush of {self} in its own callback would wait for itself",
+            self._kernel.verifier.violation(
+                "WorkItemFlushFromCallback",
+                f"WdfWorkItemFlush of {self} in its own callback would wait for itself",
+                self,
             )
+            return
         self._work.flush()
 
     @ddi("WdfWorkItemGetParentObject", "WDFOBJECT (WDFWORKITEM WorkItem)")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydriver.ke import System
+from pydriver.ke import System, Violation
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptMode
 from pydriver.wdf import (
@@ -158,6 +158,23 @@ class Bench:
         self.drivers.append(driver)
         device = driver.add_device(self.functions[index], interrupts=plan.mode)
         return Edu(device, mapped[0])
+
+    def violations(self) -> list[Violation]:
+        """What the verifier has found since the last call; who asks for it has expected it."""
+        found = list(self.kernel.verifier.violations)
+        self.kernel.verifier.clear()
+        return found
+
+    def violation(self) -> Violation:
+        """The one violation that the verifier has found."""
+        found = self.violations()
+        assert len(found) == 1, [each.report() for each in found]
+        return found[0]
+
+    def unload_and_look(self) -> list[Violation]:
+        """Unload the drivers; what the verifier has found by then."""
+        self.system.unload_drivers()
+        return self.violations()
 
     def close(self) -> None:
         """Unload what the test loaded."""

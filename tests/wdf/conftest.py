@@ -2,7 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Systems with `edu` devices: one that is shared, and ones that a test may bring down.
 
-A test during which a system ended, by a bug check or by QEMU's death, fails with the report; a
+A test during which a system ended, by a bug check or by QEMU's death, fails with the report, and
+so does one in which the verifier found what the test has not asked for (`Bench.violations`); a
 test that fails shows the recorder's last events.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pydriver.ke import BugCheck, System, SystemConfig
+from pydriver.ke import BugCheck, System, SystemConfig, VerifierConfig
 from pydriver.machine import MachineConfig
 
 from .bench import DEVICES, Bench
@@ -33,8 +34,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             report.sections.append(("QEMU's last lines", "\n".join(system.machine.log())))
 
 
-def start(cpus: int = 1) -> System:
-    system = System(SystemConfig(MachineConfig(cpus=cpus, bar2=1 << 20, devices=DEVICES)))
+def start(cpus: int = 1, verifier: VerifierConfig | None = None) -> System:
+    machine = MachineConfig(cpus=cpus, bar2=1 << 20, devices=DEVICES)
+    system = System(SystemConfig(machine, verifier=verifier or VerifierConfig()))
     system.start()
     _running.append(system)
     return system
@@ -76,20 +78,33 @@ def bench(shared: list[System], request: pytest.FixtureRequest) -> Iterator[Benc
         if isinstance(kernel.failure, BugCheck):
             pytest.fail(f"a bug check that nobody expected:\n{kernel.failure.report}")
         raise kernel.failure
+    check_violations(bench)
+
+
+def check_violations(bench: Bench) -> None:
+    """Fail a test that has broken rules that it did not ask about."""
+    found = bench.violations()
+    if found:
+        reports = "\n".join(each.report(events=True) for each in found)
+        pytest.fail(f"violations that nobody expected:\n{reports}")
 
 
 @pytest.fixture
 def boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Bench]]:
-    """``boot(cpus)``: devices of a system that the test may bring down."""
-    systems: list[System] = []
+    """``boot(cpus, verifier)``: devices of a system that the test may bring down."""
+    benches: list[Bench] = []
 
-    def start_one(cpus: int = 1) -> Bench:
-        systems.append(start(cpus))
-        return Bench(systems[-1])
+    def start_one(cpus: int = 1, verifier: VerifierConfig | None = None) -> Bench:
+        benches.append(Bench(start(cpus, verifier)))
+        return benches[-1]
 
     yield start_one
-    for system in systems:
-        end(system, orderly=failed not in request.node.stash)
+    broken = failed in request.node.stash
+    for bench in benches:
+        found = [] if broken or bench.kernel.failure else bench.unload_and_look()
+        end(bench.system, orderly=not broken)
+        if found:
+            pytest.fail("\n".join(each.report(events=True) for each in found))
 
 
 @pytest.fixture

@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from pydriver.ke import BugCheck, EventType, KEvent, delay_execution_thread
+from pydriver.ke import (
+    BugCheck,
+    EventType,
+    KEvent,
+    NtStatusError,
+    delay_execution_thread,
+)
 from pydriver.ke.bugcheck import (
     ATTEMPTED_SWITCH_FROM_DPC,
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
@@ -22,7 +28,7 @@ from pydriver.ke.bugcheck import (
     WDF_VIOLATION,
 )
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
-from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
+from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, STATUS_TIMEOUT
 from pydriver.wdf import (
     Dpc,
     DpcConfig,
@@ -38,7 +44,7 @@ from pydriver.wdf import (
     WorkItemConfig,
 )
 
-from .bench import TIMEOUT, Bench, Edu, Plan
+from .bench import TIMEOUT, Bench, Edu, Plan, Signal
 
 Callback = Callable[[Edu], object]
 
@@ -83,6 +89,36 @@ def in_dpc(bench: Bench, callback: Callback) -> BugCheck:
     return after(bench, dpc.enqueue)
 
 
+def run_in_isr(bench: Bench, callback: Callback) -> Edu:
+    """Let an ISR do something that does not stop the system."""
+    done = Signal()
+
+    def misbehaving_isr(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        callback(edu)
+        done.set()
+        return True
+
+    edu = bench.load(Plan(isr=misbehaving_isr))
+    edu.raise_interrupt()
+    done.wait("the ISR")
+    return edu
+
+
+def run_in_dpc(bench: Bench, callback: Callback) -> None:
+    """Let a DPC do something that does not stop the system."""
+    edu = bench.load(Plan(isr=lambda interrupt, message: False))
+    done = Signal()
+
+    def misbehaving_dpc(dpc: Dpc) -> None:
+        callback(edu)
+        done.set()
+
+    attributes = ObjectAttributes(parent_object=edu.device)
+    Dpc.create(DpcConfig(misbehaving_dpc), attributes).enqueue()
+    done.wait("the DPC")
+
+
 def create_dpc(edu: Edu) -> Dpc:
     return Dpc.create(DpcConfig(None), ObjectAttributes(parent_object=edu.device))
 
@@ -96,6 +132,12 @@ def create_wait_lock(edu: Edu) -> WaitLock:
     return WaitLock.create(ObjectAttributes(parent_object=edu.device))
 
 
+def refused_wait(lock: WaitLock) -> None:
+    with pytest.raises(NtStatusError) as refused:
+        lock.acquire()
+    assert refused.value.status == STATUS_INVALID_DEVICE_REQUEST
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -107,17 +149,14 @@ def create_wait_lock(edu: Edu) -> WaitLock:
     ids=["create DPC", "create work item", "default queue", "reference"],
 )
 def test_ddi_above_dispatch_level_breaks_the_irql_rule(
-    doomed: Bench, call: Callback, name: str
+    bench: Bench, call: Callback, name: str
 ) -> None:
-    stopped = in_isr(doomed, call)
-    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.rule == "KmdfIrql"
-    irql = doomed.drivers[0].devices[0].interrupts[0].irql
-    assert stopped.parameters == (0, irql, DISPATCH_LEVEL, 0)
-    assert stopped.state.irql == irql
-    assert stopped.state.processor == 0
-    assert stopped.state.message.startswith(f"{name} at DIRQL ({irql})")
-    assert "misbehaving_isr" in stopped.state.callback
+    irql = run_in_isr(bench, call).interrupt.irql
+    found = bench.violation()
+    assert (found.rule, found.page) == ("KmdfIrql", "kmdf-kmdfirql")
+    assert (found.irql, found.processor) == (irql, 0)
+    assert found.message.startswith(f"{name} at DIRQL ({irql}); its limit is DISPATCH_LEVEL")
+    assert "misbehaving_isr" in found.callback
 
 
 @pytest.mark.parametrize(
@@ -125,19 +164,18 @@ def test_ddi_above_dispatch_level_breaks_the_irql_rule(
     [
         (create_work_item, lambda item: item.flush(), "WdfWorkItemFlush"),
         (create_dpc, lambda dpc: dpc.cancel(wait=True), "WdfDpcCancel"),
-        (create_wait_lock, lambda lock: lock.acquire(), "WdfWaitLockAcquire"),
+        (create_wait_lock, refused_wait, "WdfWaitLockAcquire"),
         (lambda edu: edu.interrupt, lambda interrupt: interrupt.disable(), "WdfInterruptDisable"),
     ],
     ids=["flush", "cancel and wait", "wait lock", "disable"],
 )
-def test_waiting_ddi_in_a_dpc_breaks_the_irql_rule(
-    doomed: Bench, make: Callback, call: Callable[[object], object], name: str
+def test_waiting_ddi_in_a_dpc_breaks_the_irql_rule_and_does_not_wait(
+    bench: Bench, make: Callback, call: Callable[[object], object], name: str
 ) -> None:
-    stopped = in_dpc(doomed, lambda edu: call(make(edu)))
-    assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.rule == "KmdfIrql"
-    assert stopped.parameters == (0, DISPATCH_LEVEL, PASSIVE_LEVEL, 0)
-    assert stopped.state.message.startswith(name)
+    run_in_dpc(bench, lambda edu: call(make(edu)))
+    found = bench.violation()
+    assert (found.rule, found.irql) == ("KmdfIrql", DISPATCH_LEVEL)
+    assert found.message.startswith(f"{name} at DISPATCH_LEVEL (2); its limit is PASSIVE_LEVEL")
 
 
 @pytest.mark.parametrize(
@@ -186,30 +224,32 @@ def test_event_set_in_an_isr_breaks_a_rule(doomed: Bench) -> None:
     assert (stopped.code, stopped.parameters[0]) == (DRIVER_VERIFIER_DETECTED_VIOLATION, 0x80)
 
 
-def test_request_completed_in_an_isr_breaks_the_irql_rule(doomed: Bench) -> None:
+def test_request_completed_in_an_isr_breaks_the_irql_rule(bench: Bench) -> None:
     requests: list[Request] = []
+
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        requests.append(request)
 
     def isr(interrupt: Interrupt, message: int) -> bool:
         edu.acknowledge()
         requests[0].complete(STATUS_SUCCESS)
         return True
 
-    def write(queue: IoQueue, request: Request, length: int) -> None:
-        requests.append(request)
-
     config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
-    edu = doomed.load(Plan(isr=isr, queues=[config]))
+    edu = bench.load(Plan(isr=isr, queues=[config]))
     irp = edu.device.open().write_async(b"x")
-    stopped = after(doomed, edu.raise_interrupt)
-    assert stopped.rule == "KmdfIrql"
-    assert stopped.state.message.startswith("WdfRequestComplete at DIRQL")
-    assert not irp.done
+    edu.raise_interrupt()
+    assert irp.wait(TIMEOUT) == STATUS_SUCCESS
+    found = bench.violation()
+    assert found.rule == "KmdfIrql"
+    assert found.message.startswith("WdfRequestComplete at DIRQL")
 
 
 def test_spin_lock_in_an_isr_breaks_the_irql_rule(doomed: Bench) -> None:
     lock = SpinLock.create(ObjectAttributes(parent_object=doomed.load(index=1).device))
     stopped = in_isr(doomed, lambda edu: lock.acquire())
-    assert stopped.rule == "KmdfIrql"
+    assert (stopped.code, stopped.rule) == (DRIVER_VERIFIER_DETECTED_VIOLATION, "KmdfIrql")
+    assert stopped.parameters[0] == 0x42
     assert stopped.state.message.startswith("WdfSpinLockAcquire at DIRQL")
 
 
@@ -417,15 +457,15 @@ def test_bug_check_stops_the_machine_and_wakes_every_waiter(doomed: Bench) -> No
 
 
 def test_report_has_all_that_is_known_and_the_last_events(doomed: Bench) -> None:
-    stopped = in_isr(doomed, create_dpc)
+    stopped = in_isr(doomed, lambda edu: KEvent(doomed.kernel).set())
     report = stopped.report
     irql = stopped.state.irql
     for part in (
-        f"*** BUG CHECK 0xC4 DRIVER_VERIFIER_DETECTED_VIOLATION (0x0, 0x{irql:X}, 0x2, 0x0)",
-        "rule:      KmdfIrql",
+        f"*** BUG CHECK 0xC4 DRIVER_VERIFIER_DETECTED_VIOLATION (0x80, 0x{irql:X}, 0x0, 0x0)",
+        "rule:      IrqlKeSetEvent",
         "callback:  in_isr.<locals>.misbehaving_isr (test_bugchecks.py:",
         f"at:        processor 0, DIRQL ({irql})",
-        "create_dpc (test_bugchecks.py:",
+        "<lambda> (test_bugchecks.py:",
         "ISR        interrupt 0 of test0 00:04.0",
         "EvtDevicePrepareHardware",
         "BUG_CHECK",
@@ -436,6 +476,6 @@ def test_report_has_all_that_is_known_and_the_last_events(doomed: Bench) -> None
 def test_driver_cannot_swallow_a_bug_check(doomed: Bench) -> None:
     def swallow(edu: Edu) -> None:
         with contextlib.suppress(Exception):
-            create_dpc(edu)
+            KEvent(doomed.kernel).set()
 
-    assert in_isr(doomed, swallow).rule == "KmdfIrql"
+    assert in_isr(doomed, swallow).rule == "IrqlKeSetEvent"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pydriver.ke import BugCheck, NtStatusError
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
@@ -34,6 +34,7 @@ from pydriver.wdf import (
     WorkItem,
     WorkItemConfig,
 )
+from pydriver.wdf.object import Phase
 
 from .bench import Bench, Signal
 
@@ -186,11 +187,22 @@ def test_work_item_may_delete_itself(bench: Bench) -> None:
     cleaned.wait()
 
 
-def test_driver_cannot_delete_what_the_framework_owns(doomed: Bench) -> None:
-    device = doomed.load().device
+def test_driver_cannot_delete_what_the_framework_owns(bench: Bench) -> None:
+    device = bench.load().device
+    device.delete()
+    assert device.phase is Phase.ALIVE
+    found = bench.violation()
+    assert (found.rule, found.subject) == ("ObjectNotDeletable", str(device))
+
+
+def test_destroyed_object_is_an_invalid_handle(doomed: Bench) -> None:
+    dpc = Dpc.create(DpcConfig(), ObjectAttributes(parent_object=doomed.load().device))
+    dpc.delete()
     with pytest.raises(BugCheck) as stopped:
-        device.delete()
-    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+        dpc.enqueue()
+    assert stopped.value.code == WDF_VIOLATION
+    assert stopped.value.parameters == (5, id(dpc), Dpc.fx_type, 0)
+    assert "WdfDpcEnqueue" in stopped.value.state.message
 
 
 def test_last_reference_of_a_living_object_cannot_be_dropped(doomed: Bench) -> None:

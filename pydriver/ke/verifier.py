@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The verifier: what a driver did against the rules, kept until the end of the run.
+
+Where WDF only breaks into the debugger (a verifier break), or where Windows notices nothing at run
+time and a static rule would, the violation is recorded here and the call behaves as WDF's does;
+`System.close` raises all of them. What WDF or Windows bug-checks goes through `Kernel.bug_check`.
+
+With the verifier off nothing is recorded, and no check is made that WDF makes only under its
+verifier.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from pydriver.errors import PydriverError
+from pydriver.ke.bugcheck import (
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    Incident,
+    driver_stack,
+)
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
+
+if TYPE_CHECKING:
+    from pydriver.ke.kernel import Kernel
+
+__all__ = ("Verifier", "VerifierConfig", "VerifierError", "Violation")
+
+DEADLOCK: Final = 0x1001
+"""Parameter 1 of 0xC4: two locks are taken in both orders [Bug Check 0xC4]."""
+
+ISR_GUIDELINE_NS: Final = 25_000
+DPC_GUIDELINE_NS: Final = 100_000
+"""Guidelines of Microsoft for the time that an ISR and a DPC may take [Bug Check 0x133]."""
+
+
+@dataclass(frozen=True)
+class VerifierConfig:
+    """What is verified.
+
+    :ivar enabled: the verifier is on, as `VerifierOn` sets it for a driver
+    :ivar fail_creations: each creation of an object, and each allocation, fails once for each
+        call stack of the driver [VerifierAllocateFailCount]
+    :ivar dpc_timeout: seconds that one ISR or DPC may take before the DPC watchdog stops the
+        system [Bug Check 0x133, DpcTimeout]
+    :ivar power_timeout: seconds that a PnP or power callback may take [Bug Check 0x9F]
+    """
+
+    enabled: bool = True
+    fail_creations: bool = False
+    dpc_timeout: float = 20.0
+    power_timeout: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation(Incident):
+    """A broken rule that did not stop the system.
+
+    :ivar times: how often the same call stack broke the same rule
+    """
+
+    times: int = 1
+
+    def report(self, *, events: bool = False) -> str:
+        """For people.
+
+        :param events: with the recorder's last events
+        """
+        often = f" ({self.times} times)" if self.times > 1 else ""
+        return "\n".join(self.lines(f"*** VERIFIER {self.rule}{often}", events=events))
+
+
+class VerifierError(PydriverError):
+    """A run broke rules of the framework.
+
+    :ivar violations: each rule and call stack once
+    """
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        count = len(self.violations)
+        super().__init__(
+            "\n".join(
+                (
+                    f"{count} rule{'s were' if count > 1 else ' was'} broken",
+                    *(each.report() for each in self.violations),
+                )
+            )
+        )
+
+
+@dataclass
+class _Seen:
+    incident: dict[str, Any]
+    times: int = 1
+
+
+class Verifier:
+    """The violations of one system.
+
+    :param kernel: of the system
+    :param config: what is verified
+    :ivar enabled: see :class:`VerifierConfig`
+    """
+
+    def __init__(self, kernel: "Kernel", config: VerifierConfig) -> None:
+        self.config = config
+        self.enabled = config.enabled
+        self._kernel = kernel
+        self._lock = Lock()  # guards the three below
+        self._seen: dict[tuple[str, tuple[str, ...], str], _Seen] = {}
+        self._failed: set[tuple[str, ...]] = set()
+        self._order: defaultdict[int, set[int]] = defaultdict(set)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The violations so far, in the order in which they came."""
+        with self._lock:
+            return tuple(
+                Violation(**each.incident, times=each.times) for each in self._seen.values()
+            )
+
+    def violation(self, rule: str, message: str, subject: object = None) -> None:
+        """Records a broken rule; nothing happens while the verifier is off.
+
+        :param rule: its name, in the KMDF rule sets where it has one
+        :param message: what happened, one sentence
+        :param subject: the object that it is about
+        """
+        if not self.enabled:
+            return
+        kernel = self._kernel
+        processor = kernel.current.processor
+        kernel.record(
+            (
+                perf_counter_ns(),
+                Event.VIOLATION,
+                NO_PROCESSOR if processor is None else processor.number,
+                kernel.irql(),
+                subject,
+                rule,
+            )
+        )
+        incident = kernel.incident(rule, message, subject)
+        key = (rule, incident["stack"], "" if incident["stack"] else message)
+        with self._lock:
+            seen = self._seen.setdefault(key, _Seen(incident, 0))
+            seen.times += 1
+
+    def clear(self) -> None:
+        """Forgets the violations so far."""
+        with self._lock:
+            self._seen.clear()
+
+    def check(self) -> None:
+        """Raises what was found.
+
+        :raises VerifierError: there are violations
+        """
+        violations = self.violations
+        if violations:
+            raise VerifierError(violations)
+
+    def fails_creation(self) -> bool:
+        """Whether a creation that is under way shall fail: once for each stack of the driver."""
+        if not self.config.fail_creations or not self.enabled:
+            return False
+        _, stack = driver_stack()
+        with self._lock:
+            new = bool(stack) and stack not in self._failed
+            self._failed.add(stack)
+        return new
+
+    # Locks. What a thread holds is in `kernel.current.held`: an interrupt that nests on the
+    # thread adds its own at the end, and has released them when it returns.
+
+    def acquired(self, lock: object) -> None:
+        """Notes a lock that the calling thread has acquired; by the lock, if `enabled`."""
+        held = self._kernel.current.held
+        if held:
+            self._check_order(lock, held)
+        held.append(lock)
+
+    def released(self, lock: object) -> None:
+        """Notes that a lock was released, in whatever order."""
+        held = self._kernel.current.held
+        for index in range(len(held) - 1, -1, -1):
+            if held[index] is lock:
+                del held[index]
+                return
+
+    def _check_order(self, lock: object, held: list[object]) -> None:
+        for outer in held:
+            if outer is lock:
+                continue
+            with self._lock:
+                inverted = id(outer) in self._order[id(lock)]
+                self._order[id(outer)].add(id(lock))
+            if inverted:
+                self._kernel.bug_check(
+                    DRIVER_VERIFIER_DETECTED_VIOLATION,
+                    DEADLOCK,
+                    id(lock),
+                    rule="LockOrder",
+                    message=f"{lock} is acquired while {outer} is held, and {outer} has been "
+                    f"acquired while {lock} was: two threads can wait for each other",
+                )
+
+    def forget_lock(self, lock: object) -> None:
+        """A lock has been destroyed: its address may be another one's soon."""
+        key = id(lock)
+        with self._lock:
+            self._order.pop(key, None)
+            for later in self._order.values():
+                later.discard(key)

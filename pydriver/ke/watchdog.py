@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The watchdogs: DPCs and ISRs that do not end, and PnP and power callbacks that do not return.
+
+One thread looks at intervals; what it looks at costs the interrupt path nothing. A processor is
+stuck if it has been at or above DISPATCH_LEVEL at each look of the time-out, and in all that time
+has neither returned from its outermost interrupt nor been given back (`link_cpu.quiescent`).
+"""
+
+import contextlib
+import ctypes
+import sys
+from dataclasses import dataclass
+from threading import Event, Thread, get_ident
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pydriver.ke.bugcheck import (
+    DPC_WATCHDOG_VIOLATION,
+    DRIVER_POWER_STATE_FAILURE,
+    BugCheck,
+)
+from pydriver.ke.irql import DISPATCH_LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydriver.ke.kernel import Kernel
+    from pydriver.ke.processor import Processor
+
+__all__ = ("Abandoned", "Watchdog")
+
+LOOKS = 8
+"""Looks in a time-out."""
+
+LONGEST_INTERVAL = 2.5
+"""Seconds between two looks."""
+
+JOIN_TIMEOUT = 2.0
+
+BLOCKED_TOO_LONG = 3
+"""Parameter 1 of 0x9F: a device has been blocking a power IRP for too long [Bug Check 0x9F]."""
+
+TICKS_PER_SECOND = 64
+"""The clock interrupts of Windows in which 0x133 counts."""
+
+
+class Abandoned(BaseException):
+    """Raised in a thread that does not end by itself after the system has failed."""
+
+
+@dataclass
+class _Stay:
+    """A processor at or above DISPATCH_LEVEL."""
+
+    quiescent: int
+    since: float
+
+
+@dataclass
+class _Call:
+    """A callback at PASSIVE_LEVEL with a time limit."""
+
+    what: str
+    subject: object
+    deadline: float
+
+
+class Watchdog:
+    """The watchdogs of a system.
+
+    :param kernel: that it stops
+    :param dpc_timeout: seconds for an ISR or a DPC
+    :param power_timeout: seconds for a PnP or power callback
+    """
+
+    def __init__(self, kernel: "Kernel", dpc_timeout: float, power_timeout: float) -> None:
+        self._kernel = kernel
+        self._dpc_timeout = dpc_timeout
+        self._power_timeout = power_timeout
+        self._stays: dict[int, _Stay] = {}
+        self._calls: dict[int, _Call] = {}
+        self._end = Event()
+        self._thread = Thread(target=self._run, name="pydriver-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Starts looking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._end.set()
+        if self._thread.ident is not None and self._thread.ident != get_ident():
+            self._thread.join(JOIN_TIMEOUT)
+
+    @contextlib.contextmanager
+    def limit(self, what: str, subject: object) -> "Iterator[None]":
+        """Limits the time of a PnP or power callback that the block calls."""
+        ident = get_ident()
+        outer = self._calls.get(ident)
+        self._calls[ident] = _Call(what, subject, monotonic() + self._power_timeout)
+        try:
+            yield
+        finally:
+            if outer is None:
+                del self._calls[ident]
+            else:
+                self._calls[ident] = outer
+
+    def _run(self) -> None:
+        interval = min(self._dpc_timeout, self._power_timeout) / LOOKS
+        with contextlib.suppress(BugCheck):
+            while not self._end.wait(min(interval, LONGEST_INTERVAL)):
+                if self._kernel.failure is not None:
+                    return
+                for processor in self._kernel.processors:
+                    self._look_at(processor)
+                self._look_at_calls()
+
+    def _look_at(self, processor: "Processor") -> None:
+        state = processor.state
+        quiescent = state.quiescent
+        if not state.level and state.irql < DISPATCH_LEVEL:
+            self._stays.pop(processor.number, None)
+            return
+        stay = self._stays.get(processor.number)
+        if stay is None or stay.quiescent != quiescent:
+            self._stays[processor.number] = _Stay(quiescent, monotonic())
+            return
+        spent = monotonic() - stay.since
+        if spent < self._dpc_timeout:
+            return
+        ticks = int(spent * TICKS_PER_SECOND)
+        allotment = int(self._dpc_timeout * TICKS_PER_SECOND)
+        single = bool(state.level)
+        ident = processor.owner if state.borrowed else processor.service_thread
+        what = "an ISR or a DPC" if single else "code at or above DISPATCH_LEVEL"
+        self._stuck(
+            ident,
+            DPC_WATCHDOG_VIOLATION,
+            (0, ticks, allotment) if single else (1, allotment, 0),
+            f"{what} has kept processor {processor.number} for {spent:.1f} s",
+        )
+
+    def _look_at_calls(self) -> None:
+        now = monotonic()
+        for ident, call in list(self._calls.items()):
+            if now > call.deadline:
+                self._stuck(
+                    ident,
+                    DRIVER_POWER_STATE_FAILURE,
+                    (BLOCKED_TOO_LONG, id(call.subject), 0),
+                    f"{call.what} of {call.subject} has not returned for "
+                    f"{self._power_timeout:.1f} s",
+                )
+
+    def _stuck(
+        self, ident: int | None, code: int, parameters: tuple[int, int, int], message: str
+    ) -> None:
+        frame = None if ident is None else sys._current_frames().get(ident)
+        try:
+            self._kernel.bug_check(code, *parameters, message=message, frame=frame)
+        finally:
+            if ident is not None:
+                abandon(ident)
+
+
+def abandon(ident: int) -> None:
+    """Has a thread leave the Python code that it does not leave by itself."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Abandoned))
