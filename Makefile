@@ -44,6 +44,9 @@ coverage: ready .make/qemu-gcov ## measure the lines of mqdma.c that its tests r
 bench: ready ## measure interrupt latencies; ARGS go to `pydriver bench`
 	@.venv/bin/pydriver bench $(ARGS)
 
+soak: ready ## load the shipped driver for ten minutes; ARGS go to tests/soak/soak.py
+	@.venv/bin/python -m tests.soak.soak $(ARGS)
+
 docs: .make/venv .make/native ## make docs/ddi.md and what `pydriver ddi` says about tests
 	@.venv/bin/python build-tools/ddi_reference.py
 
@@ -129,4 +132,4 @@ $(eval $(call qemu-variant,qemu-gcov,$(QEMU)-gcov,gcov))
 
 FORCE:
 
-.PHONY: help run test test-asan coverage bench docs lint qemu guest clean ready FORCE
+.PHONY: help run test test-asan coverage bench soak docs lint qemu guest clean ready FORCE
