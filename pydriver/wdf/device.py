@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.driver import Driver
     from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.io_queue import IoQueue
-    from pydriver.wdf.resource import InterruptDescriptor
 
 __all__ = ("Device",)
 
@@ -235,16 +234,6 @@ class Device(Presenting):
                 file._delete()
                 raise NtStatusError(status, f"opening {self}")
         return file
-
-    # Connection, for the interrupt objects
-
-    def connect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Leads the interrupt to its service routine and lets it through."""
-        self.interrupt_resources.connect(interrupt, descriptor)
-
-    def disconnect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Undoes :meth:`connect_vector`."""
-        self.interrupt_resources.disconnect(interrupt, descriptor)
 
     # Sequences
 
