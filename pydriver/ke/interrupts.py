@@ -6,8 +6,7 @@
 unmasked, here and in the devices, is guarded by `exclusive`, at any IRQL.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,40 @@ if TYPE_CHECKING:
     from pydriver.ke.processor import Processor
     from pydriver.pci import IoApic, VectorBlock
 
-__all__ = ("InterruptVectors",)
+__all__ = ("Exclusive", "InterruptVectors")
+
+
+class Exclusive:
+    """Excludes all device interrupts of this processor, and who else is in such a block.
+
+    The I/O APIC has one select and one window register for all, and masks are read, modified and
+    written. So nothing may come between: not an ISR on this processor, which is what the IRQL is
+    for, nor one on another, for which there is a lock; it is released when what was written has
+    arrived.
+
+    :param kernel: whose processors
+    :param lock: that all share
+    """
+
+    __slots__ = ("_irql", "_kernel", "_lock")
+
+    def __init__(self, kernel: "Kernel", lock: Lock) -> None:
+        self._kernel = kernel
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._irql = self._kernel.raise_irql(LAST_DEVICE_LEVEL)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        kernel = self._kernel
+        processor = kernel.current.processor
+        assert processor is not None
+        try:
+            processor.link.flush()
+        finally:
+            self._lock.release()
+            kernel.lower_irql(self._irql)
 
 
 class InterruptVectors:
@@ -39,25 +71,9 @@ class InterruptVectors:
         self._masks = Lock()
         self._lines: dict[int, Line] = {}
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Excludes all device interrupts of this processor, and who else is in such a block.
-
-        The I/O APIC has one select and one window register for all, and masks are read, modified
-        and written. So nothing may come between: not an ISR on this processor, which is what the
-        IRQL is for, nor one on another, for which there is a lock; it is released when what was
-        written has arrived.
-        """
-        kernel = self.kernel
-        irql = kernel.raise_irql(LAST_DEVICE_LEVEL)
-        processor = kernel.current.processor
-        assert processor is not None
-        try:
-            with self._masks:
-                yield
-                processor.link.flush()
-        finally:
-            kernel.lower_irql(irql)
+    def exclusive(self) -> "Exclusive":
+        """A block in which masks may be changed; at or below LAST_DEVICE_LEVEL."""
+        return Exclusive(self.kernel, self._masks)
 
     def allocate(self, irqls: Sequence[int], count: int, processor: int) -> "VectorBlock":
         """Takes vectors at the first of some IRQLs that has them.

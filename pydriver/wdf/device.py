@@ -349,7 +349,7 @@ class Device(Presenting):
         for interrupt in self.interrupts:
             status = interrupt.connect()
             if not NT_SUCCESS(status):
-                return f"EvtInterruptEnable of {interrupt}", status
+                return f"connection of {interrupt}", status
         post = self._callbacks_table.evt_device_d0_entry_post_interrupts_enabled
         name = "EvtDeviceD0EntryPostInterruptsEnabled"
         if post is not None:
