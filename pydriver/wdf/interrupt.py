@@ -29,6 +29,7 @@ from pydriver.wdf.interrupt_config import (
     TriState,
 )
 from pydriver.wdf.interrupt_connection import InterruptConnection, InterruptState
+from pydriver.wdf.interrupt_lock import require
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, Phase
 from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.work_item import QueuedWork
@@ -134,6 +135,7 @@ class Interrupt(InterruptConnection):
         :raises NtStatusError: a check failed [fxinterruptapi.cpp, WdfInterruptCreate]
         """
         what = "WdfInterruptCreate"
+        require(device, config, f"{what}: Configuration")
         if config.evt_interrupt_isr is None:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no EvtInterruptIsr")
         rule = ParentRule.OPTIONAL if config.automatic_serialization else ParentRule.FORBIDDEN
@@ -247,6 +249,7 @@ class Interrupt(InterruptConnection):
 
         As :meth:`set_policy`, with a group of processors, of which there is one.
         """
+        require(self, policy_and_group, "WdfInterruptSetExtendedPolicy: PolicyAndGroup")
         affinity = policy_and_group.target_processor_set_and_group
         self._set_policy(
             "WdfInterruptSetExtendedPolicy",

@@ -35,7 +35,23 @@ if TYPE_CHECKING:
     from pydriver.wdf.kinterrupt import KInterrupt
     from pydriver.wdf.spin_lock import SpinLock
 
-__all__ = ("InterruptLocking",)
+__all__ = ("InterruptLocking", "require")
+
+
+def require(handle: Object, argument: object, what: str) -> None:
+    """Bug-checks a required pointer that is NULL, as every DDI does.
+
+    :param handle: that the DDI is called with
+    :param argument: the pointer
+    :param what: the DDI and its parameter, for the report
+    """
+    if argument is None:
+        handle._kernel.bug_check(
+            WDF_VIOLATION,
+            REQUIRED_PARAMETER_IS_NULL,
+            message=f"{what} is NULL",
+            subject=handle,
+        )
 
 
 class InterruptLocking(Object):
@@ -210,13 +226,7 @@ class InterruptLocking(Object):
         :raises BugCheck: there is no callback, or the interrupt is not connected
         """
         kernel = self._kernel
-        if callback is None:
-            kernel.bug_check(
-                WDF_VIOLATION,
-                REQUIRED_PARAMETER_IS_NULL,
-                message=f"WdfInterruptSynchronize: {self}: no callback",
-                subject=self,
-            )
+        require(self, callback, "WdfInterruptSynchronize: Callback")
         if self.wait_lock is not None:
             irql = kernel.irql()
             if irql > PASSIVE_LEVEL and kernel.verifying:

@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Connection: what is assigned, policies, power states, and the soft mask."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -332,6 +333,61 @@ def test_messages_with_one_spin_lock_synchronize_at_the_highest_irql(
     low.acquire_lock()
     assert bench.kernel.irql() == high.irql
     low.release_lock()
+
+
+@pytest.mark.covers("EvtInterruptIsr", "WDF_INTERRUPT_CONFIG.SpinLock")
+@pytest.mark.parametrize("shared", [False, True])
+def test_isrs_of_two_messages_overlap_unless_they_share_a_lock(
+    boot: Callable[..., Bench], shared: bool
+) -> None:
+    bench = boot(2)
+    overlapped: list[bool] = []
+    second_runs, both = threading.Event(), Signal()
+
+    class Two(Mqdma):
+        def add(self, driver: Driver, init: DeviceInit) -> None:
+            init.set_pnp_power_event_callbacks(
+                PnpPowerEventCallbacks(
+                    evt_device_prepare_hardware=self.prepare, evt_device_d0_entry=self.d0_entry
+                )
+            )
+            device = Device.create(init)
+            lock = SpinLock.create(ObjectAttributes(parent_object=device)) if shared else None
+            for number in range(2):
+                config = InterruptConfig(evt_interrupt_isr=self.isr, spin_lock=lock)
+                interrupt = Interrupt.create(device, config)
+                interrupt.set_policy(
+                    InterruptPolicy.SPECIFIED_PROCESSORS, InterruptPriority.NORMAL, 1 << number
+                )
+                self.interrupts.append(interrupt)
+
+        def d0_entry(self, device: Device, previous: int) -> None:
+            super().d0_entry(device, previous)
+            assert self.registers is not None
+            page = lib.MQDMA_QUEUE_BASE + lib.MQDMA_QUEUE_STRIDE
+            self.registers.write32(page + lib.MQDMA_Q_VECTOR, 1)
+
+        def isr(self, interrupt: Interrupt, message: int) -> bool:
+            if message:
+                second_runs.set()
+                both.set()
+                return True
+            assert self.registers is not None
+            self.registers.write32(lib.MQDMA_REG_INT_RAISE, 1)
+            while not self.interrupts[1].interrupts:  # counted before the lock is taken
+                self.registers.read32(lib.MQDMA_REG_INT_STATUS_LO)
+            for _ in range(100 if shared else 1_000_000):
+                self.registers.read32(lib.MQDMA_REG_INT_STATUS_LO)
+                if second_runs.is_set():
+                    break
+            overlapped.append(second_runs.is_set())
+            return True
+
+    device = Two()
+    device.load(bench, InterruptMode.MSIX)
+    device.raise_interrupt()
+    both.wait()
+    assert overlapped == [not shared]
 
 
 EXTENDED = "WDF_INTERRUPT_EXTENDED_POLICY"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pydriver.ke import NtStatusError
+from pydriver.ke import BugCheck, NtStatusError
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_STATE,
     STATUS_INVALID_PARAMETER,
@@ -365,3 +366,20 @@ def test_spin_lock_of_an_interrupt_is_of_no_use_to_the_driver(bench: Bench) -> N
     assert bench.kernel.irql() == 0
     lock.release()
     assert [each.rule for each in bench.violations()] == ["WdfSpinlock"] * 2
+
+
+@pytest.mark.covers("WdfInterruptCreate", "WdfInterruptSetExtendedPolicy")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda device: Interrupt.create(device, None),  # type: ignore[arg-type]
+        lambda device: Interrupt.create(device, GOOD).set_extended_policy(None),  # type: ignore[arg-type]
+    ],
+    ids=["create", "policy"],
+)
+def test_pointer_that_is_null_is_a_wdf_violation(
+    doomed: Bench, call: Callable[[Device], Any]
+) -> None:
+    with pytest.raises(BugCheck) as stopped:
+        in_device_add(doomed, call)
+    assert (stopped.value.code, stopped.value.parameters[:2]) == (WDF_VIOLATION, (4, 0))
