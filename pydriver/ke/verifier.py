@@ -194,6 +194,20 @@ class Verifier:
                 del held[index]
                 return
 
+    def kept_interrupt_locks(self, owner: object) -> None:
+        """Tells of interrupt locks that a DPC of ``owner`` has kept.
+
+        What the DPC interrupted held none: it ran below their IRQL.
+        """
+        for lock in tuple(self._kernel.current.held):
+            if getattr(lock, "held_rule", "") == "WdfInterruptLockRelease":
+                self.released(lock)
+                self.violation(
+                    "WdfInterruptLockRelease",
+                    f"{owner} returned from its DPC and holds {lock}",
+                    lock,
+                )
+
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:
             if outer is lock:

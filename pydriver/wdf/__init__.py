@@ -23,10 +23,16 @@ from pydriver.wdf.driver import Driver, DriverConfig
 from pydriver.wdf.file import File
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
+    GroupAffinity,
     InterruptConfig,
+    InterruptExtendedPolicy,
     InterruptInfo,
+    InterruptPolarity,
     InterruptPolicy,
     InterruptPriority,
+    KInterruptMode,
+    ShareDisposition,
+    TriState,
 )
 from pydriver.wdf.io_queue import IoQueue
 from pydriver.wdf.io_queue_config import (
@@ -36,6 +42,7 @@ from pydriver.wdf.io_queue_config import (
     IoStopAction,
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
+from pydriver.wdf.kinterrupt import KInterrupt
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
 from pydriver.wdf.request import Request, RequestParameters
@@ -67,10 +74,13 @@ __all__ = (
     "ExecutionLevel",
     "File",
     "FileObjectConfig",
+    "GroupAffinity",
     "Interrupt",
     "InterruptConfig",
     "InterruptDescriptor",
+    "InterruptExtendedPolicy",
     "InterruptInfo",
+    "InterruptPolarity",
     "InterruptPolicy",
     "InterruptPriority",
     "IoQueue",
@@ -79,6 +89,8 @@ __all__ = (
     "IoQueueState",
     "IoStopAction",
     "Irp",
+    "KInterrupt",
+    "KInterruptMode",
     "MappedPorts",
     "MappedRegisters",
     "MemoryDescriptor",
@@ -92,8 +104,10 @@ __all__ = (
     "RequestParameters",
     "RequestType",
     "ResourceList",
+    "ShareDisposition",
     "SpinLock",
     "SynchronizationScope",
+    "TriState",
     "WaitLock",
     "WorkItem",
     "WorkItemConfig",

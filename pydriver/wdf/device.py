@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.driver import Driver
     from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.io_queue import IoQueue
-    from pydriver.wdf.resource import InterruptDescriptor
 
 __all__ = ("Device",)
 
@@ -236,16 +235,6 @@ class Device(Presenting):
                 raise NtStatusError(status, f"opening {self}")
         return file
 
-    # Connection, for the interrupt objects
-
-    def connect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Leads the interrupt to its service routine and lets it through."""
-        self.interrupt_resources.connect(interrupt, descriptor)
-
-    def disconnect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Undoes :meth:`connect_vector`."""
-        self.interrupt_resources.disconnect(interrupt, descriptor)
-
     # Sequences
 
     def start(self) -> None:
@@ -360,7 +349,7 @@ class Device(Presenting):
         for interrupt in self.interrupts:
             status = interrupt.connect()
             if not NT_SUCCESS(status):
-                return f"EvtInterruptEnable of {interrupt}", status
+                return f"connection of {interrupt}", status
         post = self._callbacks_table.evt_device_d0_entry_post_interrupts_enabled
         name = "EvtDeviceD0EntryPostInterruptsEnabled"
         if post is not None:

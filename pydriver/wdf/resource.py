@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, overload
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
 
 if TYPE_CHECKING:
-    from pydriver.ke.interrupts import Line
     from pydriver.ke.kernel import Kernel
+    from pydriver.ke.line import Line
     from pydriver.pci import VectorBlock
 
 __all__ = (

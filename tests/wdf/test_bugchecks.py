@@ -282,15 +282,6 @@ def test_interrupt_lock_acquired_in_its_isr_is_reported_instead_of_hanging(
     assert (stopped.code, stopped.rule) == (SPIN_LOCK_ALREADY_OWNED, "WdfInterruptLock")
 
 
-def test_interrupt_lock_of_an_unconnected_interrupt_breaks_a_rule(doomed: Bench) -> None:
-    edu = doomed.load(Plan(isr=lambda interrupt, message: False))
-    edu.interrupt.disable()
-    with pytest.raises(BugCheck) as stopped:
-        edu.interrupt.acquire_lock()
-    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.value.rule == "WdfInterruptLock"
-
-
 def test_irql_lowered_in_a_dpc_below_dispatch_level_breaks_a_rule(doomed: Bench) -> None:
     stopped = in_dpc(doomed, lambda edu: doomed.kernel.lower_irql(PASSIVE_LEVEL))
     assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION

@@ -22,6 +22,8 @@ OBJECTS = {
     "Driver": "Driver",
     "File": "FileObject",
     "Interrupt": "Interrupt",
+    "InterruptConnection": "Interrupt",
+    "InterruptLocking": "Interrupt",
     "IoQueue": "IoQueue",
     "Object": "Object",
     "Request": "Request",
