@@ -36,7 +36,13 @@ from pydriver.wdf.io_queue_config import (
     IoStopAction,
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
-from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.object import (
+    ExecutionLevel,
+    GenericObject,
+    Object,
+    ObjectAttributes,
+    SynchronizationScope,
+)
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
 from pydriver.wdf.request import Request, RequestParameters
 from pydriver.wdf.resource import (
@@ -67,6 +73,7 @@ __all__ = (
     "ExecutionLevel",
     "File",
     "FileObjectConfig",
+    "GenericObject",
     "Interrupt",
     "InterruptConfig",
     "InterruptDescriptor",

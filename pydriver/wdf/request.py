@@ -185,15 +185,21 @@ class Request(Object):
                 self.number,
             )
         )
-        if self._contexts is not None or self._callbacks is not None or self._children is not None:
-            self._dispose()
+        disposed: list[Object] = []
+        if (
+            self._contexts is not None
+            or self._callbacks is not None
+            or self._children is not None
+            or self._references != 1
+        ):
+            disposed = self._dispose()
         try:
             irp.finish(status, information)
         except Exception as error:  # noqa: BLE001 -- the application's completion callback
             self._kernel.escaped(error)
         queue.left(self)
-        if self._callbacks is not None:
-            self._drop()
+        for each in disposed:
+            each._drop()
 
     def _refuse_completion(self) -> NoReturn:
         if self.state == OWNED:
@@ -475,4 +481,9 @@ class Request(Object):
     @property
     def device(self) -> "Device":
         """The device that the request was sent to."""
+        return self.queue.device
+
+    @property
+    def device_above(self) -> "Device":
+        """The device that the request was sent to: it has no parent, but belongs to that one."""
         return self.queue.device

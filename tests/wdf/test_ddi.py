@@ -21,6 +21,7 @@ OBJECTS = {
     "Dpc": "Dpc",
     "Driver": "Driver",
     "File": "FileObject",
+    "GenericObject": "Object",
     "Interrupt": "Interrupt",
     "IoQueue": "IoQueue",
     "Object": "Object",
