@@ -84,6 +84,7 @@ KMDF_RULES = frozenset(
         "KmdfIrql",
         "KmdfIrql2",
         "MarkCancOnCancReqLocal",
+        "MemAfterReqCompletedIoctl",
         "MemAfterReqCompletedRead",
         "MemAfterReqCompletedWrite",
         "NoIoQueuePurgeSynchronously",

@@ -36,6 +36,9 @@ from pydriver.wdf.io_queue_config import (
     IoStopAction,
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
+from pydriver.wdf.lookaside import LookasideList
+from pydriver.wdf.mdl import Mdl
+from pydriver.wdf.memory import Memory, PoolType
 from pydriver.wdf.object import (
     ExecutionLevel,
     GenericObject,
@@ -86,13 +89,17 @@ __all__ = (
     "IoQueueState",
     "IoStopAction",
     "Irp",
+    "LookasideList",
     "MappedPorts",
     "MappedRegisters",
+    "Mdl",
+    "Memory",
     "MemoryDescriptor",
     "NtStatusError",
     "Object",
     "ObjectAttributes",
     "PnpPowerEventCallbacks",
+    "PoolType",
     "PortDescriptor",
     "PowerDeviceState",
     "Request",

@@ -31,7 +31,9 @@ from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import ddi
 from pydriver.wdf.irp import METHOD_NEITHER, Irp, RequestType
+from pydriver.wdf.mdl import Mdl
 from pydriver.wdf.object import Object, Phase
+from pydriver.wdf.request_memory import RequestMemory, request_memory
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -193,6 +195,7 @@ class Request(Object):
             or self._references != 1
         ):
             disposed = self._dispose()
+            self._take_memory_back(disposed)
         try:
             irp.finish(status, information)
         except Exception as error:  # noqa: BLE001 -- the application's completion callback
@@ -200,6 +203,12 @@ class Request(Object):
         queue.left(self)
         for each in disposed:
             each._drop()
+
+    def _take_memory_back(self, disposed: "list[Object]") -> None:
+        """The WDFMEMORY of the request ends before the request is complete."""
+        for memory in [each for each in disposed if isinstance(each, RequestMemory)]:
+            disposed.remove(memory)
+            memory.end()
 
     def _refuse_completion(self) -> NoReturn:
         if self.state == OWNED:
@@ -279,6 +288,42 @@ class Request(Object):
         if not length or length < minimum:
             raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {self}")
         return buffer
+
+    @ddi("WdfRequestRetrieveInputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_input_memory(self) -> RequestMemory:
+        """What the application sends, as a memory object that ends with the request.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputMemory", output=False)
+
+    @ddi("WdfRequestRetrieveOutputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_output_memory(self) -> RequestMemory:
+        """Where the application wants its answer, as a memory object that ends with the request.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputMemory", output=True)
+
+    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_input_wdm_mdl(self) -> Mdl:
+        """The description of what the application sends.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
+
+    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_output_wdm_mdl(self) -> Mdl:
+        """The description of where the application wants its answer.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
+
+    def _memory(self, what: str, *, output: bool) -> RequestMemory:
+        buffer = self._buffer(self.irp.buffer if output else self.irp.input, 0, what)
+        return request_memory(self, buffer, output=output)
 
     @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")
     def get_io_queue(self) -> "IoQueue":

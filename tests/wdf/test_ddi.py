@@ -24,6 +24,8 @@ OBJECTS = {
     "GenericObject": "Object",
     "Interrupt": "Interrupt",
     "IoQueue": "IoQueue",
+    "LookasideList": "LookasideList",
+    "Memory": "Memory",
     "Object": "Object",
     "Request": "Request",
     "SpinLock": "SpinLock",
