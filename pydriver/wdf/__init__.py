@@ -8,7 +8,7 @@ raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
-from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
+from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
 from pydriver.wdf.device_init import (
@@ -18,6 +18,15 @@ from pydriver.wdf.device_init import (
     PnpPowerEventCallbacks,
     PowerDeviceState,
 )
+from pydriver.wdf.dma_adapter import ScatterGatherElement, ScatterGatherList
+from pydriver.wdf.dma_enabler import (
+    DmaDirection,
+    DmaEnabler,
+    DmaEnablerConfig,
+    DmaEnablerFlags,
+    DmaProfile,
+)
+from pydriver.wdf.dma_transaction import DmaTransaction, DmaTransactionState, TransferInfo
 from pydriver.wdf.dpc import Dpc, DpcConfig
 from pydriver.wdf.driver import Driver, DriverConfig
 from pydriver.wdf.file import File
@@ -62,13 +71,18 @@ __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
     "CommonBuffer",
+    "CommonBufferConfig",
     "Ddi",
     "Device",
     "DeviceInit",
     "DeviceState",
+    "DmaDirection",
     "DmaEnabler",
     "DmaEnablerConfig",
+    "DmaEnablerFlags",
     "DmaProfile",
+    "DmaTransaction",
+    "DmaTransactionState",
     "Dpc",
     "DpcConfig",
     "Driver",
@@ -106,8 +120,11 @@ __all__ = (
     "RequestParameters",
     "RequestType",
     "ResourceList",
+    "ScatterGatherElement",
+    "ScatterGatherList",
     "SpinLock",
     "SynchronizationScope",
+    "TransferInfo",
     "WaitLock",
     "WorkItem",
     "WorkItemConfig",

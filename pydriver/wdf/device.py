@@ -43,6 +43,7 @@ from pydriver.wdf.serialization import (
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System
+    from pydriver.wdf.dma_enabler import DmaEnabler
     from pydriver.wdf.driver import Driver
     from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.io_queue import IoQueue
@@ -59,6 +60,8 @@ class Device(Presenting):
     :ivar state: where it is in its life
     :ivar interrupts: interrupt objects, in the order of creation
     :ivar queues: queues, in the order of creation
+    :ivar dma_enablers: DMA enablers, in the order of creation
+    :ivar alignment_requirement: of its DMA buffers, a mask: the alignment less 1
     :ivar io_lock: guards the queues and the requests; nothing waits under it
     :ivar powered: it is in D0, and the queues present requests
     :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
@@ -69,9 +72,11 @@ class Device(Presenting):
         "_dispatched",
         "_sequence",
         "_started_once",
+        "alignment_requirement",
         "control_queue",
         "default_queue",
         "device_lock",
+        "dma_enablers",
         "driver",
         "file_attributes",
         "file_config",
@@ -115,6 +120,8 @@ class Device(Presenting):
         self.state = DeviceState.INIT
         self.interrupts: list[Interrupt] = []
         self.queues: list[IoQueue] = []
+        self.dma_enablers: list[DmaEnabler] = []
+        self.alignment_requirement = 0
         self.resources = ResourceList(())
         self.io_lock = Lock()
         self.powered = False

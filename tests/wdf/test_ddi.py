@@ -18,6 +18,7 @@ OBJECTS = {
     "Device": "Device",
     "DeviceInit": "DeviceInit",
     "DmaEnabler": "DmaEnabler",
+    "DmaTransaction": "DmaTransaction",
     "Dpc": "Dpc",
     "Driver": "Driver",
     "File": "FileObject",
