@@ -26,10 +26,12 @@ from pydriver.wdf.dma_enabler import (
     DmaEnablerFlags,
     DmaProfile,
 )
-from pydriver.wdf.dma_transaction import DmaTransaction, DmaTransactionState, TransferInfo
+from pydriver.wdf.dma_transaction import DmaTransaction, TransferInfo
+from pydriver.wdf.dma_transfers import DmaTransactionState
 from pydriver.wdf.dpc import Dpc, DpcConfig
 from pydriver.wdf.driver import Driver, DriverConfig
 from pydriver.wdf.file import File
+from pydriver.wdf.generic_object import GenericObject
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
     InterruptConfig,
@@ -50,7 +52,6 @@ from pydriver.wdf.mdl import Mdl
 from pydriver.wdf.memory import Memory, PoolType
 from pydriver.wdf.object import (
     ExecutionLevel,
-    GenericObject,
     Object,
     ObjectAttributes,
     SynchronizationScope,

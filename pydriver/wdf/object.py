@@ -12,8 +12,7 @@ for a worker thread, is cleaned up once and destroyed once.
 """
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -32,8 +31,15 @@ from pydriver.wdf.attributes import (
     SynchronizationScope,
     validate_attributes,
 )
-from pydriver.wdf.ddi import HIGH_LEVEL, creation_ddi, ddi
-from pydriver.wdf.freed import INVALID_HANDLE, freed
+from pydriver.wdf.ddi import HIGH_LEVEL, ddi
+from pydriver.wdf.handle import (
+    INVALID_HANDLE,
+    REQUIRED_PARAMETER_IS_NULL,
+    Phase,
+    check_handle,
+    check_pointer,
+    freed,
+)
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -45,7 +51,6 @@ __all__ = (
     "OBJECT_ERROR",
     "REQUIRED_PARAMETER_IS_NULL",
     "ExecutionLevel",
-    "GenericObject",
     "Object",
     "ObjectAttributes",
     "ParentRule",
@@ -58,65 +63,11 @@ __all__ = (
     "require_device",
 )
 
-REQUIRED_PARAMETER_IS_NULL = 4
 OBJECT_ERROR = 7
 INVALID_LOCK_OPERATION = 0xB
 """Parameter 1 of WDF_VIOLATION."""
 
 ContextT = TypeVar("ContextT")
-
-
-class Phase(Enum):
-    """How far an object's life has gone [Framework Object Life Cycle]."""
-
-    ALIVE = 0
-    DEFERRED = 1
-    """deleted at too high an IRQL: a worker thread will dispose of it"""
-    DISPOSING = 2
-    """its children and it are being cleaned up"""
-    DISPOSED = 3
-    """cleaned up; references keep it"""
-    DESTROYED = 4
-
-
-def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: str) -> None:
-    """Bug-checks a handle that is NULL, freed, or of another type, as every DDI does.
-
-    :param handle: an argument of the DDI
-    :param kind: that it must be
-    :param what: the DDI, for the report
-    """
-    if isinstance(handle, kind) and handle.phase is not Phase.DESTROYED:
-        return
-    kernel.bug_check(
-        WDF_VIOLATION,
-        INVALID_HANDLE,
-        0 if handle is None else id(handle),
-        kind.fx_type,
-        message=f"{what}: {describe_handle(handle)} is no {kind.__name__}",
-        subject=handle if isinstance(handle, Object) else None,
-    )
-
-
-def check_pointer(kernel: "Kernel", pointer: object, what: str) -> None:
-    """Bug-checks a required argument that is NULL, as every DDI does.
-
-    :param pointer: an argument of the DDI
-    :param what: the DDI and the argument, for the report
-    """
-    if pointer is None:
-        kernel.bug_check(
-            WDF_VIOLATION, REQUIRED_PARAMETER_IS_NULL, message=f"{what} is required, and NULL"
-        )
-
-
-def describe_handle(handle: object) -> str:
-    """A handle that is not valid, for a message."""
-    if handle is None:
-        return "NULL"
-    if isinstance(handle, Object) and handle.phase is Phase.DESTROYED:
-        return f"the freed {handle}"
-    return f"{handle!s}, of type {type(handle).__name__},"
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,33 +443,6 @@ class Object:
             message=f"{what}: {self} has no presentation lock",
             subject=self,
         )
-
-
-class GenericObject(Object):
-    """An object of the driver's own: contexts, callbacks and children."""
-
-    __slots__ = ()
-
-    fx_type: ClassVar[int] = 0x100C
-    allows_level: ClassVar[bool] = True
-
-    def __str__(self) -> str:
-        kinds = ", ".join(each.__name__ for each in self._contexts or ())
-        return f"object with {kinds or 'no context'}"
-
-    @classmethod
-    @creation_ddi("WdfObjectCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFOBJECT *)")
-    def create(cls, attributes: ObjectAttributes) -> Self:
-        """Creates an object.
-
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
-        :raises NtStatusError: the attributes are not valid
-        """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfObjectCreate")
-        parent = attributes.parent_object
-        assert parent is not None
-        return cls(parent._kernel, parent, attributes)
 
 
 def require_device(parent: Object, status: int, what: str) -> "Device":
