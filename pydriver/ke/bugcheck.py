@@ -84,6 +84,8 @@ KMDF_RULES = frozenset(
         "KmdfIrql",
         "KmdfIrql2",
         "MarkCancOnCancReqLocal",
+        "MdlAfterReqCompletedIoctl",
+        "MdlAfterReqCompletedRead",
         "MemAfterReqCompletedIoctl",
         "MemAfterReqCompletedRead",
         "MemAfterReqCompletedWrite",

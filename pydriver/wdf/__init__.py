@@ -8,6 +8,7 @@ raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
+from pydriver.wdf.collection import Collection
 from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
@@ -71,6 +72,7 @@ from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
+    "Collection",
     "CommonBuffer",
     "CommonBufferConfig",
     "Ddi",

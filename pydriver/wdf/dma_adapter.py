@@ -117,7 +117,7 @@ class DmaAdapter:
         :return: the registers, or ``None`` if there are not enough now
         """
         with self._lock:
-            if not self._waiting and self._enough(count):
+            if not self._waiting and len(self._free) >= count:
                 return self._pick(count)
             if wait:
                 self._waiting.append((count, granted))
@@ -128,7 +128,7 @@ class DmaAdapter:
         ready: list[tuple[Granted, tuple[int, ...]]] = []
         with self._lock:
             self._free = sorted([*self._free, *registers])
-            while self._waiting and self._enough(self._waiting[0][0]):
+            while self._waiting and len(self._free) >= self._waiting[0][0]:
                 count, granted = self._waiting.popleft()
                 ready.append((granted, self._pick(count)))
         for granted, picked in ready:
@@ -142,10 +142,6 @@ class DmaAdapter:
                     self._waiting.remove(each)
                     return True
         return False
-
-    def _enough(self, count: int) -> bool:
-        have = len(self._free)
-        return have == self.map_registers if self.packet else have >= count
 
     def _pick(self, count: int) -> tuple[int, ...]:
         if self.packet:

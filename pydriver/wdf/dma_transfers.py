@@ -31,6 +31,7 @@ from pydriver.ke.status import (
 )
 from pydriver.wdf.dma_adapter import PAGE_SIZE, ScatterGatherList
 from pydriver.wdf.dma_enabler import DmaDirection, DmaEnabler
+from pydriver.wdf.irp import RequestType
 from pydriver.wdf.object import Object, ObjectAttributes, check_pointer
 
 if TYPE_CHECKING:
@@ -258,8 +259,10 @@ class DmaTransfers(Object):
         mdl = self._mdl
         assert mdl is not None
         if not mdl.valid:
+            request = self._request
+            control = request is not None and request.irp.kind == RequestType.DEVICE_CONTROL
             self._kernel.verifier.violation(
-                "MdlAfterReqCompletedRead",
+                "MdlAfterReqCompletedIoctl" if control else "MdlAfterReqCompletedRead",
                 f"{self}: the device has written into the buffer of a request that is complete",
                 self,
             )

@@ -187,7 +187,7 @@ class Request(Object):
                 self.number,
             )
         )
-        disposed: list[Object] = []
+        disposed: list[Object] | None = None
         if (
             self._contexts is not None
             or self._callbacks is not None
@@ -201,8 +201,9 @@ class Request(Object):
         except Exception as error:  # noqa: BLE001 -- the application's completion callback
             self._kernel.escaped(error)
         queue.left(self)
-        for each in disposed:
-            each._drop()
+        if disposed is not None:
+            for each in disposed:
+                each._drop()
 
     def _take_memory_back(self, disposed: "list[Object]") -> None:
         """The WDFMEMORY of the request ends before the request is complete."""

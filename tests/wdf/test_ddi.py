@@ -14,6 +14,7 @@ from pydriver.wdf.ddi import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, Ddi, ddi
 from .bench import Bench
 
 OBJECTS = {
+    "Collection": "Collection",
     "CommonBuffer": "CommonBuffer",
     "Device": "Device",
     "DeviceInit": "DeviceInit",

@@ -410,13 +410,14 @@ def test_deleted_object_without_references_is_an_invalid_handle(doomed: Bench) -
 
 
 @pytest.mark.covers("WdfObjectDelete")
-def test_file_and_default_queue_are_not_deletable(bench: Bench) -> None:
+def test_what_the_framework_owns_is_not_deletable(bench: Bench) -> None:
     queue = IoQueueConfig(
         IoQueueDispatchType.SEQUENTIAL, default_queue=True, evt_io_default=lambda q, r: None
     )
-    device = bench.load(Plan(queues=[queue])).device
+    device = bench.load(Plan(isr=lambda interrupt, message: False, queues=[queue])).device
     with device.open() as file:
-        for each in (file, device.get_default_queue(), device, device.driver):
+        owned = (device.get_default_queue(), device.interrupts[0], device, device.driver)
+        for each in (file, *owned):
             assert each is not None
             each.delete()
             found = bench.violation()
