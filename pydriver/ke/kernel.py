@@ -71,6 +71,7 @@ class Kernel:
     :ivar tree_lock: guards the object tree
     :ivar context_owners: objects, by the identity of their contexts
     :ivar referenced: objects that a driver has referenced, by identity; while verifying
+    :ivar deferred: deletions that worker threads do, by the identity of the object
     """
 
     vector_dispatch = VECTOR_DISPATCH
@@ -98,6 +99,7 @@ class Kernel:
         self.tree_lock = Lock()
         self.context_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.referenced: dict[int, Any] = {}
+        self.deferred: dict[int, Any] = {}
         self._freeze = freeze
         self._failing = Lock()
         # Locks held by their waiters' wish: whoever releases one wakes the waiter. A set's

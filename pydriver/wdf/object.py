@@ -12,6 +12,7 @@ for a worker thread, is cleaned up once and destroyed once.
 """
 
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
@@ -23,6 +24,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     NtStatusError,
 )
+from pydriver.ke.thread import KEvent
 from pydriver.wdf.attributes import (
     ExecutionLevel,
     ObjectAttributes,
@@ -82,6 +84,18 @@ class Reference:
     tag: object
     line: int
     file: str
+
+
+@dataclass(slots=True)
+class DeferredDeletion:
+    """A deletion that a worker thread does.
+
+    :ivar done: set when it is over
+    :ivar thread: that does it
+    """
+
+    done: KEvent
+    thread: int = 0
 
 
 class Object:
@@ -367,11 +381,22 @@ class Object:
         self._delete()
 
     def _delete(self) -> None:
-        if self._kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
+        kernel = self._kernel
+        if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
             if self._move({Phase.ALIVE}, Phase.DEFERRED):
-                self._kernel.workers.queue(self._finish_deletion)
+                kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
+                kernel.workers.queue(self._finish_deferred)
         else:
             self._finish_deletion()
+
+    def _finish_deferred(self) -> None:
+        """On a worker thread; its parent's deletion, on another one, may have come first."""
+        deferred = self._kernel.deferred
+        deferred[id(self)].thread = get_ident()
+        try:
+            self._finish_deletion()
+        finally:
+            deferred.pop(id(self)).done.set()
 
     def _waits_for_disposal(self) -> bool:
         return self.passive_disposal or any(each._waits_for_disposal() for each in self.children)
@@ -406,6 +431,7 @@ class Object:
             return disposed
         for child in self.children:
             disposed += child._dispose()
+            self._await_deferred(child)
         self._on_dispose()
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
@@ -415,6 +441,16 @@ class Object:
             self._children.clear()
         disposed.append(self)
         return disposed
+
+    def _await_deferred(self, child: "Object") -> None:
+        """A child that a worker thread is cleaning up goes before its parent."""
+        kernel = self._kernel
+        if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
+            return
+        running = kernel.deferred.get(id(child))
+        # The child's own EvtCleanup may delete its parent.
+        if running is not None and running.thread != get_ident():
+            running.done.wait()
 
     def _on_dispose(self) -> None:
         """What a kind of object does first: waits until none of its callbacks runs."""

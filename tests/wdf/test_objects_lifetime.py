@@ -374,6 +374,57 @@ def test_deferred_deletion_and_the_parents_clean_up_once(bench: Bench) -> None:
     assert log.lines == ["cleanup dpc", "destroy dpc"]
 
 
+def deleted_at_dispatch(bench: Bench, victim: Object) -> None:
+    old = bench.kernel.raise_irql(DISPATCH_LEVEL)
+    victim.delete()
+    bench.kernel.lower_irql(old)
+
+
+@pytest.mark.covers("WdfObjectDelete")
+def test_parent_waits_for_a_child_that_a_worker_thread_cleans_up(bench: Bench) -> None:
+    started = Signal()
+    order: list[str] = []
+
+    def cleanup(_: Object) -> None:
+        started.set()
+        end = time.monotonic() + TIMEOUT
+        while top.phase is Phase.ALIVE and time.monotonic() < end:
+            pass
+        end = time.monotonic() + 0.05  # in which a parent that does not wait is cleaned up
+        while not order and time.monotonic() < end:
+            pass
+        order.append("child")
+
+    top = GenericObject.create(
+        ObjectAttributes(
+            parent_object=bench.load().device,
+            evt_cleanup_callback=lambda _: order.append("parent"),
+        )
+    )
+    dpc = Dpc.create(DpcConfig(), ObjectAttributes(parent_object=top, evt_cleanup_callback=cleanup))
+    deleted_at_dispatch(bench, dpc)
+    started.wait("the worker thread")
+    top.delete()
+    assert order == ["child", "parent"]
+    assert dpc.phase is top.phase is Phase.DESTROYED
+
+
+@pytest.mark.covers("WdfObjectDelete")
+def test_cleanup_on_a_worker_thread_may_delete_the_parent(bench: Bench) -> None:
+    destroyed = Signal()
+    top = GenericObject.create(
+        ObjectAttributes(
+            parent_object=bench.load().device, evt_destroy_callback=lambda _: destroyed.set()
+        )
+    )
+    dpc = Dpc.create(
+        DpcConfig(),
+        ObjectAttributes(parent_object=top, evt_cleanup_callback=lambda _: top.delete()),
+    )
+    deleted_at_dispatch(bench, dpc)
+    destroyed.wait("EvtDestroy of the parent")
+
+
 @pytest.mark.covers("WdfObjectDelete")
 def test_object_that_is_deleted_twice_is_a_violation(bench: Bench) -> None:
     log = Log()
