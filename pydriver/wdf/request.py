@@ -33,7 +33,7 @@ from pydriver.wdf.ddi import ddi
 from pydriver.wdf.irp import METHOD_NEITHER, Irp, RequestType
 from pydriver.wdf.mdl import Mdl
 from pydriver.wdf.object import Object, Phase
-from pydriver.wdf.request_memory import RequestMemory, request_memory
+from pydriver.wdf.request_memory import RequestMemory, end_memory, request_memory
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -195,7 +195,7 @@ class Request(Object):
             or self._references != 1
         ):
             disposed = self._dispose()
-            self._take_memory_back(disposed)
+            end_memory(disposed)
         try:
             irp.finish(status, information)
         except Exception as error:  # noqa: BLE001 -- the application's completion callback
@@ -204,12 +204,6 @@ class Request(Object):
         if disposed is not None:
             for each in disposed:
                 each._drop()
-
-    def _take_memory_back(self, disposed: "list[Object]") -> None:
-        """The WDFMEMORY of the request ends before the request is complete."""
-        for memory in [each for each in disposed if isinstance(each, RequestMemory)]:
-            disposed.remove(memory)
-            memory.end()
 
     def _refuse_completion(self) -> NoReturn:
         if self.state == OWNED:

@@ -9,12 +9,12 @@ from pydriver.ke.status import STATUS_OBJECT_PATH_INVALID, NtStatusError
 from pydriver.wdf.irp import RequestType
 from pydriver.wdf.mdl import Mdl
 from pydriver.wdf.memory import Memory
-from pydriver.wdf.object import ObjectAttributes
+from pydriver.wdf.object import Object, ObjectAttributes
 
 if TYPE_CHECKING:
     from pydriver.wdf.request import Request
 
-__all__ = ("RequestMemory", "request_memory")
+__all__ = ("RequestMemory", "end_memory", "request_memory")
 
 VERIFIER_FATAL_ERROR = 3
 """Parameter 1 of WDF_VIOLATION: a request is completed, and its memory is referenced."""
@@ -94,3 +94,15 @@ def request_memory(request: "Request", buffer: memoryview, *, output: bool) -> R
             return each
     kind = _KINDS.get(request.irp.kind, RequestMemory)
     return kind(request, buffer, output=output)
+
+
+def end_memory(disposed: list[Object]) -> None:
+    """Ends the memory objects among what a request's completion has disposed of.
+
+    Before the request is complete: the application has its buffer back then.
+
+    :param disposed: they are taken out
+    """
+    for each in [each for each in disposed if isinstance(each, RequestMemory)]:
+        disposed.remove(each)
+        each.end()

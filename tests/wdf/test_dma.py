@@ -269,13 +269,14 @@ def test_enabler_needs_no_callbacks(bench: Bench) -> None:
     "WdfCommonBufferGetAlignedLogicalAddress",
     "WdfCommonBufferGetAlignedVirtualAddress",
     "WdfCommonBufferGetLength",
+    "WdfDeviceSetAlignmentRequirement",
     "WDF_COMMON_BUFFER_CONFIG.AlignmentRequirement",
 )
 def test_common_buffer_is_aligned_for_its_device_or_as_configured(bench: Bench) -> None:
     device = bench.load().device
     enabler = enabler_of(device)
     CommonBuffer.create(enabler, 10)  # so that what follows is not aligned by chance
-    device.alignment_requirement = 0x1FFFF
+    device.set_alignment_requirement(0x1FFFF)
     for buffer, alignment in (
         (CommonBuffer.create(enabler, 100), 0x20000),
         (CommonBuffer.create_with_config(enabler, 100, CommonBufferConfig(0x3FFF)), 0x4000),
