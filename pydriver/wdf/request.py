@@ -317,7 +317,11 @@ class Request(Object):
         return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
 
     def _memory(self, what: str, *, output: bool) -> RequestMemory:
-        buffer = self._buffer(self.irp.buffer if output else self.irp.input, 0, what)
+        found = self.irp.buffer if output else self.irp.input
+        if found is None:
+            rule = "OutputBufferAPI" if output else "InputBufferAPI"
+            self._kernel.verifier.violation(rule, f"{what}: {self} has no such buffer", self)
+        buffer = self._buffer(found, 0, what)
         return request_memory(self, buffer, output=output)
 
     @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")

@@ -325,6 +325,7 @@ def test_memory_of_a_read_is_the_applications_buffer(bench: Bench) -> None:
         assert file.read(12, timeout=TIMEOUT) == b"memorymdl"
     assert found[:3] == [True, 12, 12]
     assert found[3:5] == [STATUS_INVALID_DEVICE_REQUEST] * 2
+    assert {each.rule for each in bench.violations()} == {"InputBufferAPI"}
     memory, mdl, buffer = found[5]
     assert memory.phase is Phase.DESTROYED
     for touch in (mdl.get_byte_count, lambda: buffer[0]):
@@ -348,6 +349,7 @@ def test_memory_of_a_write_is_read_only(bench: Bench) -> None:
     with serve(bench, evt_io_write=write).device.open() as file:
         file.write(bytearray(b"data"), timeout=TIMEOUT)
     assert found == [b"data", STATUS_ACCESS_VIOLATION, STATUS_INVALID_DEVICE_REQUEST]
+    assert bench.violation().rule == "OutputBufferAPI"
 
 
 @pytest.mark.covers("WdfRequestRetrieveInputMemory", "WdfRequestRetrieveOutputMemory")
