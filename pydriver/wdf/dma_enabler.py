@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -16,6 +17,8 @@ from pydriver.ke.status import (
     STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
     NtStatusError,
 )
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.dma_adapter import PAGE_SIZE, DmaAdapter
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_pointer
@@ -308,7 +311,12 @@ class DmaEnabler(Object):
             self._call("EvtDmaEnablerFlush", config.evt_dma_enabler_flush)
 
     def _call(self, name: str, callback: EnablerCallback | None) -> int:
-        return STATUS_SUCCESS if callback is None else self.device._call(name, callback, self)
+        if callback is None:
+            return STATUS_SUCCESS
+        kernel, device = self._kernel, self.device
+        kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, kernel.irql(), device, name))
+        with kernel.watchdog.limit(name, device):
+            return kernel.invoke_status(callback, self)
 
     def _on_dispose(self) -> None:
         self.device.dma_enablers.remove(self)
