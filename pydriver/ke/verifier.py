@@ -125,12 +125,15 @@ class Verifier:
                 Violation(**each.incident, times=each.times) for each in self._seen.values()
             )
 
-    def violation(self, rule: str, message: str, subject: object = None) -> None:
+    def violation(
+        self, rule: str, message: str, subject: object = None, *, apart: bool = False
+    ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
         :param rule: its name, in the KMDF rule sets where it has one
         :param message: what happened, one sentence
         :param subject: the object that it is about
+        :param apart: the call stack is not what broke the rule: count by message, not by stack
         """
         if not self.enabled:
             return
@@ -147,7 +150,7 @@ class Verifier:
             )
         )
         incident = kernel.incident(rule, message, subject)
-        key = (rule, incident["stack"], "" if incident["stack"] else message)
+        key = (rule, incident["stack"], "" if incident["stack"] and not apart else message)
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))
             seen.times += 1

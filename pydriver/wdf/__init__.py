@@ -8,7 +8,8 @@ raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
-from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
+from pydriver.wdf.collection import Collection
+from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
 from pydriver.wdf.device_init import (
@@ -18,9 +19,20 @@ from pydriver.wdf.device_init import (
     PnpPowerEventCallbacks,
     PowerDeviceState,
 )
+from pydriver.wdf.dma_adapter import ScatterGatherElement, ScatterGatherList
+from pydriver.wdf.dma_enabler import (
+    DmaDirection,
+    DmaEnabler,
+    DmaEnablerConfig,
+    DmaEnablerFlags,
+    DmaProfile,
+)
+from pydriver.wdf.dma_transaction import DmaTransaction, TransferInfo
+from pydriver.wdf.dma_transfers import DmaTransactionState
 from pydriver.wdf.dpc import Dpc, DpcConfig
 from pydriver.wdf.driver import Driver, DriverConfig
 from pydriver.wdf.file import File
+from pydriver.wdf.generic_object import GenericObject
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
     GroupAffinity,
@@ -43,7 +55,15 @@ from pydriver.wdf.io_queue_config import (
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
 from pydriver.wdf.kinterrupt import KInterrupt
-from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.lookaside import LookasideList
+from pydriver.wdf.mdl import Mdl
+from pydriver.wdf.memory import Memory, PoolType
+from pydriver.wdf.object import (
+    ExecutionLevel,
+    Object,
+    ObjectAttributes,
+    SynchronizationScope,
+)
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
 from pydriver.wdf.request import Request, RequestParameters
 from pydriver.wdf.resource import (
@@ -59,14 +79,20 @@ from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
+    "Collection",
     "CommonBuffer",
+    "CommonBufferConfig",
     "Ddi",
     "Device",
     "DeviceInit",
     "DeviceState",
+    "DmaDirection",
     "DmaEnabler",
     "DmaEnablerConfig",
+    "DmaEnablerFlags",
     "DmaProfile",
+    "DmaTransaction",
+    "DmaTransactionState",
     "Dpc",
     "DpcConfig",
     "Driver",
@@ -74,6 +100,7 @@ __all__ = (
     "ExecutionLevel",
     "File",
     "FileObjectConfig",
+    "GenericObject",
     "GroupAffinity",
     "Interrupt",
     "InterruptConfig",
@@ -91,22 +118,29 @@ __all__ = (
     "Irp",
     "KInterrupt",
     "KInterruptMode",
+    "LookasideList",
     "MappedPorts",
     "MappedRegisters",
+    "Mdl",
+    "Memory",
     "MemoryDescriptor",
     "NtStatusError",
     "Object",
     "ObjectAttributes",
     "PnpPowerEventCallbacks",
+    "PoolType",
     "PortDescriptor",
     "PowerDeviceState",
     "Request",
     "RequestParameters",
     "RequestType",
     "ResourceList",
+    "ScatterGatherElement",
+    "ScatterGatherList",
     "ShareDisposition",
     "SpinLock",
     "SynchronizationScope",
+    "TransferInfo",
     "TriState",
     "WaitLock",
     "WorkItem",

@@ -43,6 +43,7 @@ from pydriver.wdf.serialization import (
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System
+    from pydriver.wdf.dma_enabler import DmaEnabler
     from pydriver.wdf.driver import Driver
     from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.io_queue import IoQueue
@@ -58,12 +59,14 @@ class Device(Presenting):
     :ivar state: where it is in its life
     :ivar interrupts: interrupt objects, in the order of creation
     :ivar queues: queues, in the order of creation
+    :ivar dma_enablers: DMA enablers, in the order of creation
     :ivar io_lock: guards the queues and the requests; nothing waits under it
     :ivar powered: it is in D0, and the queues present requests
     :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
     """
 
     __slots__ = (
+        "_alignment_requirement",
         "_callbacks_table",
         "_dispatched",
         "_sequence",
@@ -71,6 +74,7 @@ class Device(Presenting):
         "control_queue",
         "default_queue",
         "device_lock",
+        "dma_enablers",
         "driver",
         "file_attributes",
         "file_config",
@@ -114,6 +118,8 @@ class Device(Presenting):
         self.state = DeviceState.INIT
         self.interrupts: list[Interrupt] = []
         self.queues: list[IoQueue] = []
+        self.dma_enablers: list[DmaEnabler] = []
+        self._alignment_requirement = 0
         self.resources = ResourceList(())
         self.io_lock = Lock()
         self.powered = False
@@ -172,6 +178,19 @@ class Device(Presenting):
     def get_driver(self) -> "Driver":
         """The driver that the device belongs to."""
         return self.driver
+
+    @ddi("WdfDeviceSetAlignmentRequirement", "VOID (WDFDEVICE Device, ULONG AlignmentRequirement)")
+    def set_alignment_requirement(self, alignment_requirement: int) -> None:
+        """Says how the device wants its buffers aligned.
+
+        :param alignment_requirement: a mask: the alignment in bytes, less one
+        """
+        self._alignment_requirement = alignment_requirement
+
+    @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (WDFDEVICE Device)")
+    def get_alignment_requirement(self) -> int:
+        """How the device wants its buffers aligned: a mask."""
+        return self._alignment_requirement
 
     @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (WDFDEVICE Device)")
     def get_default_queue(self) -> "IoQueue | None":

@@ -144,9 +144,12 @@ def refused_wait(lock: WaitLock) -> None:
         (create_dpc, "WdfDpcCreate"),
         (create_work_item, "WdfWorkItemCreate"),
         (lambda edu: edu.device.get_default_queue(), "WdfDeviceGetDefaultQueue"),
-        (lambda edu: edu.device.reference(), "WdfObjectReferenceActual"),
+        (
+            lambda edu: edu.device.allocate_context(ObjectAttributes(context_type=list)),
+            "WdfObjectAllocateContext",
+        ),
     ],
-    ids=["create DPC", "create work item", "default queue", "reference"],
+    ids=["create DPC", "create work item", "default queue", "context"],
 )
 def test_ddi_above_dispatch_level_breaks_the_irql_rule(
     bench: Bench, call: Callback, name: str

@@ -14,17 +14,22 @@ from pydriver.wdf.ddi import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, Ddi, ddi
 from .bench import Bench
 
 OBJECTS = {
+    "Collection": "Collection",
     "CommonBuffer": "CommonBuffer",
     "Device": "Device",
     "DeviceInit": "DeviceInit",
     "DmaEnabler": "DmaEnabler",
+    "DmaTransaction": "DmaTransaction",
     "Dpc": "Dpc",
     "Driver": "Driver",
     "File": "FileObject",
+    "GenericObject": "Object",
     "Interrupt": "Interrupt",
     "InterruptConnection": "Interrupt",
     "InterruptLocking": "Interrupt",
     "IoQueue": "IoQueue",
+    "LookasideList": "LookasideList",
+    "Memory": "Memory",
     "Object": "Object",
     "Request": "Request",
     "SpinLock": "SpinLock",
