@@ -66,6 +66,7 @@ def bug_check_name(code: int) -> str:
 
 KMDF_RULES = frozenset(
     {
+        "BufAfterReqCompletedIntIoctl",
         "BufAfterReqCompletedIoctl",
         "BufAfterReqCompletedRead",
         "BufAfterReqCompletedWrite",
@@ -94,6 +95,7 @@ KMDF_RULES = frozenset(
         "ReqIsCancOnCancReq",
         "ReqMarkCancelableSend",
         "RequestCompleted",
+        "RequestGetStatusValid",
         "StopAckWithinEvtIoStop",
         "WdfInterruptLock",
         "WdfInterruptLockRelease",

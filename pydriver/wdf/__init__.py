@@ -35,10 +35,11 @@ from pydriver.wdf.io_queue_config import (
     IoQueueState,
     IoStopAction,
 )
-from pydriver.wdf.irp import Irp, RequestType, ctl_code
+from pydriver.wdf.irp import Irp, ProcessorMode, RequestType, ctl_code
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
-from pydriver.wdf.request import Request, RequestParameters
+from pydriver.wdf.request import Request
+from pydriver.wdf.request_parameters import RequestParameters, RequestReuseParams
 from pydriver.wdf.resource import (
     InterruptDescriptor,
     MemoryDescriptor,
@@ -88,8 +89,10 @@ __all__ = (
     "PnpPowerEventCallbacks",
     "PortDescriptor",
     "PowerDeviceState",
+    "ProcessorMode",
     "Request",
     "RequestParameters",
+    "RequestReuseParams",
     "RequestType",
     "ResourceList",
     "SpinLock",

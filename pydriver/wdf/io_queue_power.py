@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What the device's power and removal sequences do with a queue; all at PASSIVE_LEVEL.
+
+Leaving D0: first every queue is held, which waits for the handlers on the stacks; then EvtIoStop
+is called for each owned request, and the sequence waits until each has been completed, has gone to
+another queue, or is acknowledged [FxPkgIo::StopProcessingForPower].
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from pydriver.ke.status import STATUS_TIMEOUT
+from pydriver.wdf.io_queue_config import IoStopAction
+from pydriver.wdf.io_queue_states import QueueStates, calling_queues
+from pydriver.wdf.request import Request
+from pydriver.wdf.request_cancellation import cancel, cancel_held, cancel_in, end_cancelled
+from pydriver.wdf.request_state import OWNED, QUEUED, StopState
+
+if TYPE_CHECKING:
+    from pydriver.wdf.file import File
+
+__all__ = ("QueuePower",)
+
+PATIENCE: Final = -100_000_000
+"""How long a request may hold the power-down up before the verifier names it: 10 s."""
+
+
+class QueuePower(QueueStates):
+    """The part of a queue that follows the power of its device."""
+
+    __slots__ = ()
+
+    @property
+    def owned_requests(self) -> tuple[Request, ...]:
+        """The requests that the driver owns, the oldest first."""
+        with self.lock:
+            return tuple(sorted(self.owned, key=lambda request: request.number))
+
+    def hold(self) -> None:
+        """Presents nothing more, and waits until no handler is on a stack."""
+        if not self.config.power_managed or not self.powered:
+            return
+        with self.lock:
+            self.powered = False
+            self.update()
+        self.wait_until(self._no_handler)
+
+    def power_down(self, action: IoStopAction) -> None:
+        """Waits until each owned request has ended or is acknowledged; after :meth:`hold`.
+
+        :param action: SUSPEND or PURGE, for EvtIoStop
+        """
+        if not self.config.power_managed:
+            return
+        self.hold()
+        evt_io_stop = self.config.evt_io_stop
+        if evt_io_stop is not None:
+            for request in self.owned_requests:
+                self._stop(request, action)
+        settled = self.event_when(self._settled)
+        if settled.wait(PATIENCE) == STATUS_TIMEOUT:
+            self._report_unsettled()
+            settled.wait()
+
+    def _no_handler(self) -> bool:
+        return not self.handlers
+
+    def _settled(self) -> bool:
+        return all(request.stop_state is StopState.KEPT for request in self.owned)
+
+    def _report_unsettled(self) -> None:
+        stops = self.config.evt_io_stop is not None
+        for request in self.owned_requests:
+            if request.stop_state is not StopState.KEPT:
+                self._kernel.verifier.violation(
+                    "EvtIoStopCompleteOrStopAck" if stops else "DrvAckIoStop",
+                    f"{request} keeps {self.device} from leaving D0: it is neither completed nor "
+                    + ("acknowledged in EvtIoStop" if stops else "is there an EvtIoStop"),
+                    request,
+                )
+
+    def _stop(self, request: Request, action: IoStopAction) -> None:
+        """Calls EvtIoStop for one request; its cancellation waits meanwhile."""
+        with self.lock:
+            if request not in self.owned:
+                return
+            request.stop_state = StopState.STOPPING
+            flags = action | IoStopAction.CANCELABLE if request.cancelable else action
+        evt_io_stop = self.config.evt_io_stop
+        assert evt_io_stop is not None
+        self.deliver(evt_io_stop, self, request, flags)
+        with self.lock:
+            requeue = request.stop_state is StopState.REQUEUED
+            if request.stop_state is not StopState.KEPT:
+                request.stop_state = StopState.RUNNING
+            requeue = requeue and request in self.owned
+            cancelled = given = False
+            if requeue:
+                self.owned.discard(request)
+                request.presented = True
+                cancelled = request.canceled
+                if cancelled:
+                    given = cancel_in(request, self)
+                else:
+                    request.state = QUEUED
+                    self.queued.appendleft(request)
+        if not requeue:
+            cancel_held(request)
+        if cancelled:
+            end_cancelled(request, self, given=given)
+
+    def power_up(self) -> None:
+        """The device is in D0: resumes what was kept, and presents what has waited."""
+        if self.powered:
+            return
+        with self.lock:
+            self.powered = True
+            self.update()
+            kept = [request for request in self.owned if request.stop_state is StopState.KEPT]
+            kept.sort(key=lambda request: request.number)
+        for request in kept:
+            with self.lock:
+                resumed = request.state == OWNED and request.queue is self
+                request.stop_state = StopState.RUNNING
+            if resumed and self.config.evt_io_resume is not None:
+                self.deliver(self.config.evt_io_resume, self, request)
+        self.opened()
+
+    def shut_down(self) -> None:
+        """The queue, or the device, is being removed: cancels what waits, and waits for the rest.
+
+        A request that the driver never completes is waited for without end; `owned_requests` says
+        which. Where a handler of this queue is what removes it, that handler is not waited for.
+        """
+        self.shut = True
+        with self.lock:
+            self.accepting = False
+            self.dispatching = False
+            self.update()
+        self.cancel_all()
+        self.wait_until(self._nothing_left if self in calling_queues() else self.empty)
+
+    def _nothing_left(self) -> bool:
+        return not self.owned and not self.queued
+
+    def cancel_of_file(self, file: "File") -> None:
+        """A handle was closed: cancels its requests that wait here."""
+        with self.lock:
+            requests = [request for request in self.queued if request.irp.file is file]
+        for request in requests:
+            cancel(request)
