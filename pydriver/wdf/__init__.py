@@ -47,6 +47,7 @@ from pydriver.wdf.resource import (
     ResourceList,
 )
 from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 
@@ -97,6 +98,7 @@ __all__ = (
     "ResourceList",
     "SpinLock",
     "SynchronizationScope",
+    "TriState",
     "WaitLock",
     "WorkItem",
     "WorkItemConfig",

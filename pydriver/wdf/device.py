@@ -76,7 +76,7 @@ class Device(Presenting):
         "file_attributes",
         "file_config",
         "function",
-        "internal_control_queue",
+        "internal_queue",
         "interrupt_resources",
         "interrupts",
         "io_lock",
@@ -123,7 +123,7 @@ class Device(Presenting):
         self.read_queue: IoQueue | None = None
         self.write_queue: IoQueue | None = None
         self.control_queue: IoQueue | None = None
-        self.internal_control_queue: IoQueue | None = None
+        self.internal_queue: IoQueue | None = None
         self._dispatched: dict[RequestType, IoQueue] = {}
         self._callbacks_table = init.callbacks
         # One PnP or power sequence at a time.
@@ -223,7 +223,7 @@ class Device(Presenting):
         self.read_queue = find(RequestType.READ, self.default_queue)
         self.write_queue = find(RequestType.WRITE, self.default_queue)
         self.control_queue = find(RequestType.DEVICE_CONTROL, self.default_queue)
-        self.internal_control_queue = find(RequestType.DEVICE_CONTROL_INTERNAL, self.default_queue)
+        self.internal_queue = find(RequestType.DEVICE_CONTROL_INTERNAL, self.default_queue)
 
     # The application
 

@@ -195,7 +195,7 @@ class File(Object):
             on_complete,
             context,
         )
-        queue = self.device.internal_control_queue
+        queue = self.device.internal_queue
         if queue is None:
             irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
         else:

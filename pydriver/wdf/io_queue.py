@@ -25,6 +25,7 @@ from pydriver.wdf.object import ObjectAttributes, ParentRule, SynchronizationSco
 from pydriver.wdf.request import Request
 from pydriver.wdf.request_state import COMPLETED, OWNED
 from pydriver.wdf.serialization import effective_level, effective_scope
+from pydriver.wdf.tri_state import TriState
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -78,7 +79,7 @@ class IoQueue(QueueRetrieval):
                 STATUS_INVALID_PARAMETER,
                 f"{what}: scope Device, but the level {level.name} is not that of the device",
             )
-        managed = config.power_managed is not False
+        managed = config.power_managed != TriState.FALSE
         queue = cls(device, parent, replace(config, power_managed=managed), attributes)
         device.queues.append(queue)
         if config.default_queue:
@@ -131,7 +132,7 @@ class IoQueue(QueueRetrieval):
             irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
 
     def _on_dispose(self) -> None:
-        self.shut_down()
+        self.close()
         if self in self.device.queues:
             self.device.queues.remove(self)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
+from pydriver.wdf.tri_state import TriState
+
 if TYPE_CHECKING:
     from pydriver.wdf.io_queue import IoQueue
     from pydriver.wdf.request import Request
@@ -101,7 +103,7 @@ class IoQueueConfig:
     :ivar number_of_presented_requests: limit of a parallel queue; ``None``: no limit; with 0
         nothing is ever presented
     :ivar default_queue: takes what no other queue of the device takes
-    :ivar power_managed: nothing is presented outside of D0; ``None``, WdfUseDefault: so it is
+    :ivar power_managed: nothing is presented outside of D0; that is the default
     :ivar allow_zero_length_requests: present them, instead of completing them at once
     """
 
@@ -118,5 +120,5 @@ class IoQueueConfig:
     evt_io_canceled_on_queue: "Callable[[IoQueue, Request], None] | None" = None
     number_of_presented_requests: int | None = None
     default_queue: bool = False
-    power_managed: bool | None = None
+    power_managed: TriState | bool = TriState.USE_DEFAULT
     allow_zero_length_requests: bool = False

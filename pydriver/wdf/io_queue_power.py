@@ -127,13 +127,20 @@ class QueuePower(QueueStates):
         self.opened()
 
     def shut_down(self) -> None:
-        """The queue, or the device, is being removed: cancels what waits, and waits for the rest.
+        """The device is being removed: asks for what is owned back, and closes the queue."""
+        if self.config.power_managed and self.config.evt_io_stop is not None:
+            for request in self.owned_requests:
+                self._stop(request, IoStopAction.PURGE)
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is accepted ever again: cancels what waits, and waits for what is owned.
 
         A request that the driver never completes is waited for without end; `owned_requests` says
         which. Where a handler of this queue is what removes it, that handler is not waited for.
         """
-        self.shut = True
         with self.lock:
+            self.shut = True
             self.accepting = False
             self.dispatching = False
             self.update()
