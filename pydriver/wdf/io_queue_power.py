@@ -53,10 +53,7 @@ class QueuePower(QueueStates):
         if not self.config.power_managed:
             return
         self.hold()
-        evt_io_stop = self.config.evt_io_stop
-        if evt_io_stop is not None:
-            for request in self.owned_requests:
-                self._stop(request, action)
+        self._stop_owned(action)
         settled = self.event_when(self._settled)
         if settled.wait(PATIENCE) == STATUS_TIMEOUT:
             self._report_unsettled()
@@ -79,6 +76,16 @@ class QueuePower(QueueStates):
                     request,
                 )
 
+    def _stop_owned(self, action: IoStopAction) -> None:
+        """Calls EvtIoStop for each owned request, and takes back what shall be requeued."""
+        if self.config.evt_io_stop is None:
+            return
+        requests = self.owned_requests
+        for request in requests:
+            self._stop(request, action)
+        for request in reversed(requests):
+            self._take_back(request)
+
     def _stop(self, request: Request, action: IoStopAction) -> None:
         """Calls EvtIoStop for one request; its cancellation waits meanwhile."""
         with self.lock:
@@ -90,22 +97,24 @@ class QueuePower(QueueStates):
         assert evt_io_stop is not None
         self.deliver(evt_io_stop, self, request, flags)
         with self.lock:
-            requeue = request.stop_state is StopState.REQUEUED
-            if request.stop_state is not StopState.KEPT:
+            if request.stop_state is StopState.STOPPING:
                 request.stop_state = StopState.RUNNING
-            requeue = requeue and request in self.owned
-            cancelled = given = False
-            if requeue:
-                self.owned.discard(request)
-                request.presented = True
-                cancelled = request.canceled
-                if cancelled:
-                    given = cancel_in(request, self)
-                else:
-                    request.state = QUEUED
-                    self.queued.appendleft(request)
-        if not requeue:
-            cancel_held(request)
+        cancel_held(request)
+
+    def _take_back(self, request: Request) -> None:
+        given = False
+        with self.lock:
+            if request.stop_state is not StopState.REQUEUED or request not in self.owned:
+                return
+            request.stop_state = StopState.RUNNING
+            request.presented = True
+            self.owned.discard(request)
+            cancelled = request.canceled
+            if cancelled:
+                given = cancel_in(request, self)
+            else:
+                request.state = QUEUED
+                self.queued.appendleft(request)
         if cancelled:
             end_cancelled(request, self, given=given)
 
@@ -128,9 +137,8 @@ class QueuePower(QueueStates):
 
     def shut_down(self) -> None:
         """The device is being removed: asks for what is owned back, and closes the queue."""
-        if self.config.power_managed and self.config.evt_io_stop is not None:
-            for request in self.owned_requests:
-                self._stop(request, IoStopAction.PURGE)
+        if self.config.power_managed:
+            self._stop_owned(IoStopAction.PURGE)
         self.close()
 
     def close(self) -> None:

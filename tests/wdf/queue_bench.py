@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from pydriver.wdf import (
     Request,
 )
 
-from .bench import Bench, Edu, Plan
+from .bench import TIMEOUT, Bench, Edu, Plan
 
 SEQUENTIAL, PARALLEL, MANUAL = IoQueueDispatchType
 
@@ -59,6 +60,14 @@ def status(expected: int) -> Iterator[None]:
 
 def in_dpc(bench: Bench, edu: Edu, routine: Callable[[], object]) -> None:
     """Call something at DISPATCH_LEVEL, and wait until it has returned."""
-    dpc = Dpc.create(DpcConfig(lambda dpc: routine()), ObjectAttributes(parent_object=edu.device))
+    config = DpcConfig(lambda dpc: routine(), automatic_serialization=False)
+    dpc = Dpc.create(config, ObjectAttributes(parent_object=edu.device))
     dpc.enqueue()
     bench.kernel.flush_queued_dpcs()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Look until something is so, which nobody tells about."""
+    end = monotonic() + TIMEOUT
+    while not condition():
+        assert monotonic() < end, f"{what}: not so in {TIMEOUT} s"

@@ -17,7 +17,7 @@ from pydriver.ke.status import (
 from pydriver.wdf import IoQueue, IoQueueConfig, IoQueueState, ObjectAttributes, Request
 
 from .bench import TIMEOUT, Bench, Edu
-from .queue_bench import MANUAL, PARALLEL, SEQUENTIAL, Presented, default, in_dpc, manual
+from .queue_bench import MANUAL, PARALLEL, SEQUENTIAL, Presented, default, in_dpc, manual, until
 
 ACCEPT, DISPATCH = IoQueueState.ACCEPT_REQUESTS, IoQueueState.DISPATCH_REQUESTS
 NOTHING = IoQueueState.NO_REQUESTS | IoQueueState.DRIVER_NO_REQUESTS
@@ -171,8 +171,7 @@ def test_synchronous_change_waits_for_what_the_driver_owns(
         file.write_async(b"a")
         thread = threading.Thread(target=wait)
         thread.start()
-        while not queue.watchers:
-            pass
+        until(lambda: bool(queue.watchers), "the thread waits")
         order.append("complete")
         presented.requests[0].complete(STATUS_SUCCESS)
         thread.join(TIMEOUT)
