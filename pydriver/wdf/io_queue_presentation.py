@@ -369,9 +369,15 @@ class QueuePresentation(Presenting):
         if gate is None:
             routine(*arguments)
             return
-        irql = gate.acquire()
+        owner = self if self.synchronization_scope is SynchronizationScope.QUEUE else self.device
+        irql = owner._lock_irql = gate.acquire()
         routine(*arguments)
-        gate.release(irql)
+        if gate.held_here:
+            gate.release(irql)
+        else:
+            self._kernel.verifier.violation(
+                "PresentationLockDropped", f"a callback of {self} has released the {gate}", self
+            )
 
     @property
     def deferring(self) -> bool:

@@ -474,6 +474,7 @@ def test_cancelling_an_owned_request_that_is_not_cancelable_only_marks_it(
         assert called == []
         other.mark_cancelable(called.append)
         assert called == [other], "a request that is cancelled already calls back at once"
+        assert other.unmark_cancelable() == STATUS_CANCELLED
         for request in (one, other):
             request.complete(STATUS_CANCELLED)
 

@@ -16,7 +16,9 @@ from pydriver.wdf import (
     ExecutionLevel,
     IoQueue,
     IoQueueConfig,
+    IoQueueDispatchType,
     IoStopAction,
+    Irp,
     ObjectAttributes,
     Request,
     SynchronizationScope,
@@ -398,3 +400,52 @@ def test_dpc_of_a_queue_runs_when_a_handler_on_another_processor_has_returned(
         done.wait("the DPC")
         thread.join(TIMEOUT)
     assert order == ["handler returns", "dpc"]
+
+
+@pytest.mark.covers("WdfObjectReleaseLock")
+def test_handler_that_returns_without_the_lock_is_a_violation(bench: Bench) -> None:
+    def handler(queue: IoQueue, request: Request) -> None:
+        queue.release_lock()
+        request.complete(STATUS_SUCCESS)
+
+    edu = load(bench, IoQueueConfig(PARALLEL, handler), attributes(QUEUE, PASSIVE))
+    with edu.device.open() as file:
+        assert file.write_async(b"x").wait(TIMEOUT) == STATUS_SUCCESS
+    assert bench.violation().rule == "PresentationLockDropped"
+    edu.device.queues[0].acquire_lock()
+    edu.device.queues[0].release_lock()
+
+
+@pytest.mark.parametrize("kind", [SEQUENTIAL, PARALLEL])
+@pytest.mark.parametrize("level", [PASSIVE, DISPATCH])
+def test_handlers_of_a_queue_with_a_lock_never_overlap_whoever_sends(
+    boot: Callable[..., Bench], kind: IoQueueDispatchType, level: ExecutionLevel
+) -> None:
+    bench = boot(2)
+    inside = most = handled = 0
+
+    def handler(queue: IoQueue, request: Request) -> None:
+        nonlocal inside, most, handled
+        inside += 1
+        most = max(most, inside)
+        handled += 1
+        inside -= 1
+        request.complete(STATUS_SUCCESS)
+
+    edu = load(bench, IoQueueConfig(kind, handler), attributes(QUEUE, level))
+    irps: list[Irp] = []
+
+    def send() -> None:
+        for _ in range(100):
+            irps.append(file.write_async(b"x"))
+
+    with edu.device.open() as file:
+        threads = [threading.Thread(target=send) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            in_dpc(bench, edu, lambda: irps.append(file.write_async(b"x")))
+        for thread in threads:
+            thread.join(TIMEOUT)
+        assert {irp.wait(TIMEOUT) for irp in irps} == {STATUS_SUCCESS}
+    assert (handled, most) == (420, 1)
