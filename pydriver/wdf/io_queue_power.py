@@ -53,6 +53,9 @@ class QueuePower(QueueStates):
         if not self.config.power_managed:
             return
         self.hold()
+        with self.lock:
+            for request in self.owned:  # kept by another queue once, and forwarded then
+                request.stop_state = StopState.RUNNING
         self._stop_owned(action)
         settled = self.event_when(self._settled)
         if settled.wait(PATIENCE) == STATUS_TIMEOUT:

@@ -39,7 +39,7 @@ from pydriver.wdf.irp import RequestType
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
 from pydriver.wdf.request import Request
 from pydriver.wdf.request_completion import complete
-from pydriver.wdf.request_state import OWNED, QUEUED
+from pydriver.wdf.request_state import OWNED
 from pydriver.wdf.serialization import (
     CallbackKind,
     DispatchLock,
@@ -219,20 +219,6 @@ class QueuePresentation(Presenting):
         return call
 
     # Requests that arrive and leave
-
-    def take(self, request: Request) -> bool:
-        """Takes a request that is forwarded; the I/O lock is held.
-
-        :return: whether the caller has to present it; otherwise it calls :meth:`told`
-        """
-        if self.straight and not self.queued and len(self.owned) < self.limit:
-            self.owned.add(request)
-            request.presenting = self
-            self.handlers += 1
-            return True
-        request.state = QUEUED
-        self.queued.append(request)
-        return False
 
     def told(self) -> None:
         """A request was put into `queued`: sees to it that somebody takes it."""

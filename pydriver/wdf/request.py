@@ -219,7 +219,6 @@ class Request(RequestBase):
             return STATUS_WDF_BUSY
         cancelled = self.canceled
         self.presented = True
-        self.stop_state = _RUNNING
         source.owned.discard(self)
         presenting = self.presenting is source
         following = None if presenting else source.next()
@@ -227,13 +226,20 @@ class Request(RequestBase):
         direct = given = False
         if cancelled:
             given = cancel_in(self, queue)
+        elif queue.straight and not queue.queued and len(queue.owned) < queue.limit:
+            direct = True
+            queue.owned.add(self)
+            self.presenting = queue
+            queue.handlers += 1
         else:
-            direct = queue.take(self)
+            self.state = QUEUED
+            queue.queued.append(self)
         lock.release()
-        if following is not None:
-            source.present(following)
-        elif source.gated and not presenting:
-            source.dispatch()
+        if not presenting:
+            if following is not None:
+                source.present(following)
+            elif source.gated:
+                source.dispatch()
         if source.watchers:
             source.watch()
         if direct:
@@ -260,7 +266,6 @@ class Request(RequestBase):
         with queue.lock:
             cancelled = self.canceled
             self.presented = True
-            self.stop_state = _RUNNING
             queue.owned.discard(self)
             if cancelled:
                 given = cancel_in(self, queue)
@@ -295,7 +300,7 @@ class Request(RequestBase):
         :param requeue: put it back at the head of its queue, to be presented again in D0, instead
             of keeping it until EvtIoResume
         """
-        if self.state != OWNED or self.stop_state is _RUNNING:
+        if self.state != OWNED or self.stop_state is not StopState.STOPPING:
             self.violation("StopAckWithinEvtIoStop", f"{self} is acknowledged outside of EvtIoStop")
         elif requeue and self.cancel_routine is not None:
             self.violation("ReqMarkCancelableSend", f"{self} is requeued while it is cancelable")

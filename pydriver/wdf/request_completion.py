@@ -53,6 +53,7 @@ def complete(request: "Request", status: int, information: int) -> None:
     else:
         request.state = COMPLETED
     irp = request.irp
+    queue = request.queue
     if status >= 0x80000000:
         if status >> 16 & 0xFFF == _WDF_FACILITY:
             status = _TRANSLATED.get(status, STATUS_INVALID_DEVICE_REQUEST)
@@ -76,7 +77,7 @@ def complete(request: "Request", status: int, information: int) -> None:
             _COMPLETE,
             NO_PROCESSOR if processor is None else processor.number,
             status,
-            request.queue,
+            queue,
             request.number,
         )
     )
@@ -90,7 +91,7 @@ def complete(request: "Request", status: int, information: int) -> None:
         irp.finish(status, information)
     except Exception as error:  # noqa: BLE001 -- the application's completion callback
         request._kernel.escaped(error)
-    request.queue.left(request)
+    queue.left(request)
     if ends:
         request._drop()
 

@@ -345,3 +345,35 @@ def test_deleted_queue_waits_for_a_handler_on_another_thread(bench: Bench) -> No
         for thread in (sender, deletion):
             thread.join(TIMEOUT)
     assert order == ["handler returns", "deleted"]
+
+
+@pytest.mark.covers("WdfRequestStopAcknowledge", "WdfRequestForwardToIoQueue")
+def test_request_that_was_kept_and_then_forwarded_is_waited_for_by_the_other_queue(
+    bench: Bench,
+) -> None:
+    presented = Presented()
+    order: list[str] = []
+    _, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))
+    edu = bench.load(
+        default(PARALLEL, presented, evt_io_stop=stop, evt_io_resume=lambda queue, request: None)
+    )
+    other = IoQueue.create(edu.device, IoQueueConfig(MANUAL))
+
+    def exit_d0() -> None:
+        edu.device.exit_d0()
+        order.append("left D0")
+
+    with edu.device.open() as file:
+        file.write_async(b"x")
+        edu.device.exit_d0()
+        assert presented.requests[0].forward_to_io_queue(other) == STATUS_SUCCESS
+        edu.device.enter_d0()
+        request = other.retrieve_next_request()
+        assert request is presented.requests[0]
+        thread = in_thread(exit_d0)
+        until(lambda: bool(other.watchers) or not thread.is_alive(), "the power-down waits")
+        order.append("complete")
+        request.complete(STATUS_SUCCESS)
+        thread.join(TIMEOUT)
+        assert order == ["complete", "left D0"]
+        edu.device.enter_d0()
