@@ -12,6 +12,7 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.ddi import ddi
+from pydriver.wdf.file import File
 from pydriver.wdf.io_queue_config import IoQueueConfig, IoQueueDispatchType, StateCallback
 from pydriver.wdf.io_queue_power import QueuePower
 from pydriver.wdf.io_queue_presentation import TRANSFERS
@@ -23,7 +24,6 @@ from pydriver.wdf.request_state import OWNED
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
-    from pydriver.wdf.file import File
 
 __all__ = ("QueueRetrieval",)
 
@@ -57,13 +57,15 @@ class QueueRetrieval(QueuePower):
         "WdfIoQueueRetrieveRequestByFileObject",
         "NTSTATUS (WDFQUEUE Queue, WDFFILEOBJECT FileObject, WDFREQUEST *OutRequest)",
     )
-    def retrieve_request_by_file_object(self, file: "File") -> Request | None:
+    def retrieve_request_by_file_object(self, file: File) -> Request | None:
         """Takes the oldest request of a file out of the queue.
 
         :return: ``None`` for STATUS_NO_MORE_ENTRIES
         :raises NtStatusError: STATUS_WDF_PAUSED: the queue is stopped, or the device not in D0
         """
-        return self._retrieve("WdfIoQueueRetrieveRequestByFileObject", file)
+        what = "WdfIoQueueRetrieveRequestByFileObject"
+        check_handle(self._kernel, file, File, what)
+        return self._retrieve(what, file)
 
     @ddi(
         "WdfIoQueueFindRequest",
@@ -71,7 +73,7 @@ class QueueRetrieval(QueuePower):
         " PWDF_REQUEST_PARAMETERS Parameters, WDFREQUEST *OutRequest)",
     )
     def find_request(
-        self, found: Request | None = None, file: "File | None" = None
+        self, found: Request | None = None, file: File | None = None
     ) -> tuple[Request, RequestParameters] | None:
         """Looks for a request in a manual queue, which keeps it.
 
@@ -167,7 +169,7 @@ class QueueRetrieval(QueuePower):
 
     # How
 
-    def _retrieve(self, what: str, file: "File | None") -> Request | None:
+    def _retrieve(self, what: str, file: File | None) -> Request | None:
         if self._kernel.verifying:
             self._check_retrieval(what, by_file=file is not None)
         while True:

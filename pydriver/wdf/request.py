@@ -22,7 +22,7 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.ddi import creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_handle
 from pydriver.wdf.request_base import RequestBase, numbers
 from pydriver.wdf.request_cancellation import cancel, cancel_in, end_cancelled, mark, unmark
 from pydriver.wdf.request_completion import complete
@@ -208,6 +208,7 @@ class Request(RequestBase):
         if (
             self.state != OWNED
             or self.cancel_routine is not None
+            or queue.__class__ is not source.__class__
             or queue is source
             or queue.device is not source.device
         ):
@@ -286,6 +287,7 @@ class Request(RequestBase):
         elif self.cancel_routine is not None:
             self.violation("ReqMarkCancelableSend", f"{what} of {self}, which is cancelable")
         else:
+            check_handle(self._kernel, queue, type(self.queue), what)
             self.violation(
                 "ForwardedToWrongQueue", f"{what} of {self} from {self.queue} to {queue}"
             )

@@ -10,6 +10,7 @@ replaces the callback has won: `unmark` gives the request back to the driver, `c
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -17,6 +18,7 @@ from pydriver.ke.status import (
 )
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.wdf.object import REQUIRED_PARAMETER_IS_NULL
 from pydriver.wdf.request_completion import complete
 from pydriver.wdf.request_state import (
     CALLED,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ("cancel", "cancel_held", "cancel_in", "end_cancelled", "mark", "unmark")
 
 
-def mark(request: "Request", routine: CancelCallback, what: str, *, call: bool) -> int:
+def mark(request: "Request", routine: CancelCallback | None, what: str, *, call: bool) -> int:
     """Makes a request cancelable.
 
     :param what: the DDI, for the verifier
@@ -43,6 +45,13 @@ def mark(request: "Request", routine: CancelCallback, what: str, *, call: bool) 
     :return: STATUS_SUCCESS; STATUS_CANCELLED; or STATUS_INVALID_DEVICE_REQUEST: not owned, or
         cancelable already
     """
+    if routine is None:
+        request._kernel.bug_check(
+            WDF_VIOLATION,
+            REQUIRED_PARAMETER_IS_NULL,
+            message=f"{what} of {request} without an EvtRequestCancel",
+            subject=request,
+        )
     if request.state != OWNED:
         request.misused(what)
         return STATUS_INVALID_DEVICE_REQUEST

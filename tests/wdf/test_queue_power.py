@@ -43,7 +43,7 @@ def in_thread(routine: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.covers("EvtIoStop", "WDF_IO_QUEUE_CONFIG.EvtIoStop")
+@pytest.mark.covers("EvtIoStop", "WDF_IO_QUEUE_CONFIG.EvtIoStop", "WDF_IO_QUEUE_CONFIG.EvtIoResume")
 def test_stop_says_what_for_and_whether_the_request_is_cancelable(bench: Bench) -> None:
     presented = Presented()
     stops, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))

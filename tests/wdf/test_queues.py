@@ -65,6 +65,7 @@ def manual() -> Plan:
     return Plan(queues=[IoQueueConfig(MANUAL, default_queue=True)])
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.DispatchType")
 def test_sequential_queue_presents_the_next_request_when_the_last_one_has_left(
     bench: Bench,
 ) -> None:
@@ -90,6 +91,7 @@ def test_parallel_queue_presents_all_at_once(bench: Bench) -> None:
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests")
 def test_parallel_queue_presents_no_more_than_its_limit(bench: Bench) -> None:
     presented = Presented()
     edu = bench.load(default(PARALLEL, presented, number_of_presented_requests=3))
@@ -128,6 +130,7 @@ def test_handlers_that_complete_at_once_do_not_recurse(bench: Bench) -> None:
     assert deepest == 1
 
 
+@pytest.mark.covers("WdfIoQueueRetrieveNextRequest")
 def test_manual_queue_keeps_requests_until_the_driver_retrieves_them(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -143,6 +146,7 @@ def test_manual_queue_keeps_requests_until_the_driver_retrieves_them(bench: Benc
         assert [irp.result(TIMEOUT) for irp in irps] == [1, 1]
 
 
+@pytest.mark.covers("WdfIoQueueRetrieveRequestByFileObject", "WdfRequestGetFileObject")
 def test_manual_queue_retrieves_by_file_object(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -283,6 +287,7 @@ def test_dispatching_leads_a_type_to_its_queue_and_the_rest_to_the_default(
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_forwarded_request_moves_to_the_tail_of_the_other_queue(bench: Bench) -> None:
     presented = Presented()
     configs = [
@@ -305,6 +310,7 @@ def test_forwarded_request_moves_to_the_tail_of_the_other_queue(bench: Bench) ->
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_forwarding_to_a_queue_that_does_not_accept_fails_and_the_driver_keeps_it(
     bench: Bench,
 ) -> None:
@@ -323,6 +329,7 @@ def test_forwarding_to_a_queue_that_does_not_accept_fails_and_the_driver_keeps_i
         assert irp.done
 
 
+@pytest.mark.covers("WdfRequestRequeue")
 def test_requeued_request_is_the_next_one_of_its_manual_queue(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -367,6 +374,7 @@ def test_stopped_manual_queue_is_paused(bench: Bench) -> None:
     queue.start()
 
 
+@pytest.mark.covers("WdfIoQueueDrain")
 def test_drained_queue_presents_what_it_has_and_rejects_more(bench: Bench) -> None:
     presented = Presented()
     drained: list[str] = []
@@ -385,6 +393,7 @@ def test_drained_queue_presents_what_it_has_and_rejects_more(bench: Bench) -> No
         queue.start()
 
 
+@pytest.mark.covers("WdfIoQueuePurge")
 def test_purged_queue_cancels_what_waits_and_what_is_cancelable(bench: Bench) -> None:
     presented = Presented()
     purged: list[str] = []
@@ -456,6 +465,12 @@ def test_cancelling_an_owned_request_calls_its_cancel_callback(bench: Bench) -> 
     assert called == presented.requests
 
 
+@pytest.mark.covers(
+    "WdfRequestMarkCancelable",
+    "WdfRequestMarkCancelableEx",
+    "WdfRequestIsCanceled",
+    "EvtRequestCancel",
+)
 def test_cancelling_an_owned_request_that_is_not_cancelable_only_marks_it(
     bench: Bench,
 ) -> None:
@@ -479,6 +494,7 @@ def test_cancelling_an_owned_request_that_is_not_cancelable_only_marks_it(
             request.complete(STATUS_CANCELLED)
 
 
+@pytest.mark.covers("WdfRequestUnmarkCancelable")
 def test_unmarked_request_is_the_drivers_again(bench: Bench) -> None:
     presented = Presented()
     called: list[Request] = []
@@ -621,6 +637,7 @@ def test_completion_in_a_dpc_calls_the_application_at_dispatch_level(bench: Benc
     assert levels == [DISPATCH_LEVEL] * 10
 
 
+@pytest.mark.covers("WdfIoQueueCreate", "WDF_IO_QUEUE_CONFIG.DefaultQueue")
 @pytest.mark.parametrize(
     ("config", "status"),
     [
@@ -651,6 +668,7 @@ def test_queue_configuration_is_checked(bench: Bench, config: IoQueueConfig, sta
     assert seen == [status]
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.DefaultQueue")
 def test_default_queue_cannot_be_created_after_the_start(bench: Bench) -> None:
     edu = bench.load()
     with pytest.raises(NtStatusError) as late:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pydriver.ke import VerifierConfig
+from pydriver.ke import BugCheck, VerifierConfig
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import APC_LEVEL
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
@@ -641,3 +642,38 @@ def test_request_of_a_queue_is_not_deleted_by_the_driver(bench: Bench, owner: Ow
     request.delete()
     assert bench.violation().rule == "ObjectNotDeletable"
     request.complete(STATUS_SUCCESS)
+
+
+@pytest.mark.covers("WDF_VIOLATION.INVALID_HANDLE", "WDF_VIOLATION.REQUIRED_PARAMETER_IS_NULL")
+@pytest.mark.parametrize(
+    ("call", "parameter"),
+    [
+        (lambda request, queue: request.forward_to_io_queue(None), 5),
+        (lambda request, queue: request.forward_to_io_queue(request), 5),
+        (lambda request, queue: queue.retrieve_request_by_file_object(None), 5),
+        (lambda request, queue: request.mark_cancelable(None), 4),
+        (lambda request, queue: request.mark_cancelable_ex(None), 4),
+    ],
+    ids=["forward to NULL", "forward to a request", "file NULL", "mark", "mark ex"],
+)
+def test_argument_that_is_null_or_of_a_wrong_type_is_a_wdf_violation(
+    doomed: Bench, call: Callable[[Request, IoQueue], object], parameter: int
+) -> None:
+    presented = Presented()
+    edu = doomed.load(default(PARALLEL, presented))
+    edu.device.open().write_async(b"x")
+    with pytest.raises(BugCheck) as stopped:
+        call(presented.requests[0], edu.device.queues[0])
+    assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, parameter)
+
+
+@pytest.mark.covers("WDF_VIOLATION.INVALID_HANDLE", "WdfRequestForwardToIoQueue")
+def test_request_forwarded_to_a_freed_queue_is_a_wdf_violation(doomed: Bench) -> None:
+    presented = Presented()
+    edu = doomed.load(default(PARALLEL, presented))
+    queue = IoQueue.create(edu.device, IoQueueConfig(MANUAL))
+    queue.delete()
+    edu.device.open().write_async(b"x")
+    with pytest.raises(BugCheck) as stopped:
+        presented.requests[0].forward_to_io_queue(queue)
+    assert stopped.value.parameters[:3] == (5, id(queue), IoQueue.fx_type)
