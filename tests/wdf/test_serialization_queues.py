@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pydriver.ke import BugCheck
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_CANCELLED, STATUS_SUCCESS
 from pydriver.wdf import (
@@ -449,3 +451,33 @@ def test_handlers_of_a_queue_with_a_lock_never_overlap_whoever_sends(
             thread.join(TIMEOUT)
         assert {irp.wait(TIMEOUT) for irp in irps} == {STATUS_SUCCESS}
     assert (handled, most) == (420, 1)
+
+
+@pytest.mark.covers("WDF_VIOLATION.RECURSIVE_LOCK", "WdfObjectAcquireLock")
+@pytest.mark.parametrize("level", [PASSIVE, DISPATCH])
+def test_lock_that_is_acquired_in_a_handler_is_a_wdf_violation(
+    doomed: Bench, level: ExecutionLevel
+) -> None:
+    def handler(queue: IoQueue, request: Request) -> None:
+        queue.acquire_lock()
+
+    edu = load(doomed, IoQueueConfig(PARALLEL, handler), attributes(QUEUE, level))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().write_async(b"x")
+    lock = edu.device.queues[0].serialization_lock
+    assert (stopped.value.code, stopped.value.parameters) == (WDF_VIOLATION, (2, id(lock), 0, 0))
+
+
+@pytest.mark.covers(
+    "WDF_OBJECT_ATTRIBUTES.ExecutionLevel", "WDF_OBJECT_ATTRIBUTES.SynchronizationScope"
+)
+def test_queue_inherits_from_its_device_wherever_its_parent_is(bench: Bench) -> None:
+    edu = bench.load(Plan(attributes=attributes(QUEUE, PASSIVE)))
+    other = attributes(NONE, DISPATCH)
+    parent = IoQueue.create(edu.device, IoQueueConfig(MANUAL), other)
+    queue = IoQueue.create(
+        edu.device, IoQueueConfig(MANUAL), ObjectAttributes(parent_object=parent)
+    )
+    assert (queue.execution_level, queue.synchronization_scope) == (PASSIVE, QUEUE)
+    assert queue.serialization_lock not in (None, edu.device.device_lock)
+    assert (parent.execution_level, parent.serialization_lock) == (DISPATCH, None)
