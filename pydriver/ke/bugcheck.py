@@ -67,6 +67,7 @@ def bug_check_name(code: int) -> str:
 
 KMDF_RULES = frozenset(
     {
+        "BufAfterReqCompletedIntIoctl",
         "BufAfterReqCompletedIoctl",
         "BufAfterReqCompletedRead",
         "BufAfterReqCompletedWrite",
@@ -98,6 +99,7 @@ KMDF_RULES = frozenset(
         "ReqIsCancOnCancReq",
         "ReqMarkCancelableSend",
         "RequestCompleted",
+        "RequestGetStatusValid",
         "StopAckWithinEvtIoStop",
         "WdfInterruptLock",
         "WdfInterruptLockRelease",

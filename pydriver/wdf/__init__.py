@@ -44,7 +44,6 @@ from pydriver.wdf.interrupt_config import (
     InterruptPriority,
     KInterruptMode,
     ShareDisposition,
-    TriState,
 )
 from pydriver.wdf.io_queue import IoQueue
 from pydriver.wdf.io_queue_config import (
@@ -53,7 +52,7 @@ from pydriver.wdf.io_queue_config import (
     IoQueueState,
     IoStopAction,
 )
-from pydriver.wdf.irp import Irp, RequestType, ctl_code
+from pydriver.wdf.irp import Irp, ProcessorMode, RequestType, ctl_code
 from pydriver.wdf.kinterrupt import KInterrupt
 from pydriver.wdf.lookaside import LookasideList
 from pydriver.wdf.mdl import Mdl
@@ -65,7 +64,8 @@ from pydriver.wdf.object import (
     SynchronizationScope,
 )
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
-from pydriver.wdf.request import Request, RequestParameters
+from pydriver.wdf.request import Request
+from pydriver.wdf.request_parameters import RequestParameters, RequestReuseParams
 from pydriver.wdf.resource import (
     InterruptDescriptor,
     MemoryDescriptor,
@@ -73,6 +73,7 @@ from pydriver.wdf.resource import (
     ResourceList,
 )
 from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 
@@ -131,8 +132,10 @@ __all__ = (
     "PoolType",
     "PortDescriptor",
     "PowerDeviceState",
+    "ProcessorMode",
     "Request",
     "RequestParameters",
+    "RequestReuseParams",
     "RequestType",
     "ResourceList",
     "ScatterGatherElement",

@@ -79,6 +79,7 @@ class Device(Presenting):
         "file_attributes",
         "file_config",
         "function",
+        "internal_queue",
         "interrupt_resources",
         "interrupts",
         "io_lock",
@@ -127,6 +128,7 @@ class Device(Presenting):
         self.read_queue: IoQueue | None = None
         self.write_queue: IoQueue | None = None
         self.control_queue: IoQueue | None = None
+        self.internal_queue: IoQueue | None = None
         self._dispatched: dict[RequestType, IoQueue] = {}
         self._callbacks_table = init.callbacks
         # One PnP or power sequence at a time.
@@ -205,11 +207,16 @@ class Device(Presenting):
         """Has a queue take all requests of a type; in EvtDriverDeviceAdd.
 
         :param queue: of this device, not its default queue
-        :param request_type: READ, WRITE or DEVICE_CONTROL
+        :param request_type: READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
         :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
         """
         what = "WdfDeviceConfigureRequestDispatching"
-        possible = {RequestType.READ, RequestType.WRITE, RequestType.DEVICE_CONTROL}
+        possible = {
+            RequestType.READ,
+            RequestType.WRITE,
+            RequestType.DEVICE_CONTROL,
+            RequestType.DEVICE_CONTROL_INTERNAL,
+        }
         if request_type not in possible:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         if queue.device is not self or queue is self.default_queue:
@@ -234,6 +241,7 @@ class Device(Presenting):
         self.read_queue = find(RequestType.READ, self.default_queue)
         self.write_queue = find(RequestType.WRITE, self.default_queue)
         self.control_queue = find(RequestType.DEVICE_CONTROL, self.default_queue)
+        self.internal_queue = find(RequestType.DEVICE_CONTROL_INTERNAL, self.default_queue)
 
     # The application
 
@@ -387,7 +395,10 @@ class Device(Presenting):
 
     def _stop_queues(self, action: IoStopAction) -> None:
         self.powered = False
-        for queue in tuple(self.queues):
+        queues = tuple(self.queues)
+        for queue in queues:
+            queue.hold()
+        for queue in queues:
             queue.power_down(action)
 
     def _pre_interrupts_disabled(self, target: PowerDeviceState) -> None:

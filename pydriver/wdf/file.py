@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydriver.ke.status import STATUS_FILE_CLOSED, STATUS_INVALID_DEVICE_REQUEST, NtStatusError
 from pydriver.wdf.ddi import ddi
-from pydriver.wdf.irp import Irp, RequestType
+from pydriver.wdf.irp import METHOD_BUFFERED, Irp, RequestType
 from pydriver.wdf.object import Object
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Completion = Callable[[Irp], object]
 READ = RequestType.READ
 WRITE = RequestType.WRITE
 DEVICE_CONTROL = RequestType.DEVICE_CONTROL
+DEVICE_CONTROL_INTERNAL = RequestType.DEVICE_CONTROL_INTERNAL
 _NOTHING = memoryview(b"")
 
 
@@ -138,18 +139,9 @@ class File(Object):
         if self.closed:
             self._raise_closed()
         length = output if isinstance(output, int) else len(output)
-        source: memoryview
-        target: memoryview
-        if not length and not data:
-            source = target = _NOTHING
-        elif code & 3 == 0:
-            size = len(data)
-            shared = memoryview(bytearray(max(size, length)))
-            shared[:size] = data
-            source, target = shared[:size], shared[:length]
-        else:
-            source = memoryview(data)
-            target = memoryview(bytearray(output) if isinstance(output, int) else output)
+        source = target = _NOTHING
+        if length or data:
+            source, target = _buffers(code, data, output, length)
         irp = Irp(
             self._kernel,
             self,
@@ -163,6 +155,47 @@ class File(Object):
             context,
         )
         queue = self.device.control_queue
+        if queue is None:
+            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        else:
+            queue.submit(irp)
+        return irp
+
+    def internal_device_control_async(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output: "int | bytearray | memoryview" = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends an internal device control, as another driver in kernel mode does.
+
+        :param code: see :func:`pydriver.wdf.irp.ctl_code`
+        :param data: the input
+        :param output: where the output goes to; or its length, for a new buffer
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        length = output if isinstance(output, int) else len(output)
+        source = target = _NOTHING
+        if length or data:
+            source, target = _buffers(code, data, output, length)
+        irp = Irp(
+            self._kernel,
+            self,
+            DEVICE_CONTROL_INTERNAL,
+            length,
+            0,
+            code,
+            source,
+            target,
+            on_complete,
+            context,
+        )
+        queue = self.device.internal_queue
         if queue is None:
             irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
         else:
@@ -223,6 +256,27 @@ class File(Object):
         self._finish(irp, timeout)
         return irp.output
 
+    def internal_device_control(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output_length: int = 0,
+        timeout: float | None = None,
+    ) -> memoryview:
+        """Sends an internal device control, as another driver in kernel mode does.
+
+        :param code: see :func:`pydriver.wdf.irp.ctl_code`
+        :param data: the input
+        :param output_length: bytes that the output may have
+        :param timeout: seconds; ``None`` waits for ever
+        :return: the output
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.internal_device_control_async(code, data, output_length)
+        self._finish(irp, timeout)
+        return irp.output
+
     def _finish(self, irp: Irp, timeout: float | None) -> int:
         try:
             return irp.result(timeout)
@@ -253,3 +307,18 @@ class File(Object):
 
     def _raise_closed(self) -> None:
         raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")
+
+
+def _buffers(
+    code: int,
+    data: "bytes | bytearray | memoryview",
+    output: "int | bytearray | memoryview",
+    length: int,
+) -> tuple[memoryview, memoryview]:
+    """Input and output of a device control, as its method has them."""
+    if code & 3 == METHOD_BUFFERED:
+        size = len(data)
+        shared = memoryview(bytearray(max(size, length)))
+        shared[:size] = data
+        return shared[:size], shared[:length]
+    return memoryview(data), memoryview(bytearray(output) if isinstance(output, int) else output)

@@ -26,12 +26,12 @@ from pydriver.wdf.interrupt_config import (
     InterruptPriority,
     KInterruptMode,
     ShareDisposition,
-    TriState,
 )
 from pydriver.wdf.interrupt_connection import InterruptConnection, InterruptState
 from pydriver.wdf.interrupt_lock import require
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, Phase
 from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
+from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.work_item import QueuedWork
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from pydriver.wdf.tri_state import TriState
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,16 +28,7 @@ __all__ = (
     "InterruptPriority",
     "KInterruptMode",
     "ShareDisposition",
-    "TriState",
 )
-
-
-class TriState(IntEnum):
-    """WDF_TRI_STATE."""
-
-    FALSE = 0
-    TRUE = 1
-    USE_DEFAULT = 2
 
 
 class InterruptPolicy(IntEnum):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pydriver.ke.line import LineIsr
 from pydriver.ke.status import NT_SUCCESS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS
 from pydriver.wdf.ddi import HIGH_LEVEL, PASSIVE_LEVEL, ddi
-from pydriver.wdf.interrupt_config import TriState
 from pydriver.wdf.interrupt_lock import InterruptLocking
 from pydriver.wdf.kinterrupt import KInterrupt
 from pydriver.wdf.service import line_routine, message_routine, passive_routine
+from pydriver.wdf.tri_state import TriState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,9 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.pci import InterruptMode, message
-from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority, TriState
+from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority
 from pydriver.wdf.resource import InterruptDescriptor
+from pydriver.wdf.tri_state import TriState
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Irp",
+    "ProcessorMode",
     "RequestType",
     "ctl_code",
 )
@@ -45,6 +46,13 @@ class RequestType(IntEnum):
     DEVICE_CONTROL_INTERNAL = 0xF
 
 
+class ProcessorMode(IntEnum):
+    """KPROCESSOR_MODE: who sent a request."""
+
+    KERNEL = 0
+    USER = 1
+
+
 def ctl_code(
     function: int,
     method: int = METHOD_BUFFERED,
@@ -62,9 +70,9 @@ def ctl_code(
 
 
 class Irp:
-    """One request of an application.
+    """One request of an application, or of another driver.
 
-    :ivar kind: READ, WRITE or DEVICE_CONTROL
+    :ivar kind: READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
     :ivar length: bytes to read or to write; the output's length of a device control
     :ivar offset: in the device, for READ and WRITE
     :ivar code: of a device control
@@ -78,6 +86,7 @@ class Irp:
     """
 
     __slots__ = (
+        "_boost",
         "_kernel",
         "_waiter",
         "buffer",
@@ -126,6 +135,21 @@ class Irp:
     def done(self) -> bool:
         """Whether it is complete."""
         return self.status != STATUS_PENDING
+
+    @property
+    def priority_boost(self) -> int:
+        """What the driver wished for the thread that waits; no scheduler here grants it."""
+        return getattr(self, "_boost", 0)
+
+    @priority_boost.setter
+    def priority_boost(self, boost: int) -> None:
+        self._boost = boost
+
+    @property
+    def requestor_mode(self) -> ProcessorMode:
+        """Who sent it: internal device controls come from drivers, all else from applications."""
+        internal = self.kind is RequestType.DEVICE_CONTROL_INTERNAL
+        return ProcessorMode.KERNEL if internal else ProcessorMode.USER
 
     @property
     def output(self) -> memoryview:
@@ -198,5 +222,7 @@ class Irp:
         what = {
             RequestType.READ: f"read of {self.length} bytes at {self.offset:#x}",
             RequestType.WRITE: f"write of {self.length} bytes at {self.offset:#x}",
+            RequestType.CREATE: "create",
+            RequestType.DEVICE_CONTROL_INTERNAL: f"internal device control {self.code:#x}",
         }.get(self.kind, f"device control {self.code:#x}")
         return f"{what}: {status_name(self.status)}"

@@ -1,139 +1,111 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFREQUEST: a request that a queue has presented to the driver [fxrequest.cpp].
+"""WDFREQUEST: a request that a queue presents to the driver, or that a driver made [fxrequest.cpp].
 
-`state`, `presenting` and the cancel routine are guarded by the device's I/O lock, under which
-nothing waits and no register is accessed. Whoever changes `state` to COMPLETED completes the IRP.
+`state`, `presenting`, `stop_state` and the cancel routine are guarded by the device's I/O lock,
+under which nothing waits and no register is accessed. Whoever changes `state` to COMPLETED
+completes the IRP. A request that the driver owns and that is not cancelable is touched by nobody
+else: its driver looks at it without the lock.
+
+How it ends is in `request_completion`, how it is cancelled in `request_cancellation`.
+
+What a driver must not do is a violation for the verifier; the call then does what is said at it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Self, cast
 
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
 from pydriver.ke.status import (
-    STATUS_BUFFER_TOO_SMALL,
-    STATUS_CANCELLED,
-    STATUS_DEVICE_BUSY,
-    STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INTERNAL_ERROR,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_SUCCESS,
     STATUS_WDF_BUSY,
-    STATUS_WDF_INTERNAL_ERROR,
-    STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS,
-    STATUS_WDF_PAUSED,
+    STATUS_WDF_REQUEST_INVALID_STATE,
     NtStatusError,
 )
-from pydriver.trace import Event
-from pydriver.trace.recorder import NO_PROCESSOR
-from pydriver.wdf.ddi import ddi
-from pydriver.wdf.irp import METHOD_NEITHER, Irp, RequestType
-from pydriver.wdf.mdl import Mdl
-from pydriver.wdf.object import Object, Phase
-from pydriver.wdf.request_memory import RequestMemory, end_memory, request_memory
+from pydriver.wdf.ddi import creation_ddi, ddi
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_handle
+from pydriver.wdf.request_base import RequestBase, numbers
+from pydriver.wdf.request_cancellation import cancel, cancel_in, end_cancelled, mark, unmark
+from pydriver.wdf.request_completion import complete
+from pydriver.wdf.request_parameters import RequestReuseParams
+from pydriver.wdf.request_state import (
+    CREATED,
+    OWNED,
+    QUEUED,
+    CancelCallback,
+    StopState,
+)
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device import Device
-    from pydriver.wdf.file import File
     from pydriver.wdf.io_queue import IoQueue
+    from pydriver.wdf.irp import Irp
 
-__all__ = ("Request", "RequestParameters")
+__all__ = ("Request",)
 
-QUEUED = 0
-OWNED = 1
-COMPLETED = 2
-
-_numbers = count(1)
-
-_TRANSLATED = {
-    STATUS_WDF_PAUSED: STATUS_DEVICE_BUSY,
-    STATUS_WDF_BUSY: STATUS_DEVICE_BUSY,
-    STATUS_WDF_INTERNAL_ERROR: STATUS_INTERNAL_ERROR,
-    STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS: STATUS_INSUFFICIENT_RESOURCES,
-}
-_WDF_FACILITY = 0x20
-_COMPLETE = Event.COMPLETE
-_now = perf_counter_ns
-
-CancelCallback = Callable[["Request"], None]
+_RUNNING = StopState.RUNNING
 
 
-@dataclass(frozen=True, slots=True)
-class RequestParameters:
-    """WDF_REQUEST_PARAMETERS.
+class Request(RequestBase):
+    """A request: one that a queue presents, or one that the driver has made."""
 
-    :ivar type: READ, WRITE, DEVICE_CONTROL
-    :ivar length: bytes to read or write
-    :ivar device_offset: where in the device
-    :ivar output_buffer_length: of a device control
-    :ivar input_buffer_length: of a device control
-    :ivar io_control_code: of a device control
-    """
+    __slots__ = ()
 
-    type: RequestType
-    length: int
-    device_offset: int
-    output_buffer_length: int
-    input_buffer_length: int
-    io_control_code: int
+    # Requests that a driver makes
 
-
-class Request(Object):
-    """A request.
-
-    :ivar number: counts the requests; in the recorder it stands for the request
-    :ivar length: bytes to read or write, or that a device control may return
-    :ivar offset: in the device
-    """
-
-    fx_type: ClassVar[int] = 0x1008
-
-    __slots__ = (
-        "_cancel_routine",
-        "_cancelled",
-        "information",
-        "irp",
-        "length",
-        "number",
-        "offset",
-        "presented",
-        "presenting",
-        "queue",
-        "state",
-        "stop_acknowledged",
+    @classmethod
+    @creation_ddi(
+        "WdfRequestCreate",
+        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES RequestAttributes, WDFIOTARGET, WDFREQUEST *)",
     )
+    def create(cls, attributes: ObjectAttributes) -> Self:
+        """Makes a request of the driver's own, which the driver deletes.
 
-    def __init__(self, irp: Irp, queue: "IoQueue") -> None:
-        # Object.__init__, written out: there is one of these for every request.
-        self._kernel = queue._kernel
-        self._current = queue._current
-        self._parent = None
-        self._children = None
-        self._contexts = None
-        self._callbacks = None
-        self._references = 1
-        self._tags = None
-        self._phase = Phase.ALIVE
-        self.deletable = False
-        self.irp = irp
-        self.queue = queue
-        self.number = next(_numbers)
-        self.length = irp.length
-        self.offset = irp.offset
+        :param attributes: with a parent: there is no current driver whose object could be the
+            default one
+        :raises NtStatusError: the attributes are not valid
+        """
+        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfRequestCreate")
+        parent = attributes.parent_object
+        assert parent is not None
+        request = cls.__new__(cls)
+        Object.__init__(request, parent._kernel, parent, attributes)
+        # It has neither, and `state` keeps everybody from looking.
+        request.irp, request.queue = cast("Irp", None), cast("IoQueue", None)
+        request.number = next(numbers)
+        request.length = request.offset = request.information = 0
+        request.state = CREATED
+        request.presented = request.canceled = False
+        request.presenting = None
+        request.cancel_routine = None
+        request.stop_state = _RUNNING
+        request._status = STATUS_SUCCESS
+        return request
+
+    @ddi("WdfRequestReuse", "NTSTATUS (WDFREQUEST Request, PWDF_REQUEST_REUSE_PARAMS ReuseParams)")
+    def reuse(self, parameters: RequestReuseParams) -> None:
+        """Makes a request ready to be used again: one that the driver made, or that it owns.
+
+        :param parameters: the status that it shall have
+        :raises NtStatusError: STATUS_WDF_REQUEST_INVALID_STATE: a new IRP for a request that was
+            not made from one; STATUS_INVALID_DEVICE_REQUEST: the driver does not have the request
+        """
+        if parameters.new_irp is not None:
+            raise NtStatusError(STATUS_WDF_REQUEST_INVALID_STATE, f"WdfRequestReuse({self})")
+        if self.state not in {OWNED, CREATED}:
+            self.misused("WdfRequestReuse")
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"WdfRequestReuse({self})")
+        self._status = parameters.status
         self.information = 0
-        self.state = QUEUED
-        self.presented = False
-        self.presenting = False
-        self._cancelled = False
-        self._cancel_routine: CancelCallback | None = None
-        self.stop_acknowledged: bool | None = None
-        irp.request = self
+        self.canceled = False
 
-    def __str__(self) -> str:
-        return f"request {self.number} ({self.irp})"
+    @ddi("WdfRequestGetStatus", "NTSTATUS (WDFREQUEST Request)")
+    def get_status(self) -> int:
+        """The status of a request that the driver has made: what WdfRequestReuse gave it."""
+        if self.state == CREATED:
+            return self._status
+        self.violation(
+            "RequestGetStatusValid", f"WdfRequestGetStatus of {self}, which was never sent"
+        )
+        return self.irp.status
 
     # Completion
 
@@ -141,198 +113,38 @@ class Request(Object):
     def complete(self, status: int) -> None:
         """Completes the request with the information set before; the driver owns it no more.
 
+        A request that the driver does not own is left alone; one that is cancelable is completed.
+        Both are violations.
+
         :param status: NTSTATUS
         """
-        self._complete(status, self.information)
+        complete(self, status, self.information)
 
     @ddi(
         "WdfRequestCompleteWithInformation",
         "VOID (WDFREQUEST Request, NTSTATUS Status, ULONG_PTR Information)",
     )
     def complete_with_information(self, status: int, information: int) -> None:
-        """Completes the request; the driver owns it no more.
+        """Completes the request, as :meth:`complete` does.
 
         :param status: NTSTATUS
         :param information: bytes that were transferred
         """
-        self._complete(status, information)
+        complete(self, status, information)
 
-    def _complete(self, status: int, information: int) -> None:
-        # Without the lock: a request that the driver owns and that is not cancelable is touched
-        # by nobody else, unless the driver completes it on two threads at once.
-        if self.state != OWNED or self._cancel_routine is not None:
-            self._refuse_completion()
-        self.state = COMPLETED
-        queue = self.queue
-        irp = self.irp
-        if status >= 0x80000000:
-            if status >> 16 & 0xFFF == _WDF_FACILITY:
-                status = _TRANSLATED.get(status, STATUS_INVALID_DEVICE_REQUEST)
-        elif information > irp.length and irp.kind != RequestType.DEVICE_CONTROL_INTERNAL:
-            self._kernel.bug_check(
-                WDF_VIOLATION,
-                6,
-                4,
-                id(self),
-                message=f"{self} is completed with {information} bytes, more than its buffer has",
-            )
-        processor = self._current.processor
-        self._kernel.record(
-            (
-                _now(),
-                _COMPLETE,
-                NO_PROCESSOR if processor is None else processor.number,
-                status,
-                queue,
-                self.number,
-            )
-        )
-        disposed: list[Object] | None = None
-        if (
-            self._contexts is not None
-            or self._callbacks is not None
-            or self._children is not None
-            or self._references != 1
-        ):
-            disposed = self._dispose()
-            end_memory(disposed)
-        try:
-            irp.finish(status, information)
-        except Exception as error:  # noqa: BLE001 -- the application's completion callback
-            self._kernel.escaped(error)
-        queue.left(self)
-        if disposed is not None:
-            for each in disposed:
-                each._drop()
+    @ddi(
+        "WdfRequestCompleteWithPriorityBoost",
+        "VOID (WDFREQUEST Request, NTSTATUS Status, CCHAR PriorityBoost)",
+    )
+    def complete_with_priority_boost(self, status: int, priority_boost: int) -> None:
+        """Completes the request, as :meth:`complete` does.
 
-    def _refuse_completion(self) -> NoReturn:
+        :param status: NTSTATUS
+        :param priority_boost: for the thread that waits, -128 to 127; kept in the IRP
+        """
         if self.state == OWNED:
-            what, rule = "is completed while it is cancelable", "CompleteCanceledReq"
-        elif self.state == COMPLETED:
-            what, rule = "is completed twice", "DoubleCompletion"
-        else:
-            what, rule = "is completed by a driver that does not own it", "InvalidReqAccess"
-        self._violation(what, rule)
-
-    def _violation(self, what: str, rule: str) -> NoReturn:
-        self._kernel.bug_check(
-            DRIVER_VERIFIER_DETECTED_VIOLATION,
-            0,
-            self._kernel.irql(),
-            id(self),
-            rule=rule,
-            message=f"{self} {what}",
-        )
-
-    # Parameters and buffers
-
-    @ddi("WdfRequestSetInformation", "VOID (WDFREQUEST Request, ULONG_PTR Information)")
-    def set_information(self, information: int) -> None:
-        """Sets what :meth:`complete` reports."""
-        self.information = information
-
-    @ddi("WdfRequestGetInformation", "ULONG_PTR (WDFREQUEST Request)")
-    def get_information(self) -> int:
-        """What :meth:`complete` would report."""
-        return self.information
-
-    @ddi("WdfRequestGetParameters", "VOID (WDFREQUEST, PWDF_REQUEST_PARAMETERS Parameters)")
-    def get_parameters(self) -> RequestParameters:
-        """What was asked."""
-        irp = self.irp
-        control = irp.kind == RequestType.DEVICE_CONTROL
-        return RequestParameters(
-            irp.kind,
-            0 if control else irp.length,
-            irp.offset,
-            irp.length if control else 0,
-            0 if irp.input is None or not control else len(irp.input),
-            irp.code,
-        )
-
-    @ddi(
-        "WdfRequestRetrieveInputBuffer",
-        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredLength, PVOID *Buffer, size_t *Length)",
-    )
-    def retrieve_input_buffer(self, minimum_length: int = 0) -> memoryview:
-        """What the application sends.
-
-        :param minimum_length: bytes that the driver needs
-        :raises NtStatusError: a read has none; there is none; it is too small
-        """
-        return self._buffer(self.irp.input, minimum_length, "WdfRequestRetrieveInputBuffer")
-
-    @ddi(
-        "WdfRequestRetrieveOutputBuffer",
-        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredSize, PVOID *Buffer, size_t *Length)",
-    )
-    def retrieve_output_buffer(self, minimum_length: int = 0) -> memoryview:
-        """Where the application wants its answer.
-
-        :param minimum_length: bytes that the driver needs
-        :raises NtStatusError: a write has none; there is none; it is too small
-        """
-        return self._buffer(self.irp.buffer, minimum_length, "WdfRequestRetrieveOutputBuffer")
-
-    def _buffer(self, buffer: memoryview | None, minimum: int, what: str) -> memoryview:
-        irp = self.irp
-        neither = irp.kind == RequestType.DEVICE_CONTROL and irp.code & 3 == METHOD_NEITHER
-        if buffer is None or neither:
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self}")
-        length = len(buffer)
-        if not length or length < minimum:
-            raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {self}")
-        return buffer
-
-    @ddi("WdfRequestRetrieveInputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
-    def retrieve_input_memory(self) -> RequestMemory:
-        """What the application sends, as a memory object that ends with the request.
-
-        :raises NtStatusError: a read has none; there is none
-        """
-        return self._memory("WdfRequestRetrieveInputMemory", output=False)
-
-    @ddi("WdfRequestRetrieveOutputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
-    def retrieve_output_memory(self) -> RequestMemory:
-        """Where the application wants its answer, as a memory object that ends with the request.
-
-        :raises NtStatusError: a write has none; there is none
-        """
-        return self._memory("WdfRequestRetrieveOutputMemory", output=True)
-
-    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
-    def retrieve_input_wdm_mdl(self) -> Mdl:
-        """The description of what the application sends.
-
-        :raises NtStatusError: a read has none; there is none
-        """
-        return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
-
-    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
-    def retrieve_output_wdm_mdl(self) -> Mdl:
-        """The description of where the application wants its answer.
-
-        :raises NtStatusError: a write has none; there is none
-        """
-        return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
-
-    def _memory(self, what: str, *, output: bool) -> RequestMemory:
-        found = self.irp.buffer if output else self.irp.input
-        if found is None:
-            rule = "OutputBufferAPI" if output else "InputBufferAPI"
-            self._kernel.verifier.violation(rule, f"{what}: {self} has no such buffer", self)
-        buffer = self._buffer(found, 0, what)
-        return request_memory(self, buffer, output=output)
-
-    @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")
-    def get_io_queue(self) -> "IoQueue":
-        """The queue that presented the request, or holds it."""
-        return self.queue
-
-    @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (WDFREQUEST Request)")
-    def get_file_object(self) -> "File":
-        """The file that the request was sent to."""
-        return self.irp.file
+            self.irp.priority_boost = priority_boost
+        complete(self, status, self.information)
 
     # Cancellation
 
@@ -340,16 +152,11 @@ class Request(Object):
     def mark_cancelable(self, evt_request_cancel: CancelCallback) -> None:
         """Allows cancellation while the driver owns the request.
 
-        :param evt_request_cancel: EvtRequestCancel(request), at IRQL <= DISPATCH_LEVEL; completes
-            the request with STATUS_CANCELLED. Called at once if the request is cancelled already
+        :param evt_request_cancel: EvtRequestCancel(request), at IRQL <= DISPATCH_LEVEL, under the
+            queue's presentation lock; has the request completed with STATUS_CANCELLED. Called if
+            the request is cancelled already, possibly before this returns
         """
-        with self.queue.lock:
-            self._check_owned("WdfRequestMarkCancelable")
-            cancelled = self._cancelled
-            if not cancelled:
-                self._cancel_routine = evt_request_cancel
-        if cancelled:
-            self._call_cancel(evt_request_cancel)
+        mark(self, evt_request_cancel, "WdfRequestMarkCancelable", call=True)
 
     @ddi(
         "WdfRequestMarkCancelableEx",
@@ -358,88 +165,34 @@ class Request(Object):
     def mark_cancelable_ex(self, evt_request_cancel: CancelCallback) -> int:
         """As :meth:`mark_cancelable`, but a request that is cancelled already is left alone.
 
-        :return: STATUS_SUCCESS, or STATUS_CANCELLED: then the driver completes it
+        :return: STATUS_SUCCESS; STATUS_CANCELLED: then the driver completes it;
+            STATUS_INVALID_DEVICE_REQUEST: it is not owned, or cancelable already
         """
-        with self.queue.lock:
-            self._check_owned("WdfRequestMarkCancelableEx")
-            if self._cancelled:
-                return STATUS_CANCELLED
-            self._cancel_routine = evt_request_cancel
-        return STATUS_SUCCESS
+        return mark(self, evt_request_cancel, "WdfRequestMarkCancelableEx", call=False)
 
     @ddi("WdfRequestUnmarkCancelable", "NTSTATUS (WDFREQUEST Request)")
     def unmark_cancelable(self) -> int:
         """Forbids cancellation again, before completion.
 
         :return: STATUS_SUCCESS: the driver may complete it; STATUS_CANCELLED: the cancel callback
-            has run, or will: the request must not be touched
+            has run, or will: the request must not be touched; STATUS_INVALID_DEVICE_REQUEST: it
+            was not cancelable
         """
-        with self.queue.lock:
-            if self._cancel_routine is not None:
-                self._cancel_routine = None
-                return STATUS_SUCCESS
-            if self._cancelled:
-                return STATUS_CANCELLED
-        return STATUS_INVALID_DEVICE_REQUEST
+        return unmark(self)
 
     @ddi("WdfRequestIsCanceled", "BOOLEAN (WDFREQUEST Request)")
     def is_canceled(self) -> bool:
         """Whether cancellation was asked for; while the request is not cancelable."""
-        if self._cancel_routine is not None:
-            self._violation("is asked IsCanceled while it is cancelable", "ReqIsCancOnCancReq")
-        return self._cancelled
+        if self.state != OWNED:
+            self.misused("WdfRequestIsCanceled")
+        elif self.cancelable:
+            self.violation("ReqIsCancOnCancReq", f"{self} is asked, and is cancelable")
+            return False
+        return self.canceled
 
     def cancel(self) -> None:
-        """The application's wish, or a purge of the queue. At IRQL <= DISPATCH_LEVEL."""
-        queue = self.queue
-        with queue.lock:
-            if self.queue is not queue or self.state == COMPLETED:
-                return
-            routine = self._cancel_routine
-            self._cancelled = True
-            self._cancel_routine = None
-            queued = self.state == QUEUED
-            on_queue = None
-            if queued:
-                queue.queued.remove(self)
-                on_queue = queue.config.evt_io_canceled_on_queue if self.presented else None
-                if on_queue is None:
-                    self.state = COMPLETED
-                else:
-                    self.state = OWNED
-                    queue.owned.add(self)
-        processor = self._current.processor
-        number = NO_PROCESSOR if processor is None else processor.number
-        self._kernel.record((_now(), Event.CANCEL, number, self._kernel.irql(), queue, self.number))
-        if on_queue is not None:
-            try:
-                on_queue(queue, self)
-            except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                self._kernel.escaped(error)
-        elif queued:
-            self.finish_unowned(STATUS_CANCELLED)
-            queue.left(self)
-        elif routine is not None:
-            self._call_cancel(routine)
-
-    def finish_unowned(self, status: int) -> None:
-        """Completes a request that the driver does not own; its state says so already."""
-        try:
-            self.irp.finish(status, 0)
-        except Exception as error:  # noqa: BLE001 -- the application's completion callback
-            self._kernel.escaped(error)
-
-    def _call_cancel(self, routine: CancelCallback) -> None:
-        try:
-            routine(self)
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self._kernel.escaped(error)
-
-    def _check_owned(self, what: str) -> None:
-        if self.state != OWNED:
-            self._violation(f"is not owned: {what}", "InvalidReqAccess")
-        if self._cancel_routine is not None:
-            self._violation(f"is cancelable already: {what}", "MarkCancOnCancReqLocal")
+        """The application's wish [IoCancelIrp]; by its IRP."""
+        cancel(self)
 
     # Moving
 
@@ -452,35 +205,49 @@ class Request(Object):
             STATUS_WDF_BUSY: the queue does not accept
         """
         source = self.queue
-        direct = False
-        with source.lock:
-            if (
-                self.state != OWNED
-                or self._cancel_routine is not None
-                or queue is source
-                or queue.device is not source.device
-            ):
-                return STATUS_INVALID_DEVICE_REQUEST
-            if not queue.accepting:
-                return STATUS_WDF_BUSY
-            cancelled = self._cancelled
-            self.presented = True
-            source.owned.discard(self)
-            following = None if self.presenting else source.next()
-            if cancelled:
-                self.state = COMPLETED
-            else:
-                self.queue = queue
-                direct = queue.take(self)
+        if (
+            self.state != OWNED
+            or self.cancel_routine is not None
+            or queue.__class__ is not source.__class__
+            or queue is source
+            or queue.device is not source.device
+        ):
+            return self._refuse_move("WdfRequestForwardToIoQueue", queue)
+        lock = source.lock
+        lock.acquire()
+        if not queue.accepting:
+            lock.release()
+            return STATUS_WDF_BUSY
+        cancelled = self.canceled
+        self.presented = True
+        source.owned.discard(self)
+        presenting = self.presenting is source
+        following = None if presenting else source.next()
+        self.queue = queue
+        direct = given = False
         if cancelled:
-            self.finish_unowned(STATUS_CANCELLED)
-        if following is not None:
-            source.present(following)
+            given = cancel_in(self, queue)
+        elif queue.straight and not queue.queued and len(queue.owned) < queue.limit:
+            direct = True
+            queue.owned.add(self)
+            self.presenting = queue
+            queue.handlers += 1
+        else:
+            self.state = QUEUED
+            queue.queued.append(self)
+        lock.release()
+        if not presenting:
+            if following is not None:
+                source.present(following)
+            elif source.gated:
+                source.dispatch()
         if source.watchers:
             source.watch()
         if direct:
             queue.present(self)
-        elif not cancelled:
+        elif cancelled:
+            end_cancelled(self, queue, given=given)
+        else:
             queue.told()
         return STATUS_SUCCESS
 
@@ -488,46 +255,63 @@ class Request(Object):
     def requeue(self) -> int:
         """Puts the request back at the head of its manual queue.
 
-        :return: STATUS_INVALID_DEVICE_REQUEST if the queue is not manual
+        :return: STATUS_INVALID_DEVICE_REQUEST: the queue is not manual, or the request is not
+            owned, or cancelable
         """
         queue = self.queue
+        if self.state != OWNED or self.cancel_routine is not None:
+            return self._refuse_move("WdfRequestRequeue", None)
+        if not queue.manual:
+            return STATUS_INVALID_DEVICE_REQUEST
+        given = False
         with queue.lock:
-            if not queue.manual or self.state != OWNED or self._cancel_routine is not None:
-                return STATUS_INVALID_DEVICE_REQUEST
-            cancelled = self._cancelled
+            cancelled = self.canceled
             self.presented = True
             queue.owned.discard(self)
             if cancelled:
-                self.state = COMPLETED
+                given = cancel_in(self, queue)
             else:
                 self.state = QUEUED
                 queue.queued.appendleft(self)
-        if cancelled:
-            self.finish_unowned(STATUS_CANCELLED)
         if queue.watchers:
             queue.watch()
-        if not cancelled:
+        if cancelled:
+            end_cancelled(self, queue, given=given)
+        else:
             queue.told()
         return STATUS_SUCCESS
+
+    def _refuse_move(self, what: str, queue: "IoQueue | None") -> int:
+        if self.state != OWNED:
+            self.misused(what)
+        elif self.cancel_routine is not None:
+            self.violation("ReqMarkCancelableSend", f"{what} of {self}, which is cancelable")
+        else:
+            check_handle(self._kernel, queue, type(self.queue), what)
+            self.violation(
+                "ForwardedToWrongQueue", f"{what} of {self} from {self.queue} to {queue}"
+            )
+        return STATUS_INVALID_DEVICE_REQUEST
 
     @ddi("WdfRequestStopAcknowledge", "VOID (WDFREQUEST Request, BOOLEAN Requeue)")
     def stop_acknowledge(self, *, requeue: bool) -> None:
         """Lets the device leave D0 although the driver owns the request; in EvtIoStop.
 
-        :param requeue: put it back at the head of its queue, instead of keeping it
+        Elsewhere, and for a cancelable request that shall be requeued, nothing happens.
+
+        :param requeue: put it back at the head of its queue, to be presented again in D0, instead
+            of keeping it until EvtIoResume
         """
-        if not self.queue.stopping:
-            self._violation("is acknowledged outside of EvtIoStop", "StopAckWithinEvtIoStop")
-        if requeue and self._cancel_routine is not None:
-            self._violation("is requeued while it is cancelable", "ReqMarkCancelableSend")
-        self.stop_acknowledged = requeue
-
-    @property
-    def device(self) -> "Device":
-        """The device that the request was sent to."""
-        return self.queue.device
-
-    @property
-    def device_above(self) -> "Device":
-        """The device that the request was sent to: it has no parent, but belongs to that one."""
-        return self.queue.device
+        if self.state != OWNED or self.stop_state is not StopState.STOPPING:
+            self.violation("StopAckWithinEvtIoStop", f"{self} is acknowledged outside of EvtIoStop")
+        elif requeue and self.cancel_routine is not None:
+            self.violation("ReqMarkCancelableSend", f"{self} is requeued while it is cancelable")
+        elif requeue:
+            self.stop_state = StopState.REQUEUED
+        else:
+            self.stop_state = StopState.KEPT
+            if self.queue.config.evt_io_resume is None:
+                self.violation(
+                    "EvtIoStopResume",
+                    f"{self} is kept in EvtIoStop of {self.queue}, which has no EvtIoResume",
+                )

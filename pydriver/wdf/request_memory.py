@@ -12,7 +12,7 @@ from pydriver.wdf.memory import Memory
 from pydriver.wdf.object import Object, ObjectAttributes
 
 if TYPE_CHECKING:
-    from pydriver.wdf.request import Request
+    from pydriver.wdf.request_base import RequestBase
 
 __all__ = ("RequestMemory", "end_memory", "request_memory")
 
@@ -32,7 +32,7 @@ class RequestMemory(Memory):
 
     freed_rule: ClassVar[str] = "MemAfterReqCompletedIoctl"
 
-    def __init__(self, request: "Request", buffer: memoryview, *, output: bool) -> None:
+    def __init__(self, request: "RequestBase", buffer: memoryview, *, output: bool) -> None:
         # A write's buffer is read-only for the driver, and so for its memory object.
         view = buffer.toreadonly() if request.irp.kind == RequestType.WRITE else buffer[:]
         super().__init__(request._kernel, request, None, view, deletable=False)
@@ -83,7 +83,7 @@ class WriteMemory(RequestMemory):
 _KINDS = {RequestType.READ: ReadMemory, RequestType.WRITE: WriteMemory}
 
 
-def request_memory(request: "Request", buffer: memoryview, *, output: bool) -> RequestMemory:
+def request_memory(request: "RequestBase", buffer: memoryview, *, output: bool) -> RequestMemory:
     """The memory object of a request's buffer: the same one each time.
 
     :param buffer: the request's input or output

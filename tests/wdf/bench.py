@@ -27,6 +27,7 @@ from pydriver.wdf import (
     IoQueue,
     IoQueueConfig,
     MappedRegisters,
+    ObjectAttributes,
     PnpPowerEventCallbacks,
 )
 
@@ -108,6 +109,7 @@ class Plan:
     config: dict[str, Any] = field(default_factory=dict)
     mode: InterruptMode | None = None
     add: Callable[[Device], None] | None = None
+    attributes: ObjectAttributes | None = None
 
 
 class Bench:
@@ -133,7 +135,7 @@ class Bench:
 
         def add(driver: Driver, init: DeviceInit) -> None:
             init.set_pnp_power_event_callbacks(plan.callbacks)
-            device = Device.create(init)
+            device = Device.create(init, plan.attributes)
             if plan.isr is not None:
                 interrupt = Interrupt.create(
                     device,

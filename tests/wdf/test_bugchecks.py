@@ -304,31 +304,7 @@ def test_dpc_that_returns_at_another_irql_breaks_a_rule(doomed: Bench) -> None:
     assert stopped.parameters == (0, 5, DISPATCH_LEVEL, 0)
 
 
-def test_request_completed_twice_breaks_a_rule(doomed: Bench) -> None:
-    def write(queue: IoQueue, request: Request, length: int) -> None:
-        request.complete(STATUS_SUCCESS)
-        request.complete(STATUS_SUCCESS)
-
-    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
-    edu = doomed.load(Plan(queues=[config]))
-    with pytest.raises(BugCheck) as stopped:
-        edu.device.open().write(b"x")
-    assert stopped.value.rule == "DoubleCompletion"
-    assert "write" in stopped.value.state.callback
-
-
-def test_request_completed_while_it_is_cancelable_breaks_a_rule(doomed: Bench) -> None:
-    def write(queue: IoQueue, request: Request, length: int) -> None:
-        request.mark_cancelable(lambda request: None)
-        request.complete(STATUS_SUCCESS)
-
-    config = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True)
-    edu = doomed.load(Plan(queues=[config]))
-    with pytest.raises(BugCheck) as stopped:
-        edu.device.open().write(b"x")
-    assert stopped.value.rule == "CompleteCanceledReq"
-
-
+@pytest.mark.covers("WdfRequestCompleteWithInformation", "WDF_VIOLATION.REQUEST_FATAL_ERROR")
 def test_request_completed_with_more_bytes_than_it_has_is_a_wdf_violation(
     doomed: Bench,
 ) -> None:

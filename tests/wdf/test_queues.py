@@ -49,13 +49,11 @@ class Presented:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.data: list[bytes] = []
 
     def __call__(self, queue: IoQueue, request: Request, *_: object) -> None:
         self.requests.append(request)
-
-    @property
-    def data(self) -> list[bytes]:
-        return [bytes(request.retrieve_input_buffer()) for request in self.requests]
+        self.data.append(bytes(request.irp.input or b""))
 
 
 def default(kind: IoQueueDispatchType, handler: Callable[..., None], **more: object) -> Plan:
@@ -67,6 +65,7 @@ def manual() -> Plan:
     return Plan(queues=[IoQueueConfig(MANUAL, default_queue=True)])
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.DispatchType")
 def test_sequential_queue_presents_the_next_request_when_the_last_one_has_left(
     bench: Bench,
 ) -> None:
@@ -92,6 +91,7 @@ def test_parallel_queue_presents_all_at_once(bench: Bench) -> None:
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests")
 def test_parallel_queue_presents_no_more_than_its_limit(bench: Bench) -> None:
     presented = Presented()
     edu = bench.load(default(PARALLEL, presented, number_of_presented_requests=3))
@@ -130,6 +130,7 @@ def test_handlers_that_complete_at_once_do_not_recurse(bench: Bench) -> None:
     assert deepest == 1
 
 
+@pytest.mark.covers("WdfIoQueueRetrieveNextRequest")
 def test_manual_queue_keeps_requests_until_the_driver_retrieves_them(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -145,6 +146,7 @@ def test_manual_queue_keeps_requests_until_the_driver_retrieves_them(bench: Benc
         assert [irp.result(TIMEOUT) for irp in irps] == [1, 1]
 
 
+@pytest.mark.covers("WdfIoQueueRetrieveRequestByFileObject", "WdfRequestGetFileObject")
 def test_manual_queue_retrieves_by_file_object(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -253,6 +255,7 @@ def test_buffers_have_their_direction_and_their_size(bench: Bench) -> None:
             assert wrong.value.status == status
         write.complete(STATUS_SUCCESS)
         read.complete(STATUS_SUCCESS)
+    assert [found.rule for found in bench.violations()] == ["OutputBufferAPI", "InputBufferAPI"]
 
 
 def test_dispatching_leads_a_type_to_its_queue_and_the_rest_to_the_default(
@@ -284,6 +287,7 @@ def test_dispatching_leads_a_type_to_its_queue_and_the_rest_to_the_default(
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_forwarded_request_moves_to_the_tail_of_the_other_queue(bench: Bench) -> None:
     presented = Presented()
     configs = [
@@ -303,10 +307,10 @@ def test_forwarded_request_moves_to_the_tail_of_the_other_queue(bench: Bench) ->
             assert request is not None
             assert bytes(request.retrieve_input_buffer()) == data
             assert request.get_io_queue() is other
-            assert request.forward_to_io_queue(other) == STATUS_INVALID_DEVICE_REQUEST
             request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_forwarding_to_a_queue_that_does_not_accept_fails_and_the_driver_keeps_it(
     bench: Bench,
 ) -> None:
@@ -325,6 +329,7 @@ def test_forwarding_to_a_queue_that_does_not_accept_fails_and_the_driver_keeps_i
         assert irp.done
 
 
+@pytest.mark.covers("WdfRequestRequeue")
 def test_requeued_request_is_the_next_one_of_its_manual_queue(bench: Bench) -> None:
     edu = bench.load(manual())
     queue = edu.device.queues[0]
@@ -369,6 +374,7 @@ def test_stopped_manual_queue_is_paused(bench: Bench) -> None:
     queue.start()
 
 
+@pytest.mark.covers("WdfIoQueueDrain")
 def test_drained_queue_presents_what_it_has_and_rejects_more(bench: Bench) -> None:
     presented = Presented()
     drained: list[str] = []
@@ -387,6 +393,7 @@ def test_drained_queue_presents_what_it_has_and_rejects_more(bench: Bench) -> No
         queue.start()
 
 
+@pytest.mark.covers("WdfIoQueuePurge")
 def test_purged_queue_cancels_what_waits_and_what_is_cancelable(bench: Bench) -> None:
     presented = Presented()
     purged: list[str] = []
@@ -458,6 +465,12 @@ def test_cancelling_an_owned_request_calls_its_cancel_callback(bench: Bench) -> 
     assert called == presented.requests
 
 
+@pytest.mark.covers(
+    "WdfRequestMarkCancelable",
+    "WdfRequestMarkCancelableEx",
+    "WdfRequestIsCanceled",
+    "EvtRequestCancel",
+)
 def test_cancelling_an_owned_request_that_is_not_cancelable_only_marks_it(
     bench: Bench,
 ) -> None:
@@ -476,10 +489,12 @@ def test_cancelling_an_owned_request_that_is_not_cancelable_only_marks_it(
         assert called == []
         other.mark_cancelable(called.append)
         assert called == [other], "a request that is cancelled already calls back at once"
+        assert other.unmark_cancelable() == STATUS_CANCELLED
         for request in (one, other):
             request.complete(STATUS_CANCELLED)
 
 
+@pytest.mark.covers("WdfRequestUnmarkCancelable")
 def test_unmarked_request_is_the_drivers_again(bench: Bench) -> None:
     presented = Presented()
     called: list[Request] = []
@@ -488,6 +503,7 @@ def test_unmarked_request_is_the_drivers_again(bench: Bench) -> None:
         irp, late = file.write_async(b"a"), file.write_async(b"b")
         request, other = presented.requests
         assert request.unmark_cancelable() == STATUS_INVALID_DEVICE_REQUEST
+        assert bench.violation().rule == "InvalidReqAccess"
         request.mark_cancelable(called.append)
         assert request.unmark_cancelable() == STATUS_SUCCESS
         irp.cancel()
@@ -621,6 +637,7 @@ def test_completion_in_a_dpc_calls_the_application_at_dispatch_level(bench: Benc
     assert levels == [DISPATCH_LEVEL] * 10
 
 
+@pytest.mark.covers("WdfIoQueueCreate", "WDF_IO_QUEUE_CONFIG.DefaultQueue")
 @pytest.mark.parametrize(
     ("config", "status"),
     [
@@ -651,6 +668,7 @@ def test_queue_configuration_is_checked(bench: Bench, config: IoQueueConfig, sta
     assert seen == [status]
 
 
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.DefaultQueue")
 def test_default_queue_cannot_be_created_after_the_start(bench: Bench) -> None:
     edu = bench.load()
     with pytest.raises(NtStatusError) as late:
