@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter_ns
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.errors import PydriverError
@@ -125,12 +126,20 @@ class Verifier:
                 Violation(**each.incident, times=each.times) for each in self._seen.values()
             )
 
-    def violation(self, rule: str, message: str, subject: object = None) -> None:
+    def violation(
+        self,
+        rule: str,
+        message: str,
+        subject: object = None,
+        *,
+        frame: FrameType | None = None,
+    ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
         :param rule: its name, in the KMDF rule sets where it has one
         :param message: what happened, one sentence
         :param subject: the object that it is about
+        :param frame: where another thread is that it is about
         """
         if not self.enabled:
             return
@@ -146,7 +155,7 @@ class Verifier:
                 rule,
             )
         )
-        incident = kernel.incident(rule, message, subject)
+        incident = kernel.incident(rule, message, subject, frame=frame)
         key = (rule, incident["stack"], "" if incident["stack"] else message)
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))

@@ -18,6 +18,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.event import KEvent
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_DEVICE_STATE,
@@ -28,7 +29,6 @@ from pydriver.ke.status import (
     STATUS_WDF_PAUSED,
     NtStatusError,
 )
-from pydriver.ke.thread import KEvent
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import PASSIVE_LEVEL, creation_ddi, ddi

@@ -17,13 +17,13 @@ from threading import Lock, get_ident
 from typing import TYPE_CHECKING, ClassVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL,
     NtStatusError,
 )
-from pydriver.ke.thread import EventType, KEvent
 from pydriver.wdf.object import (
     INVALID_LOCK_OPERATION,
     ExecutionLevel,

@@ -5,8 +5,8 @@
 from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, NtStatusError
-from pydriver.ke.thread import EventType, KEvent
 from pydriver.wdf.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 
