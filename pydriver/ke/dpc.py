@@ -222,6 +222,7 @@ def flush_queued_dpcs(kernel: "Kernel") -> None:
     A DPC at the tail of each queue tells.
     """
     kernel.check_wait("KeFlushQueuedDpcs")
+    kernel.timers.settle()
     for processor in kernel.processors:
         done = Lock()
         done.acquire()

@@ -496,7 +496,7 @@ class Kernel:
         self.report_kept(name, held)
         if left == entered:
             change = self.current.critical_regions - regions
-            if enhanced and change:
+            if enhanced and change and entered <= APC_LEVEL:
                 self.bug_check(
                     WDF_VIOLATION,
                     CRITICAL_REGION_MISMATCH,

@@ -11,7 +11,7 @@ the first timer is set. The clock ticks too, while a processor has DPCs that wai
 import contextlib
 import heapq
 from itertools import count
-from threading import Condition, Thread, get_ident
+from threading import Condition, Lock, Thread, get_ident
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +84,8 @@ class TimerQueue:
         self._heap: list[_Entry] = []
         self._serial = count()
         self._ticking: set[Processor] = set()
+        self._expiring = False
+        self._settled: list[Lock] = []
         self._ended = False
         self._thread: Thread | None = None
 
@@ -139,6 +141,19 @@ class TimerQueue:
             self._heap.remove(entry)
             heapq.heapify(self._heap)
 
+    def settle(self) -> None:
+        """Waits until the DPC of a timer that is just expiring is in its queue.
+
+        Who has cancelled a timer and then flushes the DPCs must find it there.
+        """
+        with self._changed:
+            if not self._expiring:
+                return
+            settled = Lock()
+            settled.acquire()
+            self._settled.append(settled)
+        self._kernel.wait(settled)
+
     def tick(self, processor: "Processor") -> None:
         """Has a processor work off its DPC queue at the next clock tick; at any IRQL."""
         with self._changed:
@@ -168,11 +183,20 @@ class TimerQueue:
             while (due := self._next()) is not None:
                 for entry in due:
                     entry.action(entry)
+                self._expired()
         except (BugCheck, LinkStopped):
             pass  # it is the kernel's failure already
         except BaseException as error:  # nothing of a driver runs here: a defect of ours
             kernel.fail(error)
             raise
+
+    def _expired(self) -> None:
+        with self._changed:
+            self._expiring = False
+            settled, self._settled = self._settled, []
+        for each in settled:
+            with contextlib.suppress(RuntimeError):  # the system's failure woke it first
+                each.release()
 
     def _next(self) -> list[_Entry] | None:
         """What is due, in the order of its times; ``None`` at the end."""
@@ -186,6 +210,7 @@ class TimerQueue:
                     heap[:] = [each for each in heap if each.due > now]
                     heapq.heapify(heap)
                     due.sort(key=lambda each: (each.due, each.serial))
+                    self._expiring = True
                     return due
                 self.clock.wait(self._changed, heap[0].latest if heap else None)
             return None

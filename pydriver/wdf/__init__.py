@@ -37,7 +37,12 @@ from pydriver.wdf.io_queue_config import (
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
-from pydriver.wdf.registers import MappedPorts, MappedRegisters
+from pydriver.wdf.registers import (
+    MappedPorts,
+    MappedRegisters,
+    mm_map_io_space,
+    mm_map_io_space_ex,
+)
 from pydriver.wdf.request import Request, RequestParameters
 from pydriver.wdf.resource import (
     InterruptDescriptor,
@@ -46,12 +51,27 @@ from pydriver.wdf.resource import (
     ResourceList,
 )
 from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.timeout import (
+    WDF_ABS_TIMEOUT_IN_MS,
+    WDF_ABS_TIMEOUT_IN_SEC,
+    WDF_ABS_TIMEOUT_IN_US,
+    WDF_REL_TIMEOUT_IN_MS,
+    WDF_REL_TIMEOUT_IN_SEC,
+    WDF_REL_TIMEOUT_IN_US,
+)
+from pydriver.wdf.timer import Timer, TimerConfig
 from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 
 __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
+    "WDF_ABS_TIMEOUT_IN_MS",
+    "WDF_ABS_TIMEOUT_IN_SEC",
+    "WDF_ABS_TIMEOUT_IN_US",
+    "WDF_REL_TIMEOUT_IN_MS",
+    "WDF_REL_TIMEOUT_IN_SEC",
+    "WDF_REL_TIMEOUT_IN_US",
     "CommonBuffer",
     "Ddi",
     "Device",
@@ -94,8 +114,12 @@ __all__ = (
     "ResourceList",
     "SpinLock",
     "SynchronizationScope",
+    "Timer",
+    "TimerConfig",
     "WaitLock",
     "WorkItem",
     "WorkItemConfig",
     "ctl_code",
+    "mm_map_io_space",
+    "mm_map_io_space_ex",
 )

@@ -26,6 +26,7 @@ OBJECTS = {
     "Object": "Object",
     "Request": "Request",
     "SpinLock": "SpinLock",
+    "Timer": "Timer",
     "WaitLock": "WaitLock",
     "WorkItem": "WorkItem",
 }
