@@ -47,6 +47,7 @@ def stall_execution_processor(kernel: "Kernel", microseconds: int) -> None:
             processor.link.sync()  # where interrupts come in
 
 
+@function_ddi("KeGetCurrentProcessorNumber", "ULONG (VOID)", highest=HIGH_LEVEL)
 @function_ddi(
     "KeGetCurrentProcessorNumberEx", "ULONG (PPROCESSOR_NUMBER ProcNumber)", highest=HIGH_LEVEL
 )

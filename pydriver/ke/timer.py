@@ -19,6 +19,7 @@ from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.clock import Clock, MonotonicClock, timeout_ticks
 from pydriver.ke.event import Dispatcher, EventType
+from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.registry import function_ddi
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
@@ -90,8 +91,12 @@ class TimerQueue:
         self._thread: Thread | None = None
 
     def use(self, clock: Clock) -> None:
-        """Goes by another clock; while no timer is set."""
+        """Goes by another clock; what is set has as long to go as before."""
         with self._changed:
+            shift = clock.now() - self.clock.now()
+            for entry in self._heap:
+                entry.due += shift
+                entry.latest += shift
             self.clock = clock
             clock.attach(self._changed)
             self._start_thread()
@@ -225,7 +230,10 @@ class KTimer(Dispatcher):
 
     __slots__ = ("_dpc", "_entry", "_owner", "_period", "_timers", "_tolerance")
 
-    @function_ddi("KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=15)
+    @function_ddi("KeInitializeTimer", "VOID (PKTIMER Timer)", highest=HIGH_LEVEL)
+    @function_ddi(
+        "KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=HIGH_LEVEL
+    )
     def __init__(
         self,
         kernel: "Kernel",
@@ -245,6 +253,11 @@ class KTimer(Dispatcher):
         """Whether it is set: a periodic timer until it is cancelled."""
         return self._entry is not None
 
+    @function_ddi("KeSetTimer", "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc)")
+    @function_ddi(
+        "KeSetTimerEx",
+        "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc)",
+    )
     @function_ddi(
         "KeSetCoalescableTimer",
         "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay,"
