@@ -6,14 +6,14 @@ import contextlib
 import sys
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.event import Dispatcher
 from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
 from pydriver.ke.registry import function_ddi
-from pydriver.ke.status import STATUS_SUCCESS
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
 from pydriver.ke.watchdog import abandon
 from pydriver.trace import Durations
 
@@ -170,6 +170,10 @@ class SystemThreads:
             self._threads.append(thread)
         thread.thread.start()
 
+    def has_made(self, thread: Thread) -> bool:
+        """Whether a thread is one of them."""
+        return any(each.thread is thread for each in tuple(self._threads))
+
     def check_ended(self, driver_object: "DriverObject") -> None:
         """Tells the verifier of threads that are still running when their driver is unloaded."""
         for each in tuple(self._threads):
@@ -223,12 +227,15 @@ def create_system_thread(
 
 
 @function_ddi("PsTerminateSystemThread", "NTSTATUS (NTSTATUS ExitStatus)", highest=PASSIVE_LEVEL)
-def terminate_system_thread(kernel: "Kernel", exit_status: int) -> NoReturn:
-    """Ends the calling thread, which :func:`create_system_thread` has made.
+def terminate_system_thread(kernel: "Kernel", exit_status: int) -> int:
+    """Ends the calling thread.
 
     :param exit_status: NTSTATUS
+    :return: STATUS_INVALID_PARAMETER, to a thread that :func:`create_system_thread` has not made
     """
     _check_passive(kernel, "PsTerminateSystemThread")
+    if not kernel.threads.has_made(current_thread()):
+        return STATUS_INVALID_PARAMETER
     raise _Terminated(exit_status)
 
 

@@ -36,6 +36,9 @@ __all__ = ("Watchdog", "abandon")
 LOOKS = 8
 """Looks in a time-out."""
 
+TOGETHER = 6
+"""Time-outs that several ISRs and DPCs may take together [DpcWatchdogPeriod over DpcTimeout]."""
+
 LONGEST_INTERVAL = 2.5
 """Seconds between two looks."""
 
@@ -54,10 +57,18 @@ TICKS_PER_SECOND = 64
 
 @dataclass
 class _Stay:
-    """A processor at or above DISPATCH_LEVEL."""
+    """A processor at or above DISPATCH_LEVEL.
+
+    :ivar quiescent: its count when the stay was first seen
+    :ivar since: when that was
+    :ivar returned: ISRs and DPCs that had returned at the last look
+    :ivar alone_since: since when none has
+    """
 
     quiescent: int
     since: float
+    returned: int
+    alone_since: float
 
 
 @dataclass
@@ -127,21 +138,30 @@ class Watchdog:
             self._stays.pop(processor.number, None)
             return
         stay = self._stays.get(processor.number)
+        now = monotonic()
+        returned = processor.isr_durations.count + processor.dpc_durations.count
         if stay is None or stay.quiescent != quiescent:
-            self._stays[processor.number] = _Stay(quiescent, monotonic())
+            self._stays[processor.number] = _Stay(quiescent, now, returned, now)
             return
-        spent = monotonic() - stay.since
-        if spent < self._dpc_timeout:
+        if stay.returned != returned:
+            stay.returned, stay.alone_since = returned, now
+        spent = now - stay.since
+        alone = now - stay.alone_since
+        timeout = self._dpc_timeout
+        single = bool(state.level) and alone >= timeout
+        # What keeps returning, only to be followed by the next, may take longer together.
+        if not single and spent < timeout * (TOGETHER if state.level else 1):
             return
+        if single:
+            spent = alone
         ticks = int(spent * TICKS_PER_SECOND)
-        allotment = int(self._dpc_timeout * TICKS_PER_SECOND)
-        single = bool(state.level)
+        allotment = int(timeout * TICKS_PER_SECOND)
         ident = processor.owner if state.borrowed else processor.service_thread
-        what = "an ISR or a DPC" if single else "code at or above DISPATCH_LEVEL"
+        what = "one ISR or DPC" if single else "code at or above DISPATCH_LEVEL"
         self._stuck(
             ident,
             DPC_WATCHDOG_VIOLATION,
-            (0, ticks, allotment) if single else (1, allotment, 0),
+            (0, ticks, allotment) if single else (1, ticks, 0),
             f"{what} has kept processor {processor.number} for {spent:.1f} s",
             processor,
         )

@@ -99,7 +99,10 @@ class PresentationLock(ABC):
 
     @abstractmethod
     def release(self, irql: int) -> None:
-        """Gives the lock back, and restores the IRQL."""
+        """Gives the lock back, and restores the IRQL.
+
+        A callback that ran under it may have dropped it: a violation, and nothing to give back.
+        """
 
     def _entered(self) -> None:
         kernel = self._kernel
@@ -120,8 +123,7 @@ class PresentationLock(ABC):
         """Locks are acquired by growing numbers [FxVerifierLock]."""
         return DEVICE_ORDER if self._owner.device_above is self._owner else QUEUE_ORDER
 
-    def dropped(self) -> None:
-        """Tells the verifier that a callback has returned without it."""
+    def _dropped(self) -> None:
         self._kernel.verifier.violation(
             "PresentationLockDropped",
             f"a callback was called under the {self} and returned without it",
@@ -177,6 +179,9 @@ class DispatchLock(PresentationLock):
 
     def release(self, irql: int) -> None:
         """Gives the lock back; DPCs that are due run before this returns."""
+        if not self.held_here:
+            self._dropped()
+            return
         self._left()
         processor = self._holder
         self._holder = None
@@ -216,6 +221,9 @@ class PassiveLock(PresentationLock):
 
     def release(self, irql: int) -> None:
         """Gives the lock back."""
+        if not self.held_here:
+            self._dropped()
+            return
         self._left()
         self._holder = None
         self._event.set()
@@ -224,14 +232,10 @@ class PassiveLock(PresentationLock):
 
 def serialized(lock: PresentationLock, routine: Callable[[], object]) -> Callable[[], None]:
     """A callback that is called under a presentation lock."""
-    kernel = lock._kernel
 
     def call() -> None:
         irql = lock.acquire()
         routine()
-        if kernel.verifying and not lock.held_here:
-            lock.dropped()
-            return
         lock.release(irql)
 
     return call

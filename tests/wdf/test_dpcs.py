@@ -281,6 +281,25 @@ def test_dpc_overlaps_with_itself_on_another_processor_unless_serialized(
     assert most == (1 if serialized else 2)
 
 
+def test_dpc_deleted_in_its_own_callback_is_gone_afterwards(bench: Bench) -> None:
+    device = load_device(bench)
+    order: list[str] = []
+    destroyed = Signal()
+
+    def deletes_itself(dpc: Dpc) -> None:
+        dpc.delete()
+        order.append("callback ends")
+
+    def destroy(dpc: Dpc) -> None:
+        order.append(f"destroyed at {bench.kernel.irql()}")
+        destroyed.set()
+
+    attributes = ObjectAttributes(parent_object=device, evt_destroy_callback=destroy)
+    Dpc.create(DpcConfig(deletes_itself), attributes).enqueue()
+    destroyed.wait("the destruction")
+    assert order == ["callback ends", "destroyed at 0"]
+
+
 # KDPC
 
 

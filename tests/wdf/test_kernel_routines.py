@@ -31,7 +31,12 @@ from pydriver.ke.bugcheck import (
     SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
 )
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL
-from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_UNSUCCESSFUL
+from pydriver.ke.status import (
+    STATUS_INVALID_PARAMETER,
+    STATUS_SUCCESS,
+    STATUS_TIMEOUT,
+    STATUS_UNSUCCESSFUL,
+)
 from pydriver.wdf import (
     WDF_REL_TIMEOUT_IN_SEC,
     WDF_REL_TIMEOUT_IN_US,
@@ -329,6 +334,11 @@ def test_system_thread_runs_at_passive_level_and_can_be_waited_for(bench: Bench)
     assert seen[0][:2] == ("context", PASSIVE_LEVEL)
     assert seen[0][2] != threading.get_ident()
     assert thread.exit_status == STATUS_UNSUCCESSFUL
+
+
+@pytest.mark.covers("PsTerminateSystemThread")
+def test_thread_that_is_no_system_thread_cannot_terminate_itself(bench: Bench) -> None:
+    assert terminate_system_thread(bench.kernel, STATUS_SUCCESS) == STATUS_INVALID_PARAMETER
 
 
 @pytest.mark.covers("PsCreateSystemThread")

@@ -159,6 +159,23 @@ def test_dpcs_that_keep_returning_are_no_violation(impatient: Callable[..., Benc
     assert bench.kernel.failure is None
 
 
+def test_dpcs_that_queue_themselves_for_ever_are_a_watchdog_violation_together(
+    boot: Callable[..., Bench],
+) -> None:
+    before = set(threading.enumerate())
+    bench = boot(1, VerifierConfig(dpc_timeout=0.25))
+    device = load_device(bench)
+
+    def again(dpc: Dpc) -> None:
+        dpc.enqueue()
+
+    Dpc.create(DpcConfig(again), ObjectAttributes(parent_object=device)).enqueue()
+    stopped = ended(bench)
+    assert (stopped.code, stopped.parameters[0]) == (DPC_WATCHDOG_VIOLATION, 1)
+    assert stopped.parameters[1] >= 6 * 16, "ticks of 1/64 s"
+    close_and_look(bench, before)
+
+
 @pytest.mark.parametrize("how", ["loops", "waits"])
 def test_power_callback_that_never_returns_is_a_power_state_failure(
     impatient: Callable[..., Bench], how: str
