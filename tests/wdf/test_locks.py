@@ -219,6 +219,22 @@ def test_lock_that_is_deleted_while_held_breaks_a_rule(bench: Bench, kind: str) 
     lock.dereference()
 
 
+@pytest.mark.parametrize("make", [spin_lock, wait_lock])
+def test_order_of_a_deleted_lock_is_forgotten(
+    bench: Bench, make: Callable[[Object], SpinLock | WaitLock]
+) -> None:
+    """Another lock may get its address."""
+    device = load_device(bench)
+    first, second = make(device), make(device)
+    with first, second:
+        pass
+    first.delete()
+    second.delete()
+    order = bench.kernel.verifier._order
+    assert id(first) not in order
+    assert all(id(second) not in later for later in order.values())
+
+
 # Wait locks
 
 
