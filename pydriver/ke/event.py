@@ -112,6 +112,11 @@ class Dispatcher:
         return before
 
 
+@function_ddi(
+    "KeInitializeEvent",
+    "VOID (PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)",
+    highest=HIGH_LEVEL,
+)
 class KEvent(Dispatcher):
     """A kernel event.
 
@@ -122,11 +127,6 @@ class KEvent(Dispatcher):
 
     __slots__ = ()
 
-    @function_ddi(
-        "KeInitializeEvent",
-        "VOID (PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)",
-        highest=HIGH_LEVEL,
-    )
     def __init__(
         self, kernel: "Kernel", kind: EventType = EventType.NOTIFICATION, *, state: bool = False
     ) -> None:

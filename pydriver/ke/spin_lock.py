@@ -31,6 +31,7 @@ ACQUIRED_ABOVE_DISPATCH = 0x42
 """Parameter 1 of 0xC4: a spin lock routine at a wrong IRQL."""
 
 
+@function_ddi("KeInitializeSpinLock", "VOID (PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
 class KSpinLock:
     """A spin lock; the caller keeps the IRQL that it restores.
 
@@ -41,7 +42,6 @@ class KSpinLock:
 
     held_rule: ClassVar[str] = "SpinlockRelease"
 
-    @function_ddi("KeInitializeSpinLock", "VOID (PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
         self._mutex = Lock() if len(kernel.processors) > 1 else None

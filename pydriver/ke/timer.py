@@ -221,6 +221,8 @@ class TimerQueue:
             return None
 
 
+@function_ddi("KeInitializeTimer", "VOID (PKTIMER Timer)", highest=HIGH_LEVEL)
+@function_ddi("KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=HIGH_LEVEL)
 class KTimer(Dispatcher):
     """A kernel timer [KeInitializeTimerEx]. It is signaled when it expires.
 
@@ -230,10 +232,6 @@ class KTimer(Dispatcher):
 
     __slots__ = ("_dpc", "_entry", "_owner", "_period", "_timers", "_tolerance")
 
-    @function_ddi("KeInitializeTimer", "VOID (PKTIMER Timer)", highest=HIGH_LEVEL)
-    @function_ddi(
-        "KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=HIGH_LEVEL
-    )
     def __init__(
         self,
         kernel: "Kernel",

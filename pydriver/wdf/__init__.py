@@ -42,6 +42,8 @@ from pydriver.wdf.registers import (
     MappedRegisters,
     mm_map_io_space,
     mm_map_io_space_ex,
+    read_register_ulong,
+    write_register_ulong,
 )
 from pydriver.wdf.request import Request, RequestParameters
 from pydriver.wdf.resource import (
@@ -122,4 +124,6 @@ __all__ = (
     "ctl_code",
     "mm_map_io_space",
     "mm_map_io_space_ex",
+    "read_register_ulong",
+    "write_register_ulong",
 )

@@ -22,7 +22,14 @@ from pydriver.ke.registry import function_ddi, register
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
 
-__all__ = ("MappedPorts", "MappedRegisters", "mm_map_io_space", "mm_map_io_space_ex")
+__all__ = (
+    "MappedPorts",
+    "MappedRegisters",
+    "mm_map_io_space",
+    "mm_map_io_space_ex",
+    "read_register_ulong",
+    "write_register_ulong",
+)
 
 MAPPED_ABOVE_DISPATCH: Final = 0x73
 UNMAPPED_ABOVE_APC: Final = 0x7B
@@ -32,6 +39,9 @@ FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Of an element of so many bytes, for `struct`."""
 
 SIZES: Final = {"UCHAR": 8, "USHORT": 16, "ULONG": 32, "ULONG64": 64}
+
+PER_MAPPING: Final = ("read32", "write32")
+"""Made for each mapping: the class has no such function."""
 
 
 def _register_accessors() -> None:
@@ -54,7 +64,8 @@ def _register_accessors() -> None:
                     f"write_buffer{bits}",
                 ),
             ):
-                register(name, signature, 0, HIGH_LEVEL, f"{__name__}:{owner}.{method}")
+                if method not in PER_MAPPING or owner != "MappedRegisters":
+                    register(name, signature, 0, HIGH_LEVEL, f"{__name__}:{owner}.{method}")
 
 
 _register_accessors()
@@ -227,6 +238,22 @@ class MappedRegisters:
             f"at offset {offset:#x} of registers that are "
             + (f"{self.length:#x} bytes long" if self.length else "no longer mapped"),
         )
+
+
+@function_ddi("READ_REGISTER_ULONG", "ULONG (volatile ULONG *Register)", highest=HIGH_LEVEL)
+def read_register_ulong(registers: MappedRegisters, offset: int) -> int:
+    """``registers.read32(offset)``, for who does not mind a second call."""
+    return registers.read32(offset)
+
+
+@function_ddi(
+    "WRITE_REGISTER_ULONG",
+    "VOID (volatile ULONG *Register, ULONG Value)",
+    highest=HIGH_LEVEL,
+)
+def write_register_ulong(registers: MappedRegisters, offset: int, value: int) -> None:
+    """``registers.write32(offset, value)``, for who does not mind a second call."""
+    registers.write32(offset, value)
 
 
 def _page_fault(kernel: "Kernel", address: int, write: int, where: str) -> NoReturn:
