@@ -580,6 +580,18 @@ def test_kernel_timer_is_signaled_when_it_expires(bench: Bench, clock: ManualClo
     assert timer.read_state() is False
 
 
+@pytest.mark.covers("KeSetCoalescableTimer")
+def test_kernel_timer_that_tolerates_a_delay_is_as_late_as_it_may(
+    bench: Bench, clock: ManualClock
+) -> None:
+    timer = KTimer(bench.kernel)
+    timer.set(LATER, tolerable_delay=5)
+    clock.advance(15 * MS - 1)
+    assert timer.read_state() is False
+    clock.advance(1)
+    assert timer.read_state() is True
+
+
 @pytest.mark.covers("KeInitializeTimerEx", "KeSetTimerEx")
 def test_synchronization_timer_releases_one_wait_for_each_period(
     bench: Bench, clock: ManualClock

@@ -265,4 +265,5 @@ def test_work_item_that_returns_with_a_wait_lock_breaks_a_rule(bench: Bench) -> 
     item.flush()
     found = bench.violation()
     assert (found.rule, found.page) == ("WdfWaitlockRelease", "kmdf-wdfwaitlockrelease")
-    lock._holder = None  # nobody will release it
+    lock.delete()
+    assert bench.violation().rule == "WdfWaitlock", "it is deleted while it is held"
