@@ -209,6 +209,9 @@ class Processor:
             regions = current.critical_regions
             try:
                 while dpcs:
+                    # A DPC that queues itself again would keep the thread for ever.
+                    if kernel.failure is not None:
+                        kernel.raise_failure()
                     try:
                         dpc = dpcs.popleft()
                     except IndexError:  # another processor removed the last one
