@@ -544,7 +544,10 @@ def test_callbacks_of_one_timer_overlap_on_two_processors(boot: Callable[..., Be
     together = threading.Barrier(2)
     met = [Signal(), Signal()]
 
+    begun = [Signal(), Signal()]
+
     def callback(timer: Timer) -> None:
+        begun[get_current_processor_number(bench.kernel)].set()
         together.wait(TIMEOUT)
         met[get_current_processor_number(bench.kernel)].set()
 
@@ -555,6 +558,7 @@ def test_callbacks_of_one_timer_overlap_on_two_processors(boot: Callable[..., Be
         timer.start(LATER)
         bench.kernel.lower_irql(irql)
         clock.advance(10 * MS)
+        begun[processor.number].wait("the callback")  # until then, another request is the same
     for each in met:
         each.wait("the other processor")
 
