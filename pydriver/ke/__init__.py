@@ -1,26 +1,44 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The kernel under the framework: IRQL, processors, DPC queues, threads, bug checks."""
+"""The kernel under the framework: IRQL, processors, DPC queues, timers, threads, bug checks."""
 
 from pydriver.ke.bugcheck import BugCheck, BugCheckState
-from pydriver.ke.dpc import Importance, KDpc
+from pydriver.ke.clock import Clock, ManualClock, MonotonicClock
+from pydriver.ke.dpc import Importance, KDpc, flush_queued_dpcs
+from pydriver.ke.event import EventType, KEvent, delay_execution_thread
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.processor import Processor
+from pydriver.ke.routines import (
+    get_current_processor_number,
+    query_active_processor_count,
+    query_interrupt_time,
+    query_performance_counter,
+    query_system_time,
+    stall_execution_processor,
+)
+from pydriver.ke.spin_lock import KSpinLock
 from pydriver.ke.status import NT_SUCCESS, NtStatusError, status_name
 from pydriver.ke.system import DriverObject, System, SystemConfig
-from pydriver.ke.thread import EventType, KEvent, delay_execution_thread
+from pydriver.ke.thread import KThread, create_system_thread, terminate_system_thread
+from pydriver.ke.timer import KTimer
 from pydriver.ke.verifier import Verifier, VerifierConfig, VerifierError, Violation
 
 __all__ = (
     "NT_SUCCESS",
     "BugCheck",
     "BugCheckState",
+    "Clock",
     "DriverObject",
     "EventType",
     "Importance",
     "KDpc",
     "KEvent",
+    "KSpinLock",
+    "KThread",
+    "KTimer",
     "Kernel",
+    "ManualClock",
+    "MonotonicClock",
     "NtStatusError",
     "Processor",
     "System",
@@ -29,6 +47,15 @@ __all__ = (
     "VerifierConfig",
     "VerifierError",
     "Violation",
+    "create_system_thread",
     "delay_execution_thread",
+    "flush_queued_dpcs",
+    "get_current_processor_number",
+    "query_active_processor_count",
+    "query_interrupt_time",
+    "query_performance_counter",
+    "query_system_time",
+    "stall_execution_processor",
     "status_name",
+    "terminate_system_thread",
 )

@@ -26,6 +26,7 @@ __all__ = (
     "PAGE_FAULT_IN_NONPAGED_AREA",
     "PYTHON_EXCEPTION",
     "SPIN_LOCK_ALREADY_OWNED",
+    "SPIN_LOCK_NOT_OWNED",
     "SYSTEM_THREAD_EXCEPTION_NOT_HANDLED",
     "TIMER_OR_DPC_INVALID",
     "UNEXPECTED_KERNEL_MODE_TRAP",
@@ -36,10 +37,12 @@ __all__ = (
     "bug_check_name",
     "callback_name",
     "driver_stack",
+    "is_driver_frame",
 )
 
 IRQL_NOT_LESS_OR_EQUAL = 0x0A
 SPIN_LOCK_ALREADY_OWNED = 0x0F
+SPIN_LOCK_NOT_OWNED = 0x10
 KMODE_EXCEPTION_NOT_HANDLED = 0x1E
 PAGE_FAULT_IN_NONPAGED_AREA = 0x50
 SYSTEM_THREAD_EXCEPTION_NOT_HANDLED = 0x7E
@@ -100,6 +103,8 @@ KMDF_RULES = frozenset(
         "ReqMarkCancelableSend",
         "RequestCompleted",
         "RequestGetStatusValid",
+        "Spinlock",
+        "SpinlockRelease",
         "StopAckWithinEvtIoStop",
         "WdfInterruptLock",
         "WdfInterruptLockRelease",
@@ -228,7 +233,8 @@ _FRAMEWORK = tuple(
 )
 
 
-def _is_driver(frame: FrameType) -> bool:
+def is_driver_frame(frame: FrameType) -> bool:
+    """Whether a frame runs a driver's code, or an application's: none of ours."""
     return not frame.f_code.co_filename.startswith((*_FRAMEWORK, "<"))
 
 
@@ -266,7 +272,7 @@ def driver_stack(
         frames.reverse()
     run: list[FrameType] = []
     for frame in reversed(frames):
-        if _is_driver(frame):
+        if is_driver_frame(frame):
             run.append(frame)
         elif run:
             break

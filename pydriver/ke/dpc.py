@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Deferred procedure calls: KDPC [KeInsertQueueDpc, KeRemoveQueueDpc, KeFlushQueuedDpcs].
+"""Deferred procedure calls: KDPC [KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc].
 
-Here every insertion asks for the queue to be worked off. Windows lets Low importance, and Medium
-importance on another processor, wait for a queue depth or the clock, which this system has not.
+When the queue is worked off. High and MediumHigh importance ask for it at once, and so does Medium
+on the processor that inserts. Low, and Medium on another processor, wait: until the queue has
+`MAXIMUM_DEPTH` entries, until the IRQL of the processor falls below DISPATCH_LEVEL for another
+reason, or for the next tick of the clock, whatever is first. (Windows looks at the rate of
+requests too, which has no meaning here.)
 """
 
 from collections.abc import Callable
 from enum import IntEnum
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydriver.ke.irql import DISPATCH_LEVEL
+from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.registry import function_ddi
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
-__all__ = ("Importance", "KDpc")
+__all__ = ("Importance", "KDpc", "flush_queued_dpcs")
+
+MAXIMUM_DEPTH: Final = 4
+"""DPCs in a queue that wait no longer [MaximumDpcQueueDepth]."""
 
 
 class Importance(IntEnum):
@@ -42,6 +49,7 @@ class KDpc:
 
     # _flag is a lock used as a test-and-set bit: held while the DPC is in a queue.
     __slots__ = (
+        "_arguments",
         "_current",
         "_flag",
         "_kernel",
@@ -58,29 +66,77 @@ class KDpc:
         self._kernel = kernel
         self._current = kernel.current
         self._flag = Lock()
+        self._arguments: tuple[Any, Any] = (None, None)
         self.processor: Processor | None = None
         self.routine = routine
         self.owner = owner
         self.importance = Importance.MEDIUM
         self.target: Processor | None = None
         self.take_flag = self._flag.acquire
-        self.dequeued = self._flag.release
+        self.dequeued: Callable[[], object] = self._flag.release
         """Clears the flag: called by who took the DPC from its queue, before the routine."""
+
+    @classmethod
+    @function_ddi(
+        "KeInitializeDpc",
+        "VOID (PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext)",
+        highest=HIGH_LEVEL,
+    )
+    def initialize(
+        cls,
+        kernel: "Kernel",
+        routine: "Callable[[KDpc, Any, Any, Any], object]",
+        context: Any = None,
+    ) -> Self:
+        """A DPC of a driver: Medium importance, no target processor.
+
+        :param routine: CustomDpc(dpc, context, argument1, argument2), at DISPATCH_LEVEL
+        :param context: passed to it
+        """
+        name = getattr(routine, "__name__", "-")
+        dpc = cls(kernel, lambda: None, f"KDPC {name}")
+        current = kernel.current
+        release = dpc.dequeued
+
+        # As soon as the flag is cleared another insertion may set the arguments, and another
+        # processor take them: these are of the run that this thread begins.
+        def dequeued() -> None:
+            current.dpc_arguments = dpc._arguments
+            release()
+
+        def run() -> None:
+            argument1, argument2 = current.dpc_arguments
+            routine(dpc, context, argument1, argument2)
+
+        dpc.dequeued = dequeued
+        dpc.routine = run
+        return dpc
+
+    def __str__(self) -> str:
+        return str(self.owner)
 
     @property
     def queued(self) -> bool:
         """Whether it is in a queue: inserted, and not yet started."""
         return self._flag.locked()
 
-    def insert(self) -> bool:
-        """Queues it, at any IRQL [KeInsertQueueDpc].
+    @function_ddi(
+        "KeInsertQueueDpc",
+        "BOOLEAN (PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2)",
+        highest=HIGH_LEVEL,
+    )
+    def insert(self, *arguments: Any) -> bool:
+        """Queues it, at any IRQL.
 
+        :param arguments: none, or both of what the routine is called with
         :return: ``False`` if it was in a queue already; then nothing changes
         """
         if not self.take_flag(False):
             return False
+        if arguments:
+            self._arguments = (arguments[0], arguments[1])
         processor = self._current.processor
-        if processor is None or self.target is not None or self.importance is Importance.HIGH:
+        if processor is None or self.target is not None or self.importance is not Importance.MEDIUM:
             self._insert_elsewhere(processor)
             return True
         self.processor = processor
@@ -93,8 +149,9 @@ class KDpc:
         """Queues it on a passive thread; the caller has taken its flag."""
         self._insert_elsewhere(None)
 
+    @function_ddi("KeRemoveQueueDpc", "BOOLEAN (PRKDPC Dpc)", highest=HIGH_LEVEL)
     def remove(self) -> bool:
-        """Takes it out of its queue, at any IRQL [KeRemoveQueueDpc].
+        """Takes it out of its queue, at any IRQL.
 
         :return: ``True`` if it was there: then it does not run; ``False``: it may be running
         """
@@ -105,8 +162,27 @@ class KDpc:
             processor.dpcs.remove(self)
         except ValueError:
             return False
-        self.dequeued()
+        self._flag.release()
         return True
+
+    @function_ddi(
+        "KeSetImportanceDpc",
+        "VOID (PRKDPC Dpc, KDPC_IMPORTANCE Importance)",
+        highest=HIGH_LEVEL,
+    )
+    def set_importance(self, importance: Importance) -> None:
+        """Says where later insertions put it, and whether they wait."""
+        self.importance = Importance(importance)
+
+    @function_ddi("KeSetTargetProcessorDpc", "VOID (PRKDPC Dpc, CCHAR Number)", highest=HIGH_LEVEL)
+    def set_target_processor(self, number: int) -> None:
+        """Says in which processor's queue later insertions put it.
+
+        :param number: of the processor; ignored if there is none of that number
+        """
+        processors = self._kernel.processors
+        if 0 <= number < len(processors):
+            self.target = processors[number]
 
     def _insert_elsewhere(self, processor: "Processor | None") -> None:
         kernel = self._kernel
@@ -119,10 +195,39 @@ class KDpc:
                 target.dpcs.appendleft(self)
             else:
                 target.dpcs.append(self)
-            if target is not here:
+            if self._waits(target, here):
+                kernel.timers.tick(target)
+            elif target is not here:
                 here.link.send_ipi(target.link.apic_id, kernel.vector_dispatch)
             elif not here.draining and here.state.irql < DISPATCH_LEVEL:
                 here.request_dispatch()
         finally:
             if borrowed:
                 kernel.give_back(here)
+
+    def _waits(self, target: "Processor", here: "Processor") -> bool:
+        importance = self.importance
+        if importance is Importance.MEDIUM:
+            if target is here:
+                return False
+        elif importance is not Importance.LOW:
+            return False
+        return len(target.dpcs) < MAXIMUM_DEPTH
+
+
+@function_ddi("KeFlushQueuedDpcs", "VOID (VOID)", highest=PASSIVE_LEVEL)
+def flush_queued_dpcs(kernel: "Kernel") -> None:
+    """Waits until every DPC that is queued now, on every processor, has run; at PASSIVE_LEVEL.
+
+    A DPC at the tail of each queue tells.
+    """
+    kernel.check_wait("KeFlushQueuedDpcs")
+    kernel.timers.settle()
+    for processor in kernel.processors:
+        done = Lock()
+        done.acquire()
+        dpc = KDpc(kernel, done.release, "KeFlushQueuedDpcs")
+        dpc.target = processor
+        dpc.importance = Importance.MEDIUM_HIGH
+        dpc.insert()
+        kernel.wait(done)

@@ -31,13 +31,21 @@ from pydriver.ke.bugcheck import (
     callback_name,
     driver_stack,
 )
-from pydriver.ke.dpc import KDpc
-from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, irql_name
+from pydriver.ke.dpc import flush_queued_dpcs
+from pydriver.ke.irql import (
+    APC_LEVEL,
+    DISPATCH_LEVEL,
+    HIGH_LEVEL,
+    PASSIVE_LEVEL,
+    irql_name,
+)
 from pydriver.ke.processor import VECTOR_DISPATCH, CurrentProcessor, Processor
+from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
-from pydriver.ke.thread import WorkerThreads
+from pydriver.ke.thread import SystemThreads, WorkerThreads
+from pydriver.ke.timer import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
-from pydriver.ke.watchdog import Abandoned, Watchdog
+from pydriver.ke.watchdog import Watchdog
 from pydriver.link import ProcessorLink
 from pydriver.trace import Event, LevelSummary, Recorder, summarise
 from pydriver.trace.recorder import NO_PROCESSOR
@@ -48,6 +56,12 @@ JOIN_TIMEOUT = 2.0
 
 IRQL_MISMATCH = 0xE
 """Parameter 1 of WDF_VIOLATION: a callback returned at another IRQL."""
+
+CRITICAL_REGION_MISMATCH = 0xF
+"""Parameter 1 of WDF_VIOLATION: a callback has entered or left a critical region."""
+
+LOOK_INTERVAL = 0.05
+"""Seconds between two looks at whether the system has failed, of who waits for a spin lock."""
 
 
 class Kernel:
@@ -63,6 +77,8 @@ class Kernel:
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar workers: run work items
+    :ivar threads: that drivers have created
+    :ivar timers: that are set, and their clock
     :ivar access: register accesses on the current processor
     :ivar verifier: the broken rules
     :ivar verifying: the verifier is on
@@ -85,14 +101,16 @@ class Kernel:
         verifier: VerifierConfig | None = None,
     ) -> None:
         verifier = verifier or VerifierConfig()
+        self.verifying = verifier.enabled
         self.current = CurrentProcessor()
         self.recorder = Recorder(events)
         self.record = self.recorder.append
         self.processors = [Processor(self, link) for link in links]
         self.workers = WorkerThreads(self, workers)
+        self.threads = SystemThreads(self)
+        self.timers = TimerQueue(self)
         self.access = CurrentAccess(self)
         self.verifier = Verifier(self, verifier)
-        self.verifying = verifier.enabled
         self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
         self.failure: BaseException | None = None
         # The framework's objects of this system: see pydriver.wdf.object.
@@ -124,6 +142,8 @@ class Kernel:
     def stop(self) -> None:
         """Joins all threads; the link has been stopped, so that they end."""
         self.watchdog.stop()
+        self.timers.stop()
+        self.threads.stop()
         self.workers.stop()
         for thread in self._threads:
             thread.join(JOIN_TIMEOUT)
@@ -134,7 +154,7 @@ class Kernel:
         processor.service_thread = get_ident()
         try:
             processor.link.serve()
-        except (BugCheck, Abandoned):
+        except BugCheck:
             pass  # it is this kernel's failure already
         except LinkStopped:
             pass
@@ -146,13 +166,15 @@ class Kernel:
 
     # IRQL
 
+    @function_ddi("KeGetCurrentIrql", "KIRQL (VOID)", highest=HIGH_LEVEL)
     def irql(self) -> int:
-        """The calling thread's IRQL [KeGetCurrentIrql]."""
+        """The calling thread's IRQL."""
         processor = self.current.processor
         return PASSIVE_LEVEL if processor is None else int(processor.state.irql)
 
+    @function_ddi("KeRaiseIrql", "VOID (KIRQL NewIrql, PKIRQL OldIrql)", highest=HIGH_LEVEL)
     def raise_irql(self, irql: int) -> int:
-        """Raises the IRQL, borrowing a processor if the thread runs on none [KeRaiseIrql].
+        """Raises the IRQL, borrowing a processor if the thread runs on none.
 
         :param irql: not below the current one
         :return: the IRQL to give to :meth:`lower_irql`
@@ -178,8 +200,9 @@ class Kernel:
             processor.link.set_cr8(irql)
         return old
 
+    @function_ddi("KeLowerIrql", "VOID (KIRQL NewIrql)", highest=HIGH_LEVEL)
     def lower_irql(self, irql: int) -> None:
-        """Restores what :meth:`raise_irql` returned [KeLowerIrql].
+        """Restores what :meth:`raise_irql` returned.
 
         DPCs that are due, and interrupts that are pending, are served before this returns.
         """
@@ -254,13 +277,14 @@ class Kernel:
 
     # Waiting
 
-    def check_wait(self, what: str) -> None:
-        """Bug-checks a wait at or above DISPATCH_LEVEL.
+    def check_wait(self, what: str, limit: int = APC_LEVEL) -> None:
+        """Bug-checks a wait at too high an IRQL.
 
         :param what: who waits, for the report
+        :param limit: highest IRQL
         """
         irql = self.irql()
-        if irql <= APC_LEVEL:
+        if irql <= limit:
             return
         processor = self.current.processor
         in_dpc = processor is not None and processor.draining and irql == DISPATCH_LEVEL
@@ -268,7 +292,7 @@ class Kernel:
             ATTEMPTED_SWITCH_FROM_DPC if in_dpc else DRIVER_VERIFIER_DETECTED_VIOLATION,
             0,
             irql,
-            APC_LEVEL,
+            limit,
             rule="KmdfIrql",
             message=f"{what} waits at {irql_name(irql)}",
         )
@@ -289,6 +313,24 @@ class Kernel:
         if self.failure is not None:
             self.raise_failure()
         return done
+
+    def spin(self, mutex: Lock) -> None:
+        """Waits for the mutex of a spin lock, at a raised IRQL; ends if the system does."""
+        while not mutex.acquire(timeout=LOOK_INTERVAL):
+            if self.failure is not None:
+                self.raise_failure()
+
+    # Critical regions: normal kernel APCs, of which there are none, are off
+
+    @function_ddi("KeEnterCriticalRegion", "VOID (VOID)", highest=APC_LEVEL)
+    def enter_critical_region(self) -> None:
+        """Keeps APCs from the calling thread, until as many :meth:`leave_critical_region`."""
+        self.current.critical_regions += 1
+
+    @function_ddi("KeLeaveCriticalRegion", "VOID (VOID)", highest=DISPATCH_LEVEL)
+    def leave_critical_region(self) -> None:
+        """Undoes :meth:`enter_critical_region`."""
+        self.current.critical_regions -= 1
 
     # Failing
 
@@ -413,14 +455,19 @@ class Kernel:
         processor = current.processor
         entered = 0 if processor is None else processor.state.irql
         held = len(current.held)
+        regions = current.critical_regions
         try:
             result = callback(*arguments)
         except Exception as error:  # noqa: BLE001 -- becomes a bug check
             self.escaped(error, code)
         processor = current.processor
         left = 0 if processor is None else processor.state.irql
-        if left != entered or len(current.held) > held:
-            self._bad_return(callback, entered, left, held, enhanced=enhanced)
+        if (
+            left != entered
+            or len(current.held) > held
+            or (enhanced and current.critical_regions != regions)
+        ):
+            self._bad_return(callback, entered, left, held, regions, enhanced=enhanced)
         return result
 
     def invoke_status(self, callback: Callable[..., int | None], *arguments: Any) -> int:
@@ -451,20 +498,23 @@ class Kernel:
         entered: int,
         left: int,
         held: int,
+        regions: int,
         *,
         enhanced: bool,
     ) -> None:
         name = callback_name(callback)
-        kept = self.current.held[held:]
-        if kept:
-            del self.current.held[held:]
-            for lock in kept:
-                self.verifier.violation(
-                    getattr(lock, "held_rule", "WdfSpinlockRelease"),
-                    f"{name} returned and holds {lock}",
-                    lock,
-                )
+        self.report_kept(name, held)
         if left == entered:
+            change = self.current.critical_regions - regions
+            if enhanced and change and entered <= APC_LEVEL:
+                self.bug_check(
+                    WDF_VIOLATION,
+                    CRITICAL_REGION_MISMATCH,
+                    id(callback),
+                    rule="CriticalRegion",
+                    message=f"{name} returned {abs(change)} critical region(s) "
+                    f"{'deeper' if change > 0 else 'higher'} than it was called",
+                )
             return
         message = f"{name} was called at {irql_name(entered)} and returned at {irql_name(left)}"
         if enhanced:
@@ -472,6 +522,21 @@ class Kernel:
         self.bug_check(
             DRIVER_VERIFIER_DETECTED_VIOLATION, 0, left, entered, rule="KmdfIrql2", message=message
         )
+
+    def report_kept(self, name: str, held: int) -> None:
+        """Tells the verifier of locks that a callback has kept, and forgets them.
+
+        :param name: of the callback
+        :param held: locks that the thread held when it was called
+        """
+        kept = self.current.held[held:]
+        del self.current.held[held:]
+        for lock in kept:
+            self.verifier.violation(
+                getattr(lock, "held_rule", "WdfSpinlockRelease"),
+                f"{name} returned and holds {lock}",
+                lock,
+            )
 
     def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
         """A Python exception has left a driver's callback: a bug check, unless the system ended.
@@ -515,18 +580,8 @@ class Kernel:
     # DPCs and statistics
 
     def flush_queued_dpcs(self) -> None:
-        """Waits until every DPC that is queued now, on every processor, has run; at PASSIVE_LEVEL.
-
-        A DPC at the tail of each queue tells [KeFlushQueuedDpcs].
-        """
-        self.check_wait("KeFlushQueuedDpcs")
-        for processor in self.processors:
-            done = Lock()
-            done.acquire()
-            dpc = KDpc(self, done.release, "KeFlushQueuedDpcs")
-            dpc.target = processor
-            dpc.insert()
-            self.wait(done)
+        """Waits until every DPC that is queued now, on every processor, has run."""
+        flush_queued_dpcs(self)
 
     def summary(self) -> dict[str, LevelSummary]:
         """Count and durations of ``isr``, ``dpc`` and ``work_item``."""

@@ -16,10 +16,14 @@ software interrupt at once.
 from collections import deque
 from threading import local
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.abi._native import lib
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, UNEXPECTED_KERNEL_MODE_TRAP
+from pydriver.ke.bugcheck import (
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    TIMER_OR_DPC_INVALID,
+    UNEXPECTED_KERNEL_MODE_TRAP,
+)
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
 from pydriver.trace import Durations, Event
@@ -39,6 +43,9 @@ RETURN_EOI: Final[int] = lib.LINK_RETURN_EOI
 RETURN_EOI_DISPATCH: Final[int] = lib.LINK_RETURN_EOI | lib.LINK_RETURN_DISPATCH
 FIRST_INTERRUPT: Final = 32
 
+DPC_CHANGED_APC_COUNT: Final = 4
+"""Parameter 1 of 0xC7: a DPC has entered or left a critical region."""
+
 
 class CurrentProcessor(local):
     """What the calling thread runs on.
@@ -46,10 +53,14 @@ class CurrentProcessor(local):
     :ivar processor: ``None`` for a passive thread that has borrowed none
     :ivar home: the processor that a passive thread borrows
     :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
+    :ivar critical_regions: that it is in [KeEnterCriticalRegion]
+    :ivar dpc_arguments: of the DPC that begins on it
     """
 
     processor: "Processor | None" = None
     home: "Processor | None" = None
+    critical_regions: int = 0
+    dpc_arguments: tuple[Any, Any] = (None, None)
 
     def __init__(self) -> None:
         self.held: list[object] = []
@@ -111,7 +122,9 @@ class Processor:
             handlers[vector] = self._trap
         for vector in range(FIRST_INTERRUPT, 256):
             handlers[vector] = self.unexpected_interrupt
-        handlers[VECTOR_DISPATCH] = self._make_drain()
+        handlers[VECTOR_DISPATCH] = (
+            self._make_verified_drain() if kernel.verifying else self._make_drain()
+        )
         handlers[VECTOR_IPI] = self._ipi
 
     def __str__(self) -> str:
@@ -154,7 +167,6 @@ class Processor:
     def _make_drain(self) -> "Callable[[], int]":
         kernel = self.kernel
         dpcs = self.dpcs
-        state = self.state
         number = self.number
         record = kernel.record
         add = self.dpc_durations.add
@@ -174,16 +186,6 @@ class Processor:
                     record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
                     dpc.routine()
                     add(now() - start)
-                    if state.irql != DISPATCH_LEVEL:
-                        kernel.verifier.kept_interrupt_locks(dpc.owner)
-                        kernel.bug_check(
-                            DRIVER_VERIFIER_DETECTED_VIOLATION,
-                            0,
-                            state.irql,
-                            DISPATCH_LEVEL,
-                            rule="IrqlDispatch",
-                            message=f"{dpc.owner} returned from its DPC at another IRQL",
-                        )
             except Exception as error:  # noqa: BLE001 -- becomes a bug check
                 kernel.escaped(error)
             self.draining = False
@@ -191,3 +193,71 @@ class Processor:
             return 0
 
         return drain
+
+    def _make_verified_drain(self) -> "Callable[[], int]":
+        """The same, and looks at how each DPC returns."""
+        kernel = self.kernel
+        current = kernel.current
+        dpcs = self.dpcs
+        state = self.state
+        number = self.number
+        record = kernel.record
+        add = self.dpc_durations.add
+        now = perf_counter_ns
+        kind = Event.DPC
+
+        def drain() -> int:
+            self.draining = True
+            held = current.held
+            count = len(held)
+            regions = current.critical_regions
+            try:
+                while dpcs:
+                    # A DPC that queues itself again would keep the thread for ever.
+                    if kernel.failure is not None:
+                        kernel.raise_failure()
+                    try:
+                        dpc = dpcs.popleft()
+                    except IndexError:  # another processor removed the last one
+                        break
+                    dpc.dequeued()
+                    start = now()
+                    record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
+                    dpc.routine()
+                    add(now() - start)
+                    if state.irql != DISPATCH_LEVEL or len(held) > count:
+                        self._bad_dpc_return(dpc, count)
+                    if current.critical_regions != regions:
+                        self._bad_apc_count(dpc, regions)
+            except Exception as error:  # noqa: BLE001 -- becomes a bug check
+                kernel.escaped(error)
+            self.draining = False
+            self.drained += 1
+            return 0
+
+        return drain
+
+    def _bad_dpc_return(self, dpc: "KDpc", held: int) -> None:
+        kernel = self.kernel
+        kernel.report_kept(f"the DPC of {dpc.owner}", held)
+        irql = self.state.irql
+        if irql != DISPATCH_LEVEL:
+            kernel.bug_check(
+                DRIVER_VERIFIER_DETECTED_VIOLATION,
+                0,
+                irql,
+                DISPATCH_LEVEL,
+                rule="IrqlDispatch",
+                message=f"{dpc.owner} returned from its DPC at another IRQL",
+            )
+
+    def _bad_apc_count(self, dpc: "KDpc", before: int) -> None:
+        self.kernel.bug_check(
+            TIMER_OR_DPC_INVALID,
+            DPC_CHANGED_APC_COUNT,
+            id(dpc.routine),
+            before,
+            self.kernel.current.critical_regions,
+            rule="CriticalRegion",
+            message=f"{dpc.owner} returned from its DPC with another count of critical regions",
+        )

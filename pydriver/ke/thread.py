@@ -1,46 +1,38 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Threads at PASSIVE_LEVEL: system worker threads, events, delays."""
+"""Threads at PASSIVE_LEVEL: system worker threads, and the threads that drivers create."""
 
 import contextlib
-from collections import deque
-from enum import IntEnum
+import sys
 from queue import SimpleQueue
-from threading import Lock, Thread
-from typing import TYPE_CHECKING
+from threading import Lock, Thread, current_thread
+from typing import TYPE_CHECKING, Any
 
 from pydriver.errors import LinkStopped
-from pydriver.ke.bugcheck import (
-    DRIVER_VERIFIER_DETECTED_VIOLATION,
-    SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
-    BugCheck,
-)
-from pydriver.ke.irql import DISPATCH_LEVEL, irql_name
-from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
+from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
+from pydriver.ke.event import Dispatcher
+from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
+from pydriver.ke.registry import function_ddi
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
+from pydriver.ke.watchdog import abandon
 from pydriver.trace import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydriver.ke.kernel import Kernel
+    from pydriver.ke.system import DriverObject
 
 __all__ = (
-    "EventType",
-    "KEvent",
+    "KThread",
     "PassiveThread",
+    "SystemThreads",
     "WorkerThreads",
-    "delay_execution_thread",
-    "timeout_seconds",
+    "create_system_thread",
+    "terminate_system_thread",
 )
 
 JOIN_TIMEOUT = 2.0
-TICKS_PER_SECOND = 10_000_000
-"""Windows counts time in units of 100 ns."""
-
-
-def timeout_seconds(timeout: int | None) -> float | None:
-    """A relative time in Windows' units, negative, as seconds; ``None`` stays ``None``."""
-    return None if timeout is None else -timeout / TICKS_PER_SECOND
 
 
 class WorkerThreads:
@@ -75,6 +67,7 @@ class WorkerThreads:
             kernel.invoke(routine, enhanced=False, code=SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
         finally:
             kernel.current.held.clear()
+            kernel.current.critical_regions = 0
 
     def start(self) -> None:
         """Starts the threads."""
@@ -145,106 +138,153 @@ class PassiveThread:
                 kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
 
 
-class EventType(IntEnum):
-    """What a set event does to its waiters [KeInitializeEvent]."""
+class _Terminated(BaseException):
+    """A thread ends itself from within its routine."""
 
-    NOTIFICATION = 0
-    """releases all, and stays set"""
-    SYNCHRONIZATION = 1
-    """releases one, and resets itself"""
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
-class KEvent:
-    """A kernel event.
-
-    `_lock` guards `_set` and `_waiting`; nothing waits or accesses the machine under it.
+class KThread(Dispatcher):
+    """A thread that a driver has created. It is signaled when it has ended.
 
     :param kernel: that it belongs to
-    :param kind: notification or synchronization
+    :param driver_object: of the driver that created it
+    :param routine: ThreadStart(context), at PASSIVE_LEVEL
+    :param context: passed to it
+    :ivar exit_status: NTSTATUS that it has ended with
     """
 
-    __slots__ = ("_kernel", "_kind", "_lock", "_set", "_waiting")
+    __slots__ = ("_context", "_name", "_routine", "driver_object", "exit_status", "thread")
 
-    def __init__(self, kernel: "Kernel", kind: EventType = EventType.NOTIFICATION) -> None:
-        self._kernel = kernel
-        self._kind = kind
-        self._lock = Lock()
-        self._set = False
-        self._waiting: deque[Lock] = deque()
+    def __init__(
+        self,
+        kernel: "Kernel",
+        driver_object: "DriverObject",
+        routine: "Callable[[Any], object]",
+        context: Any,
+    ) -> None:
+        super().__init__(kernel)
+        self.driver_object = driver_object
+        self.exit_status = STATUS_SUCCESS
+        self._routine = routine
+        self._context = context
+        name = getattr(routine, "__name__", "-")
+        self._name = f"system thread {name} of {driver_object.name}"
+        self.thread = Thread(target=self._run, name=f"pydriver-thread-{name}", daemon=True)
 
-    @property
-    def signaled(self) -> bool:
-        """Whether it is set [KeReadStateEvent]."""
-        return self._set
+    def __str__(self) -> str:
+        return self._name
 
-    def set(self) -> bool:
-        """Sets the event, at or below DISPATCH_LEVEL [KeSetEvent].
-
-        :return: whether it was set before
-        """
-        irql = self._kernel.irql()
-        if irql > DISPATCH_LEVEL:
-            self._kernel.bug_check(
-                DRIVER_VERIFIER_DETECTED_VIOLATION,
-                0x80,
-                irql,
-                rule="IrqlKeSetEvent",
-                message=f"KeSetEvent at {irql_name(irql)}",
+    def _run(self) -> None:
+        kernel = self._kernel
+        try:
+            kernel.invoke(
+                self._routine,
+                self._context,
+                enhanced=False,
+                code=SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
             )
-        with self._lock:
-            before = self._set
-            if self._kind is EventType.NOTIFICATION:
-                self._set = True
-                woken = list(self._waiting)
-                self._waiting.clear()
-            elif self._waiting:
-                woken = [self._waiting.popleft()]
-            else:
-                self._set = True
-                woken = []
-            for waiter in woken:
-                with contextlib.suppress(RuntimeError):  # the system's failure woke it first
-                    waiter.release()
-        return before
-
-    def clear(self) -> None:
-        """Resets the event [KeClearEvent]."""
-        self._set = False
-
-    def wait(self, timeout: int | None = None) -> int:
-        """Waits until the event is set [KeWaitForSingleObject].
-
-        :param timeout: ``None``: for ever; 0: only look, at or below DISPATCH_LEVEL; negative:
-            relative, in units of 100 ns
-        :return: STATUS_SUCCESS or STATUS_TIMEOUT
-        """
-        if timeout != 0:
-            self._kernel.check_wait("KeWaitForSingleObject")
-        with self._lock:
-            if self._set:
-                self._set = self._kind is EventType.NOTIFICATION
-                return STATUS_SUCCESS
-            if timeout == 0:
-                return STATUS_TIMEOUT
-            waiter = Lock()
-            waiter.acquire()
-            self._waiting.append(waiter)
-        if self._kernel.wait(waiter, timeout_seconds(timeout)):
-            return STATUS_SUCCESS
-        with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
-                return STATUS_TIMEOUT
-        return STATUS_SUCCESS  # it was set between the time-out and now
+        except _Terminated as end:
+            self.exit_status = end.status
+            kernel.report_kept(f"the terminated {self}", 0)
+        except (BugCheck, LinkStopped):
+            pass  # it is the kernel's failure already
+        finally:
+            self._signal()
 
 
-def delay_execution_thread(kernel: "Kernel", interval: int) -> int:
-    """Sleeps, at or below APC_LEVEL; ends early if the system ends [KeDelayExecutionThread].
+class SystemThreads:
+    """The threads that drivers have created.
 
-    :param interval: negative, in units of 100 ns
+    :param kernel: that they belong to
     """
-    kernel.check_wait("KeDelayExecutionThread")
-    never = Lock()
-    never.acquire()
-    kernel.wait(never, timeout_seconds(interval))
-    return STATUS_SUCCESS
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self._kernel = kernel
+        self._lock = Lock()  # guards the list
+        self._threads: list[KThread] = []
+
+    def add(self, thread: KThread) -> None:
+        """Starts a thread."""
+        with self._lock:
+            self._threads = [each for each in self._threads if not each.signaled]
+            self._threads.append(thread)
+        thread.thread.start()
+
+    def has_made(self, thread: Thread) -> bool:
+        """Whether a thread is one of them."""
+        return any(each.thread is thread for each in tuple(self._threads))
+
+    def check_ended(self, driver_object: "DriverObject") -> None:
+        """Tells the verifier of threads that are still running when their driver is unloaded."""
+        for each in tuple(self._threads):
+            if each.driver_object is not driver_object or each.signaled:
+                continue
+            ident = each.thread.ident
+            frame = None if ident is None else sys._current_frames().get(ident)
+            self._kernel.verifier.violation(
+                "SystemThreadLeft",
+                f"{each} has not ended, but its driver is being unloaded",
+                each,
+                frame=frame,
+            )
+
+    def stop(self) -> None:
+        """Joins the threads; the system has ended, and with it their waits."""
+        for each in self._threads:
+            thread = each.thread
+            if thread.ident is None or thread is current_thread():
+                continue
+            thread.join(JOIN_TIMEOUT)
+            if thread.is_alive():
+                abandon(self._kernel, thread.ident)
+                thread.join(JOIN_TIMEOUT)
+        self._threads.clear()
+
+
+@function_ddi(
+    "PsCreateSystemThread",
+    "NTSTATUS (PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES, HANDLE, PCLIENT_ID,"
+    " PKSTART_ROUTINE StartRoutine, PVOID StartContext)",
+    highest=PASSIVE_LEVEL,
+)
+def create_system_thread(
+    driver_object: "DriverObject",
+    start_routine: "Callable[[Any], object]",
+    start_context: Any = None,
+) -> KThread:
+    """Creates a thread at PASSIVE_LEVEL; the driver has to end it before it is unloaded.
+
+    :param driver_object: of the driver whose thread it is
+    :param start_routine: ThreadStart(context)
+    :param start_context: passed to it
+    :return: the thread, which can be waited for
+    """
+    kernel = driver_object.system.kernel
+    _check_passive(kernel, "PsCreateSystemThread")
+    thread = KThread(kernel, driver_object, start_routine, start_context)
+    kernel.threads.add(thread)
+    return thread
+
+
+@function_ddi("PsTerminateSystemThread", "NTSTATUS (NTSTATUS ExitStatus)", highest=PASSIVE_LEVEL)
+def terminate_system_thread(kernel: "Kernel", exit_status: int) -> int:
+    """Ends the calling thread.
+
+    :param exit_status: NTSTATUS
+    :return: STATUS_INVALID_PARAMETER, to a thread that :func:`create_system_thread` has not made
+    """
+    _check_passive(kernel, "PsTerminateSystemThread")
+    if not kernel.threads.has_made(current_thread()):
+        return STATUS_INVALID_PARAMETER
+    raise _Terminated(exit_status)
+
+
+def _check_passive(kernel: "Kernel", what: str) -> None:
+    irql = kernel.irql()
+    if irql != PASSIVE_LEVEL:
+        kernel.verifier.violation(
+            "IrqlPassive", f"{what} at {irql_name(irql)}; its limit is PASSIVE_LEVEL (0)"
+        )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter_ns
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.errors import PydriverError
@@ -126,7 +127,13 @@ class Verifier:
             )
 
     def violation(
-        self, rule: str, message: str, subject: object = None, *, apart: bool = False
+        self,
+        rule: str,
+        message: str,
+        subject: object = None,
+        *,
+        apart: bool = False,
+        frame: FrameType | None = None,
     ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
@@ -134,6 +141,7 @@ class Verifier:
         :param message: what happened, one sentence
         :param subject: the object that it is about
         :param apart: the call stack is not what broke the rule: count by message, not by stack
+        :param frame: where another thread is that it is about
         """
         if not self.enabled:
             return
@@ -149,7 +157,7 @@ class Verifier:
                 rule,
             )
         )
-        incident = kernel.incident(rule, message, subject)
+        incident = kernel.incident(rule, message, subject, frame=frame)
         key = (rule, incident["stack"], "" if incident["stack"] and not apart else message)
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))
@@ -196,20 +204,6 @@ class Verifier:
             if held[index] is lock:
                 del held[index]
                 return
-
-    def kept_interrupt_locks(self, owner: object) -> None:
-        """Tells of interrupt locks that a DPC of ``owner`` has kept.
-
-        What the DPC interrupted held none: it ran below their IRQL.
-        """
-        for lock in tuple(self._kernel.current.held):
-            if getattr(lock, "held_rule", "") == "WdfInterruptLockRelease":
-                self.released(lock)
-                self.violation(
-                    "WdfInterruptLockRelease",
-                    f"{owner} returned from its DPC and holds {lock}",
-                    lock,
-                )
 
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:

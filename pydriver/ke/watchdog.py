@@ -13,12 +13,15 @@ import sys
 from dataclasses import dataclass
 from threading import Event, Thread, get_ident
 from time import monotonic
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import (
     DPC_WATCHDOG_VIOLATION,
     DRIVER_POWER_STATE_FAILURE,
     BugCheck,
+    is_driver_frame,
 )
 from pydriver.ke.irql import DISPATCH_LEVEL
 
@@ -28,15 +31,22 @@ if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
-__all__ = ("Abandoned", "Watchdog")
+__all__ = ("Watchdog", "abandon")
 
 LOOKS = 8
 """Looks in a time-out."""
+
+TOGETHER = 6
+"""Time-outs that several ISRs and DPCs may take together [DpcWatchdogPeriod over DpcTimeout]."""
 
 LONGEST_INTERVAL = 2.5
 """Seconds between two looks."""
 
 JOIN_TIMEOUT = 2.0
+
+ABANDON_INTERVAL = 0.05
+ABANDON_TRIES = 20
+"""How often, and for how long, a thread is asked to leave a driver's code."""
 
 BLOCKED_TOO_LONG = 3
 """Parameter 1 of 0x9F: a device has been blocking a power IRP for too long [Bug Check 0x9F]."""
@@ -45,16 +55,20 @@ TICKS_PER_SECOND = 64
 """The clock interrupts of Windows in which 0x133 counts."""
 
 
-class Abandoned(BaseException):
-    """Raised in a thread that does not end by itself after the system has failed."""
-
-
 @dataclass
 class _Stay:
-    """A processor at or above DISPATCH_LEVEL."""
+    """A processor at or above DISPATCH_LEVEL.
+
+    :ivar quiescent: its count when the stay was first seen
+    :ivar since: when that was
+    :ivar returned: ISRs and DPCs that had returned at the last look
+    :ivar alone_since: since when none has
+    """
 
     quiescent: int
     since: float
+    returned: int
+    alone_since: float
 
 
 @dataclass
@@ -124,22 +138,32 @@ class Watchdog:
             self._stays.pop(processor.number, None)
             return
         stay = self._stays.get(processor.number)
+        now = monotonic()
+        returned = processor.isr_durations.count + processor.dpc_durations.count
         if stay is None or stay.quiescent != quiescent:
-            self._stays[processor.number] = _Stay(quiescent, monotonic())
+            self._stays[processor.number] = _Stay(quiescent, now, returned, now)
             return
-        spent = monotonic() - stay.since
-        if spent < self._dpc_timeout:
+        if stay.returned != returned:
+            stay.returned, stay.alone_since = returned, now
+        spent = now - stay.since
+        alone = now - stay.alone_since
+        timeout = self._dpc_timeout
+        single = bool(state.level) and alone >= timeout
+        # What keeps returning, only to be followed by the next, may take longer together.
+        if not single and spent < timeout * (TOGETHER if state.level else 1):
             return
+        if single:
+            spent = alone
         ticks = int(spent * TICKS_PER_SECOND)
-        allotment = int(self._dpc_timeout * TICKS_PER_SECOND)
-        single = bool(state.level)
+        allotment = int(timeout * TICKS_PER_SECOND)
         ident = processor.owner if state.borrowed else processor.service_thread
-        what = "an ISR or a DPC" if single else "code at or above DISPATCH_LEVEL"
+        what = "one ISR or DPC" if single else "code at or above DISPATCH_LEVEL"
         self._stuck(
             ident,
             DPC_WATCHDOG_VIOLATION,
-            (0, ticks, allotment) if single else (1, allotment, 0),
+            (0, ticks, allotment) if single else (1, ticks, 0),
             f"{what} has kept processor {processor.number} for {spent:.1f} s",
+            processor,
         )
 
     def _look_at_calls(self) -> None:
@@ -155,16 +179,70 @@ class Watchdog:
                 )
 
     def _stuck(
-        self, ident: int | None, code: int, parameters: tuple[int, int, int], message: str
+        self,
+        ident: int | None,
+        code: int,
+        parameters: tuple[int, int, int],
+        message: str,
+        processor: "Processor | None" = None,
     ) -> None:
+        kernel = self._kernel
         frame = None if ident is None else sys._current_frames().get(ident)
+        # The report is about that processor: this thread runs on none.
+        kernel.current.processor = processor
         try:
-            self._kernel.bug_check(code, *parameters, message=message, frame=frame)
+            kernel.bug_check(code, *parameters, message=message, frame=frame)
         finally:
-            if ident is not None:
-                abandon(ident)
+            kernel.current.processor = None
+            if ident is not None and frame is not None:
+                self._free(ident, frame)
+
+    def _free(self, ident: int, frame: FrameType) -> None:
+        """Has the stuck thread leave the driver's code, unless the failure has it leave."""
+        stuck = outermost_driver_frame(frame)
+        for _ in range(ABANDON_TRIES):
+            self._end.wait(ABANDON_INTERVAL)
+            if not is_running(ident, stuck):
+                return
+            abandon(self._kernel, ident)
 
 
-def abandon(ident: int) -> None:
-    """Has a thread leave the Python code that it does not leave by itself."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Abandoned))
+def outermost_driver_frame(frame: FrameType) -> FrameType:
+    """The callback that a stack is in: the outermost frame above the framework's last one."""
+    found = frame
+    current: FrameType | None = frame
+    entered = False
+    while current is not None:
+        if is_driver_frame(current):
+            found, entered = current, True
+        elif entered:
+            break
+        current = current.f_back
+    return found
+
+
+def is_running(ident: int, frame: FrameType) -> bool:
+    """Whether a thread is still in the call that a frame belongs to."""
+    current = sys._current_frames().get(ident)
+    while current is not None:
+        if current is frame:
+            return True
+        current = current.f_back
+    return False
+
+
+def abandon(kernel: "Kernel", ident: int) -> None:
+    """Raises the system's failure in a thread that does not end by itself."""
+    failure = kernel.failure
+    if isinstance(failure, BugCheck):
+        state = failure.state
+
+        # Python makes the exception, without arguments.
+        class Stopped(BugCheck):
+            def __init__(self) -> None:
+                super().__init__(state)
+
+        kind: type[BaseException] = Stopped
+    else:
+        kind = LinkStopped
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))

@@ -63,7 +63,14 @@ from pydriver.wdf.object import (
     ObjectAttributes,
     SynchronizationScope,
 )
-from pydriver.wdf.registers import MappedPorts, MappedRegisters
+from pydriver.wdf.registers import (
+    MappedPorts,
+    MappedRegisters,
+    mm_map_io_space,
+    mm_map_io_space_ex,
+    read_register_ulong,
+    write_register_ulong,
+)
 from pydriver.wdf.request import Request
 from pydriver.wdf.request_parameters import RequestParameters, RequestReuseParams
 from pydriver.wdf.resource import (
@@ -73,6 +80,15 @@ from pydriver.wdf.resource import (
     ResourceList,
 )
 from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.timeout import (
+    WDF_ABS_TIMEOUT_IN_MS,
+    WDF_ABS_TIMEOUT_IN_SEC,
+    WDF_ABS_TIMEOUT_IN_US,
+    WDF_REL_TIMEOUT_IN_MS,
+    WDF_REL_TIMEOUT_IN_SEC,
+    WDF_REL_TIMEOUT_IN_US,
+)
+from pydriver.wdf.timer import Timer, TimerConfig
 from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
@@ -80,6 +96,12 @@ from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
+    "WDF_ABS_TIMEOUT_IN_MS",
+    "WDF_ABS_TIMEOUT_IN_SEC",
+    "WDF_ABS_TIMEOUT_IN_US",
+    "WDF_REL_TIMEOUT_IN_MS",
+    "WDF_REL_TIMEOUT_IN_SEC",
+    "WDF_REL_TIMEOUT_IN_US",
     "Collection",
     "CommonBuffer",
     "CommonBufferConfig",
@@ -143,10 +165,16 @@ __all__ = (
     "ShareDisposition",
     "SpinLock",
     "SynchronizationScope",
+    "Timer",
+    "TimerConfig",
     "TransferInfo",
     "TriState",
     "WaitLock",
     "WorkItem",
     "WorkItemConfig",
     "ctl_code",
+    "mm_map_io_space",
+    "mm_map_io_space_ex",
+    "read_register_ulong",
+    "write_register_ulong",
 )

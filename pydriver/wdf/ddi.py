@@ -14,7 +14,6 @@ returns that, and does nothing; elsewhere it runs. With the verifier off nothing
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter_ns
 from typing import Any, NoReturn, TypeVar, cast
@@ -27,6 +26,7 @@ from pydriver.ke.irql import (
     irql_name,
 )
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.registry import REGISTRY, Ddi, function_ddi, register
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -65,38 +65,14 @@ RAISES = Refusal.RAISES
 """The framework checks: NtStatusError with STATUS_INVALID_DEVICE_REQUEST."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ddi:
-    """One DDI.
-
-    :ivar name: exact WDF name, ``WdfDpcEnqueue``
-    :ivar signature: in C: result and parameters
-    :ivar lowest: lowest IRQL at which it may be called
-    :ivar highest: highest one
-    :ivar method: where it is in Python, ``pydriver.wdf.dpc:Dpc.enqueue``
-    """
-
-    name: str
-    signature: str
-    lowest: int
-    highest: int
-    method: str
-
-
-REGISTRY: dict[str, Ddi] = {}
-"""Every DDI by its WDF name; filled while the modules of this package are imported."""
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _register(
     name: str, signature: str, lowest: int, highest: int, function: Callable[..., Any]
-) -> Ddi:
+) -> None:
     method = f"{function.__module__}:{function.__qualname__}"
-    declared = REGISTRY.setdefault(name, Ddi(name, signature, lowest, highest, method))
-    if declared.method != method:
-        raise TypeError(f"{name} is declared by {declared.method} and by {method}")
-    return declared
+    register(name, signature, lowest, highest, method)
 
 
 def irql_violation(
@@ -270,30 +246,6 @@ def _before_creation(kernel: Kernel, name: str, highest: int, refusal: object) -
     kernel.record((perf_counter_ns(), Event.CALL, number, irql, None, name))
     if kernel.verifier.fails_creation():
         raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, f"{name}, by the verifier's wish")
-
-
-def function_ddi(
-    name: str,
-    signature: str,
-    *,
-    highest: int = DISPATCH_LEVEL,
-    lowest: int = PASSIVE_LEVEL,
-) -> Callable[[F], F]:
-    """Registers a function, or a method of what is no framework object: a kernel routine.
-
-    It checks its IRQL itself, by the rules of the kernel: a broken one is a bug check.
-
-    :param name: exact Windows name, ``KeSetEvent``
-    :param signature: in C
-    :param highest: highest IRQL at which it may be called
-    :param lowest: lowest one
-    """
-
-    def declare(function: F) -> F:
-        _register(name, signature, lowest, highest, function)
-        return function
-
-    return declare
 
 
 def _find_kernel(arguments: tuple[Any, ...]) -> Kernel | None:

@@ -60,6 +60,7 @@ class Driver(Object):
     __slots__ = (
         "_unloaded",
         "config",
+        "driver_object",
         "execution_level",
         "name",
         "synchronization_scope",
@@ -77,6 +78,7 @@ class Driver(Object):
     ) -> None:
         self.system = driver_object.system
         super().__init__(self.system.kernel, None, attributes, deletable=False)
+        self.driver_object = driver_object
         self.name = driver_object.name
         self.config = config
         self.execution_level = effective_level(attributes, ExecutionLevel.DISPATCH)
@@ -167,6 +169,7 @@ class Driver(Object):
             device.remove()
         if self.config.evt_driver_unload is not None:
             self._kernel.invoke(self.config.evt_driver_unload, self)
+        self._kernel.threads.check_ended(self.driver_object)
         self._delete()
         self._report_leaks()
 

@@ -138,7 +138,7 @@ class InterruptLocking(Object):
             irql = kernel.raise_irql(level)
             processor = self._current.processor
         if lock._mutex is not None:
-            lock._mutex.acquire()
+            kernel.spin(lock._mutex)
         lock._owner = processor
         self._saved = irql
         if kernel.verifying and processor is not None:

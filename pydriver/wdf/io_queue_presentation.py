@@ -355,15 +355,9 @@ class QueuePresentation(Presenting):
         if gate is None:
             routine(*arguments)
             return
-        owner = self if self.synchronization_scope is SynchronizationScope.QUEUE else self.device
-        irql = owner._lock_irql = gate.acquire()
+        irql = gate.acquire()
         routine(*arguments)
-        if gate.held_here:
-            gate.release(irql)
-        else:
-            self._kernel.verifier.violation(
-                "PresentationLockDropped", f"a callback of {self} has released the {gate}", self
-            )
+        gate.release(irql)
 
     @property
     def deferring(self) -> bool:

@@ -14,7 +14,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
-from pydriver.ke.thread import KEvent
+from pydriver.ke.event import KEvent
 from pydriver.wdf.ddi import PASSIVE_LEVEL, ddi
 from pydriver.wdf.io_queue_config import IoQueueConfig, IoQueueState, StateCallback
 from pydriver.wdf.io_queue_presentation import QueuePresentation

@@ -16,6 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_DELETE_PENDING,
@@ -24,7 +25,6 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     NtStatusError,
 )
-from pydriver.ke.thread import KEvent
 from pydriver.wdf.attributes import (
     ExecutionLevel,
     ObjectAttributes,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
-from pydriver.wdf.registers import MappedPorts, MappedRegisters
+from pydriver.wdf.registers import MappedPorts, MappedRegisters, mm_map_io_space_ex
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -40,7 +40,7 @@ class MemoryDescriptor:
 
     def map(self) -> MappedRegisters:
         """Maps the range for register accesses [MmMapIoSpaceEx]."""
-        return MappedRegisters(self._kernel, self.start, self.length)
+        return mm_map_io_space_ex(self._kernel, self.start, self.length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from threading import Lock, get_ident
+from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
-from pydriver.ke.irql import DISPATCH_LEVEL
+from pydriver.ke.event import EventType, KEvent
+from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL,
     NtStatusError,
 )
-from pydriver.ke.thread import EventType, KEvent
 from pydriver.wdf.object import (
     INVALID_LOCK_OPERATION,
     ExecutionLevel,
@@ -52,6 +53,10 @@ __all__ = (
 RECURSIVE_LOCK = 2
 """Parameter 1 of WDF_VIOLATION."""
 
+DEVICE_ORDER = 0x20
+QUEUE_ORDER = 0x31
+"""Places in the order of the framework's locks."""
+
 
 class CallbackKind(Enum):
     """At which IRQL a callback of a DPC, a timer, a work item or an interrupt runs."""
@@ -64,9 +69,10 @@ class PresentationLock(ABC):
     """The lock of a device or of a queue.
 
     :param owner: the device or the queue
+    :ivar saved: the IRQL at which it was acquired last, for a driver that releases it
     """
 
-    __slots__ = ("_kernel", "_owner")
+    __slots__ = ("_kernel", "_owner", "saved")
 
     kind: ClassVar[CallbackKind]
     held_rule: ClassVar[str] = "PresentationLockHeld"
@@ -74,6 +80,7 @@ class PresentationLock(ABC):
     def __init__(self, owner: Object) -> None:
         self._kernel: Kernel = owner._kernel
         self._owner = owner
+        self.saved = PASSIVE_LEVEL
 
     def __str__(self) -> str:
         return f"presentation lock of {self._owner}"
@@ -92,11 +99,36 @@ class PresentationLock(ABC):
 
     @abstractmethod
     def release(self, irql: int) -> None:
-        """Gives the lock back, and restores the IRQL."""
+        """Gives the lock back, and restores the IRQL.
+
+        A callback that ran under it may have dropped it: a violation, and nothing to give back.
+        """
 
     def _entered(self) -> None:
-        if self._kernel.verifying:
-            self._kernel.verifier.acquired(self)
+        kernel = self._kernel
+        if not kernel.verifying:
+            return
+        for outer in kernel.current.held:
+            if isinstance(outer, PresentationLock) and outer.order > self.order:
+                kernel.verifier.violation(
+                    "PresentationLockOrder",
+                    f"the {self} is acquired after the {outer}; the device's comes first",
+                    self._owner,
+                )
+                return  # two threads can wait for each other: said once
+        kernel.verifier.acquired(self)
+
+    @property
+    def order(self) -> int:
+        """Locks are acquired by growing numbers [FxVerifierLock]."""
+        return DEVICE_ORDER if self._owner.device_above is self._owner else QUEUE_ORDER
+
+    def _dropped(self) -> None:
+        self._kernel.verifier.violation(
+            "PresentationLockDropped",
+            f"a callback was called under the {self} and returned without it",
+            self._owner,
+        )
 
     def _left(self) -> None:
         if self._kernel.verifying:
@@ -135,15 +167,21 @@ class DispatchLock(PresentationLock):
         """Raises to DISPATCH_LEVEL and takes the lock."""
         self._check_recursion()
         kernel = self._kernel
+        if kernel.verifying and kernel.irql() == PASSIVE_LEVEL:
+            sleep(0)  # lets another thread in, to provoke races
         irql = kernel.raise_irql(DISPATCH_LEVEL)
         if self._mutex is not None:
-            self._mutex.acquire()
+            kernel.spin(self._mutex)
         self._holder = kernel.current.processor
+        self.saved = irql
         self._entered()
         return irql
 
     def release(self, irql: int) -> None:
         """Gives the lock back; DPCs that are due run before this returns."""
+        if not self.held_here:
+            self._dropped()
+            return
         self._left()
         processor = self._holder
         self._holder = None
@@ -163,8 +201,7 @@ class PassiveLock(PresentationLock):
 
     def __init__(self, owner: Object) -> None:
         super().__init__(owner)
-        self._event = KEvent(self._kernel, EventType.SYNCHRONIZATION)
-        self._event.set()
+        self._event = KEvent(self._kernel, EventType.SYNCHRONIZATION, state=True)
         self._holder: int | None = None
 
     @property
@@ -173,18 +210,24 @@ class PassiveLock(PresentationLock):
         return self._holder == get_ident()
 
     def acquire(self) -> int:
-        """Waits for the lock."""
+        """Enters a critical region and waits for the lock."""
         self._check_recursion()
+        self._kernel.enter_critical_region()
         self._event.wait()
         self._holder = get_ident()
         self._entered()
-        return self._kernel.irql()
+        self.saved = self._kernel.irql()
+        return self.saved
 
     def release(self, irql: int) -> None:
         """Gives the lock back."""
+        if not self.held_here:
+            self._dropped()
+            return
         self._left()
         self._holder = None
         self._event.set()
+        self._kernel.leave_critical_region()
 
 
 def serialized(lock: PresentationLock, routine: Callable[[], object]) -> Callable[[], None]:
@@ -233,7 +276,6 @@ class Presenting(Object):
     """
 
     __slots__ = (
-        "_lock_irql",
         "callback_kind",
         "execution_level",
         "serialization_lock",
@@ -250,7 +292,7 @@ class Presenting(Object):
         lock = self.serialization_lock
         if lock is None:
             self._no_presentation_lock("WdfObjectAcquireLock")
-        self._lock_irql: int = lock.acquire()
+        lock.acquire()
 
     def release_lock(self) -> None:
         """Gives the presentation lock back [WdfObjectReleaseLock]."""
@@ -266,7 +308,7 @@ class Presenting(Object):
                 message=f"the {lock} is released by one who does not hold it",
                 subject=self,
             )
-        lock.release(self._lock_irql)
+        lock.release(lock.saved)
 
 
 def select_lock(

@@ -118,7 +118,14 @@ def _report_return(interrupt: "Interrupt", processor: "Processor", level: int, l
     held = kernel.current.held
     kept = max(0, processor.interrupt_locks - locks)
     processor.interrupt_locks = locks
-    kernel._bad_return(isr, level, processor.state.irql, len(held) - kept, enhanced=False)
+    kernel._bad_return(
+        isr,
+        level,
+        processor.state.irql,
+        len(held) - kept,
+        kernel.current.critical_regions,
+        enhanced=False,
+    )
 
 
 def _locked_message(interrupt: "Interrupt") -> Callable[[], int]:
@@ -166,7 +173,7 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
         if synchronize > entered:
             link.set_cr8(synchronize)
         if mutex is not None:
-            mutex.acquire()
+            kernel.spin(mutex)
         lock._owner = processor
         locks = processor.interrupt_locks
         claimed = False

@@ -2,8 +2,13 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFSPINLOCK: raises to DISPATCH_LEVEL; keeps the IRQL to restore in the lock."""
 
-from threading import Lock
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock, get_ident
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self
 
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -24,6 +29,25 @@ RELEASED_NOT_AT_DISPATCH = 0x32
 ACQUIRED_ABOVE_DISPATCH = 0x42
 """Parameter 1 of 0xC4: KeReleaseSpinLock and KeAcquireSpinLock at a wrong IRQL."""
 
+HISTORY: Final = 10
+"""Acquisitions that a lock remembers."""
+
+
+@dataclass(slots=True)
+class Acquisition:
+    """One acquisition of a lock, noted while the verifier is on.
+
+    :ivar thread: identifier of the thread that acquired it
+    :ivar caller: file and line
+    :ivar acquired: when, in ns
+    :ivar held: for how long, in ns; ``None`` while it is held
+    """
+
+    thread: int
+    caller: str
+    acquired: int
+    held: int | None = None
+
 
 class SpinLock(Object):
     """A spin lock.
@@ -31,9 +55,12 @@ class SpinLock(Object):
     With one processor the raised IRQL is the whole lock: nobody else can run on it. With several
     there is a mutex too, taken after the raise and released before the IRQL falls, so that its
     holder is never interrupted by one who wants it.
+
+    :ivar history: the last acquisitions, while the verifier is on
+    :ivar interrupt_lock: it belongs to an interrupt
     """
 
-    __slots__ = ("_mutex", "_owner", "_saved", "interrupt_lock")
+    __slots__ = ("_mutex", "_owner", "_saved", "history", "interrupt_lock")
 
     fx_type: ClassVar[int] = 0x1024
     held_rule: ClassVar[str] = "WdfSpinlockRelease"
@@ -45,6 +72,7 @@ class SpinLock(Object):
         self._mutex = Lock() if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
+        self.history: deque[Acquisition] = deque(maxlen=HISTORY)
         self.interrupt_lock = False
 
     @classmethod
@@ -87,11 +115,16 @@ class SpinLock(Object):
                 subject=self,
             )
         if self._mutex is not None:
-            self._mutex.acquire()
+            kernel.spin(self._mutex)
         self._owner = processor
         self._saved = irql
         if kernel.verifying:
             kernel.verifier.acquired(self)
+            frame = sys._getframe(1)
+            if frame.f_code is SpinLock.__enter__.__code__ and frame.f_back is not None:
+                frame = frame.f_back
+            caller = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.history.append(Acquisition(get_ident(), caller, perf_counter_ns()))
 
     @ddi(
         "WdfSpinLockRelease",
@@ -121,19 +154,23 @@ class SpinLock(Object):
                     message=f"{self} is released by one who does not hold it",
                     subject=self,
                 )
+            if irql != DISPATCH_LEVEL:
+                self._wrong_irql(RELEASED_NOT_AT_DISPATCH, "WdfSpinLockRelease", irql)
             kernel.verifier.released(self)
-        if irql != DISPATCH_LEVEL or processor is None:
-            self._wrong_irql(RELEASED_NOT_AT_DISPATCH, "WdfSpinLockRelease", irql)
+            entry = self.history[-1]
+            entry.held = perf_counter_ns() - entry.acquired
         if self._owner is None:
             return
         saved = self._saved
         if self._mutex is not None:
-            processor.link.flush()
+            if processor is not None:
+                processor.link.flush()
             self._owner = None
             self._mutex.release()
         else:
             self._owner = None
-        if saved != DISPATCH_LEVEL:
+        # Without the verifier anybody's release goes through; what it lowers is his own IRQL.
+        if saved < irql:
             kernel.lower_irql(saved)
 
     def _refuse(self, what: str) -> None:

@@ -5,8 +5,8 @@
 from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, NtStatusError
-from pydriver.ke.thread import EventType, KEvent
 from pydriver.wdf.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 
@@ -28,8 +28,7 @@ class WaitLock(Object):
         self, kernel: "Kernel", parent: Object | None, attributes: ObjectAttributes | None
     ) -> None:
         super().__init__(kernel, parent, attributes)
-        self._event = KEvent(kernel, EventType.SYNCHRONIZATION)
-        self._event.set()
+        self._event = KEvent(kernel, EventType.SYNCHRONIZATION, state=True)
         self._holder: int | None = None
 
     @classmethod
@@ -50,7 +49,10 @@ class WaitLock(Object):
     def acquire(self, timeout: int | None = None) -> int:
         """Takes the lock; at PASSIVE_LEVEL unless ``timeout`` is 0.
 
-        :param timeout: ``None``: for ever; 0: only try; negative: relative, in units of 100 ns
+        The holder is in a critical region.
+
+        :param timeout: in units of 100 ns. ``None``: for ever; 0: only try; negative: relative;
+            positive: absolute, since 1601
         :return: STATUS_SUCCESS: it is held; STATUS_TIMEOUT: it is not
         :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the IRQL is too high to wait
         """
@@ -60,12 +62,15 @@ class WaitLock(Object):
             if irql != PASSIVE_LEVEL:
                 irql_violation(kernel, "WdfWaitLockAcquire", irql, self, PASSIVE_LEVEL)
                 raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, "WdfWaitLockAcquire")
-        if timeout is None and self._holder == get_ident():
+        if timeout != 0 and self._holder == get_ident():
             kernel.verifier.violation(
                 "WdfWaitlock", f"{self} is acquired by the thread that holds it", self
             )
+        kernel.enter_critical_region()
         status = self._event.wait(timeout)
-        if status == STATUS_SUCCESS:
+        if status != STATUS_SUCCESS:
+            kernel.leave_critical_region()
+        else:
             self._holder = get_ident()
             if kernel.verifying:
                 kernel.verifier.acquired(self)
@@ -83,6 +88,12 @@ class WaitLock(Object):
             kernel.verifier.released(self)
         self._holder = None
         self._event.set()
+        kernel.leave_critical_region()
+
+    def _on_dispose(self) -> None:
+        if self._holder is not None:
+            self._kernel.verifier.violation("WdfWaitlock", f"{self} is deleted while held", self)
+        self._kernel.verifier.forget_lock(self)
 
     def __enter__(self) -> Self:
         self.acquire()

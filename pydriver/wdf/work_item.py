@@ -9,13 +9,13 @@ from threading import Lock, get_ident
 from time import perf_counter_ns
 from typing import ClassVar, Self
 
+from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_PARAMETER,
     NtStatusError,
 )
-from pydriver.ke.thread import KEvent
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import creation_ddi, ddi

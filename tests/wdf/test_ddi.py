@@ -36,6 +36,7 @@ OBJECTS = {
     "Request": "Request",
     "RequestBase": "Request",
     "SpinLock": "SpinLock",
+    "Timer": "Timer",
     "WaitLock": "WaitLock",
     "WorkItem": "WorkItem",
 }

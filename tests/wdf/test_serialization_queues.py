@@ -405,17 +405,20 @@ def test_dpc_of_a_queue_runs_when_a_handler_on_another_processor_has_returned(
 
 
 @pytest.mark.covers("WdfObjectReleaseLock")
-def test_handler_that_returns_without_the_lock_is_a_violation(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("level", "mismatch"), [(PASSIVE, 0xF), (DISPATCH, 0xE)], ids=["passive", "dispatch"]
+)
+def test_handler_that_returns_without_the_lock_returns_elsewhere(
+    doomed: Bench, level: ExecutionLevel, mismatch: int
+) -> None:
     def handler(queue: IoQueue, request: Request) -> None:
         queue.release_lock()
-        request.complete(STATUS_SUCCESS)
 
-    edu = load(bench, IoQueueConfig(PARALLEL, handler), attributes(QUEUE, PASSIVE))
-    with edu.device.open() as file:
-        assert file.write_async(b"x").wait(TIMEOUT) == STATUS_SUCCESS
-    assert bench.violation().rule == "PresentationLockDropped"
-    edu.device.queues[0].acquire_lock()
-    edu.device.queues[0].release_lock()
+    edu = load(doomed, IoQueueConfig(PARALLEL, handler), attributes(QUEUE, level))
+    with pytest.raises(BugCheck) as stopped:
+        edu.device.open().write_async(b"x")
+    assert stopped.value.code == WDF_VIOLATION
+    assert stopped.value.parameters[0] == mismatch
 
 
 @pytest.mark.parametrize("kind", [SEQUENTIAL, PARALLEL])
@@ -453,7 +456,7 @@ def test_handlers_of_a_queue_with_a_lock_never_overlap_whoever_sends(
     assert (handled, most) == (420, 1)
 
 
-@pytest.mark.covers("WDF_VIOLATION.RECURSIVE_LOCK", "WdfObjectAcquireLock")
+@pytest.mark.covers("WdfObjectAcquireLock")
 @pytest.mark.parametrize("level", [PASSIVE, DISPATCH])
 def test_lock_that_is_acquired_in_a_handler_is_a_wdf_violation(
     doomed: Bench, level: ExecutionLevel

@@ -146,6 +146,8 @@ def test_callback_that_returns_with_a_lock_is_found(bench: Bench) -> None:
     found = bench.violation()
     assert found.rule == "WdfWaitlockRelease"
     assert "forgetful_work" in found.message
+    lock.delete()
+    assert bench.violation().rule == "WdfWaitlock", "it is deleted while it is held"
 
 
 def test_callback_that_returns_at_another_irql_is_an_irql_mismatch(doomed: Bench) -> None:

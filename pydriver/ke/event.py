@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What a thread can wait for: the dispatcher objects, of which the event is the plain one."""
+
+import contextlib
+from collections import deque
+from enum import IntEnum
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
+from pydriver.ke.clock import TICKS_PER_SECOND, timeout_ticks
+from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, irql_name
+from pydriver.ke.registry import function_ddi
+from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
+
+if TYPE_CHECKING:
+    from pydriver.ke.kernel import Kernel
+
+__all__ = ("Dispatcher", "EventType", "KEvent", "delay_execution_thread")
+
+SET_EVENT_ABOVE_DISPATCH = 0x80
+"""Parameter 1 of 0xC4: KeSetEvent at a wrong IRQL."""
+
+
+class EventType(IntEnum):
+    """What a signal does to the waiters [EVENT_TYPE, TIMER_TYPE]."""
+
+    NOTIFICATION = 0
+    """releases all, and stays set"""
+    SYNCHRONIZATION = 1
+    """releases one, and resets itself"""
+
+
+class Dispatcher:
+    """A dispatcher object: signaled or not, with threads that wait.
+
+    `_lock` guards `_set` and `_waiting`; nothing waits or accesses the machine under it.
+
+    :param kernel: that it belongs to
+    :param kind: notification or synchronization
+    :param state: it is signaled at first
+    """
+
+    __slots__ = ("_kernel", "_kind", "_lock", "_set", "_waiting")
+
+    def __init__(
+        self, kernel: "Kernel", kind: EventType = EventType.NOTIFICATION, *, state: bool = False
+    ) -> None:
+        self._kernel = kernel
+        self._kind = kind
+        self._lock = Lock()
+        self._set = state
+        self._waiting: deque[Lock] = deque()
+
+    @property
+    def signaled(self) -> bool:
+        """Whether a wait would end at once."""
+        return self._set
+
+    def clear(self) -> None:
+        """Makes it not signaled [KeClearEvent]."""
+        self._set = False
+
+    @function_ddi(
+        "KeWaitForSingleObject",
+        "NTSTATUS (PVOID Object, KWAIT_REASON, KPROCESSOR_MODE, BOOLEAN Alertable,"
+        " PLARGE_INTEGER Timeout)",
+    )
+    def wait(self, timeout: int | None = None) -> int:
+        """Waits until it is signaled; at or below APC_LEVEL, or DISPATCH_LEVEL with a time of 0.
+
+        :param timeout: in units of 100 ns. ``None``: for ever; 0: only look; negative: relative;
+            positive: absolute, since 1601
+        :return: STATUS_SUCCESS or STATUS_TIMEOUT
+        """
+        kernel = self._kernel
+        kernel.check_wait("KeWaitForSingleObject", DISPATCH_LEVEL if timeout == 0 else APC_LEVEL)
+        with self._lock:
+            if self._set:
+                self._set = self._kind is EventType.NOTIFICATION
+                return STATUS_SUCCESS
+            if timeout == 0:
+                return STATUS_TIMEOUT
+            waiter = Lock()
+            waiter.acquire()
+            self._waiting.append(waiter)
+        if kernel.wait(waiter, seconds(kernel, timeout)):
+            return STATUS_SUCCESS
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                return STATUS_TIMEOUT
+        return STATUS_SUCCESS  # it was signaled between the time-out and now
+
+    def _signal(self) -> bool:
+        """Makes it signaled: whether it was before."""
+        with self._lock:
+            before = self._set
+            if self._kind is EventType.NOTIFICATION:
+                self._set = True
+                woken = list(self._waiting)
+                self._waiting.clear()
+            elif self._waiting:
+                woken = [self._waiting.popleft()]
+            else:
+                self._set = True
+                woken = []
+            for waiter in woken:
+                with contextlib.suppress(RuntimeError):  # the system's failure woke it first
+                    waiter.release()
+        return before
+
+
+@function_ddi(
+    "KeInitializeEvent",
+    "VOID (PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)",
+    highest=HIGH_LEVEL,
+)
+class KEvent(Dispatcher):
+    """A kernel event.
+
+    :param kernel: that it belongs to
+    :param kind: notification or synchronization
+    :param state: it is set at first
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, kernel: "Kernel", kind: EventType = EventType.NOTIFICATION, *, state: bool = False
+    ) -> None:
+        super().__init__(kernel, kind, state=state)
+
+    @function_ddi("KeSetEvent", "LONG (PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)")
+    def set(self, *, wait: bool = False) -> bool:
+        """Sets the event, at or below DISPATCH_LEVEL.
+
+        :param wait: the caller waits for something next; at or below APC_LEVEL
+        :return: whether it was set before
+        """
+        irql = self._kernel.irql()
+        if irql > (APC_LEVEL if wait else DISPATCH_LEVEL):
+            self._kernel.bug_check(
+                DRIVER_VERIFIER_DETECTED_VIOLATION,
+                SET_EVENT_ABOVE_DISPATCH,
+                irql,
+                rule="IrqlKeSetEvent",
+                message=f"KeSetEvent{' with Wait' if wait else ''} at {irql_name(irql)}",
+            )
+        return self._signal()
+
+    @function_ddi("KeClearEvent", "VOID (PRKEVENT Event)")
+    def clear(self) -> None:
+        """Resets the event."""
+        self._set = False
+
+    @function_ddi("KeResetEvent", "LONG (PRKEVENT Event)")
+    def reset(self) -> bool:
+        """Resets the event.
+
+        :return: whether it was set
+        """
+        with self._lock:
+            before, self._set = self._set, False
+        return before
+
+    @function_ddi("KeReadStateEvent", "LONG (PRKEVENT Event)")
+    def read_state(self) -> bool:
+        """Whether it is set."""
+        return self._set
+
+
+def seconds(kernel: "Kernel", timeout: int | None) -> float | None:
+    """A time as waits take it, as seconds from now; ``None`` stays ``None``."""
+    if timeout is None:
+        return None
+    return timeout_ticks(kernel.timers.clock, timeout) / TICKS_PER_SECOND
+
+
+@function_ddi(
+    "KeDelayExecutionThread",
+    "NTSTATUS (KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval)",
+    highest=APC_LEVEL,
+)
+def delay_execution_thread(kernel: "Kernel", interval: int) -> int:
+    """Sleeps, at or below APC_LEVEL; ends early if the system ends.
+
+    :param interval: in units of 100 ns; negative: relative; positive: absolute, since 1601
+    :return: STATUS_SUCCESS: nothing alerts a thread here
+    """
+    kernel.check_wait("KeDelayExecutionThread")
+    never = Lock()
+    never.acquire()
+    kernel.wait(never, seconds(kernel, interval))
+    return STATUS_SUCCESS
