@@ -5,10 +5,12 @@
 from pydriver.ke.bugcheck import BugCheck, BugCheckState
 from pydriver.ke.dpc import Importance, KDpc
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.namespace import Namespace
 from pydriver.ke.processor import Processor
+from pydriver.ke.registry import Registry
 from pydriver.ke.status import NT_SUCCESS, NtStatusError, status_name
 from pydriver.ke.system import DriverObject, System, SystemConfig
-from pydriver.ke.thread import EventType, KEvent, delay_execution_thread
+from pydriver.ke.thread import EventType, KEvent, delay_execution_thread, start_system_thread
 from pydriver.ke.verifier import Verifier, VerifierConfig, VerifierError, Violation
 
 __all__ = (
@@ -21,8 +23,10 @@ __all__ = (
     "KDpc",
     "KEvent",
     "Kernel",
+    "Namespace",
     "NtStatusError",
     "Processor",
+    "Registry",
     "System",
     "SystemConfig",
     "Verifier",
@@ -30,5 +34,6 @@ __all__ = (
     "VerifierError",
     "Violation",
     "delay_execution_thread",
+    "start_system_thread",
     "status_name",
 )

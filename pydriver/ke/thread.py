@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from pydriver.ke.kernel import Kernel
 
-__all__ = ("EventType", "KEvent", "WorkerThreads", "delay_execution_thread", "timeout_seconds")
+__all__ = (
+    "EventType",
+    "KEvent",
+    "WorkerThreads",
+    "delay_execution_thread",
+    "start_system_thread",
+    "timeout_seconds",
+)
 
 JOIN_TIMEOUT = 2.0
 TICKS_PER_SECOND = 10_000_000
@@ -87,13 +94,33 @@ class WorkerThreads:
         while (work := self._queue.get()) is not None:
             if kernel.failure is not None:
                 continue
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                with contextlib.suppress(BugCheck, LinkStopped, Exception):
-                    kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
-            except BugCheck:
-                pass  # it is the kernel's failure already
+            _run_system_routine(kernel, work)
+
+
+def _run_system_routine(kernel: "Kernel", routine: "Callable[[], object]") -> None:
+    try:
+        routine()
+    except Exception as error:  # noqa: BLE001 -- becomes a bug check
+        with contextlib.suppress(BugCheck, LinkStopped, Exception):
+            kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
+    except BugCheck:
+        pass  # it is the kernel's failure already
+
+
+def start_system_thread(kernel: "Kernel", routine: "Callable[[], object]") -> None:
+    """Runs a function on a thread of its own, at PASSIVE_LEVEL [PsCreateSystemThread].
+
+    For what waits for work items, and so must not be one.
+
+    :param kernel: that the function is about
+    :param routine: the function
+    """
+    Thread(
+        target=_run_system_routine,
+        args=(kernel, routine),
+        name="pydriver-system-thread",
+        daemon=True,
+    ).start()
 
 
 class EventType(IntEnum):

@@ -64,6 +64,7 @@ class _Call:
     what: str
     subject: object
     deadline: float
+    rule: str
 
 
 class Watchdog:
@@ -94,11 +95,16 @@ class Watchdog:
             self._thread.join(JOIN_TIMEOUT)
 
     @contextlib.contextmanager
-    def limit(self, what: str, subject: object) -> "Iterator[None]":
-        """Limits the time of a PnP or power callback that the block calls."""
+    def limit(self, what: str, subject: object, rule: str = "") -> "Iterator[None]":
+        """Limits the time of a PnP or power callback that the block calls, or of its wait.
+
+        :param what: what is limited, for the report
+        :param subject: the device
+        :param rule: that is broken when the time is over
+        """
         ident = get_ident()
         outer = self._calls.get(ident)
-        self._calls[ident] = _Call(what, subject, monotonic() + self._power_timeout)
+        self._calls[ident] = _Call(what, subject, monotonic() + self._power_timeout, rule)
         try:
             yield
         finally:
@@ -152,14 +158,20 @@ class Watchdog:
                     (BLOCKED_TOO_LONG, id(call.subject), 0),
                     f"{call.what} of {call.subject} has not returned for "
                     f"{self._power_timeout:.1f} s",
+                    call.rule,
                 )
 
     def _stuck(
-        self, ident: int | None, code: int, parameters: tuple[int, int, int], message: str
+        self,
+        ident: int | None,
+        code: int,
+        parameters: tuple[int, int, int],
+        message: str,
+        rule: str = "",
     ) -> None:
         frame = None if ident is None else sys._current_frames().get(ident)
         try:
-            self._kernel.bug_check(code, *parameters, message=message, frame=frame)
+            self._kernel.bug_check(code, *parameters, rule=rule, message=message, frame=frame)
         finally:
             if ident is not None:
                 abandon(ident)
