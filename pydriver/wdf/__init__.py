@@ -11,16 +11,25 @@ from pydriver.ke.status import NT_SUCCESS, NtStatusError
 from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
-from pydriver.wdf.device_init import (
-    DeviceInit,
-    DeviceState,
-    FileObjectConfig,
-    PnpPowerEventCallbacks,
-    PowerDeviceState,
+from pydriver.wdf.device_init import DeviceInit
+from pydriver.wdf.device_interface import DeviceInterface
+from pydriver.wdf.device_object import (
+    DeviceIoType,
+    DeviceObject,
+    DeviceObjectFlags,
+    WdmFileObject,
+)
+from pydriver.wdf.device_property import (
+    GUID_BUS_INTERFACE_STANDARD,
+    BusInterfaceStandard,
+    DeviceProperty,
+    DevicePropertyData,
+    DevicePropertyType,
 )
 from pydriver.wdf.dpc import Dpc, DpcConfig
-from pydriver.wdf.driver import Driver, DriverConfig
+from pydriver.wdf.driver import Driver, DriverConfig, DriverInitFlags, get_driver
 from pydriver.wdf.file import File
+from pydriver.wdf.file_config import FileObjectClass, FileObjectConfig
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
     InterruptConfig,
@@ -37,7 +46,27 @@ from pydriver.wdf.io_queue_config import (
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.pnp import DeviceFailedAction, DeviceStateFlags
+from pydriver.wdf.pnp_config import (
+    DevicePnpState,
+    DevicePowerPolicyState,
+    DevicePowerState,
+    DeviceRelationType,
+    DeviceState,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
+    PowerPolicyEventCallbacks,
+    SpecialFileType,
+)
+from pydriver.wdf.power import DmaPower, Failure
+from pydriver.wdf.power_policy import (
+    IdleSettings,
+    PowerPolicyS0IdleCapabilities,
+    PowerPolicyUserControl,
+    WakeSettings,
+)
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
+from pydriver.wdf.registry import KEY_READ, KEY_WRITE, PlugPlayRegistryKey, RegistryKey
 from pydriver.wdf.request import Request, RequestParameters
 from pydriver.wdf.resource import (
     InterruptDescriptor,
@@ -46,27 +75,50 @@ from pydriver.wdf.resource import (
     ResourceList,
 )
 from pydriver.wdf.spin_lock import SpinLock
+from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 
 __all__ = (
+    "GUID_BUS_INTERFACE_STANDARD",
+    "KEY_READ",
+    "KEY_WRITE",
     "NT_SUCCESS",
     "REGISTRY",
+    "BusInterfaceStandard",
     "CommonBuffer",
     "Ddi",
     "Device",
+    "DeviceFailedAction",
     "DeviceInit",
+    "DeviceInterface",
+    "DeviceIoType",
+    "DeviceObject",
+    "DeviceObjectFlags",
+    "DevicePnpState",
+    "DevicePowerPolicyState",
+    "DevicePowerState",
+    "DeviceProperty",
+    "DevicePropertyData",
+    "DevicePropertyType",
+    "DeviceRelationType",
     "DeviceState",
+    "DeviceStateFlags",
     "DmaEnabler",
     "DmaEnablerConfig",
+    "DmaPower",
     "DmaProfile",
     "Dpc",
     "DpcConfig",
     "Driver",
     "DriverConfig",
+    "DriverInitFlags",
     "ExecutionLevel",
+    "Failure",
     "File",
+    "FileObjectClass",
     "FileObjectConfig",
+    "IdleSettings",
     "Interrupt",
     "InterruptConfig",
     "InterruptDescriptor",
@@ -85,17 +137,27 @@ __all__ = (
     "NtStatusError",
     "Object",
     "ObjectAttributes",
+    "PlugPlayRegistryKey",
     "PnpPowerEventCallbacks",
     "PortDescriptor",
     "PowerDeviceState",
+    "PowerPolicyEventCallbacks",
+    "PowerPolicyS0IdleCapabilities",
+    "PowerPolicyUserControl",
+    "RegistryKey",
     "Request",
     "RequestParameters",
     "RequestType",
     "ResourceList",
+    "SpecialFileType",
     "SpinLock",
     "SynchronizationScope",
+    "TriState",
     "WaitLock",
+    "WakeSettings",
+    "WdmFileObject",
     "WorkItem",
     "WorkItemConfig",
     "ctl_code",
+    "get_driver",
 )

@@ -230,6 +230,8 @@ class IoQueue(Presenting):
             (RequestType.DEVICE_CONTROL, control, call_control),
         ):
             handlers[kind] = fallback if callback is None else caller
+        for kind in (RequestType.CREATE, RequestType.DEVICE_CONTROL_INTERNAL):
+            handlers.setdefault(kind, fallback)
         return handlers
 
     def handles(self, kind: RequestType) -> bool:
@@ -626,6 +628,10 @@ class IoQueue(Presenting):
             self.powered = False
             self._update()
             owned = list(self.owned)
+        self._ask_to_stop(owned, action)
+        self._await(self._nothing_pending)
+
+    def _ask_to_stop(self, owned: list[Request], action: IoStopAction) -> None:
         evt_io_stop = self.config.evt_io_stop
         if evt_io_stop is not None:
             self.stopping = True
@@ -640,7 +646,6 @@ class IoQueue(Presenting):
                         self._kernel.escaped(error)
             self.stopping = False
             self._requeue_acknowledged(owned)
-        self._await(self._nothing_pending)
 
     def _nothing_pending(self) -> bool:
         return all(request.stop_acknowledged is not None for request in self.owned)
@@ -661,6 +666,9 @@ class IoQueue(Presenting):
             self.accepting = False
             self.dispatching = False
             self._update()
+            owned = list(self.owned)
+        if self.config.power_managed:
+            self._ask_to_stop(owned, IoStopAction.PURGE)
         self._cancel_all()
         self._await(self._empty)
 

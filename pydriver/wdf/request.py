@@ -129,6 +129,9 @@ class Request(Object):
         self._cancel_routine: CancelCallback | None = None
         self.stop_acknowledged: bool | None = None
         irp.request = self
+        attributes = queue.device.request_attributes
+        if attributes is not None:
+            self._attach(attributes)
 
     def __str__(self) -> str:
         return f"request {self.number} ({self.irp})"
@@ -280,9 +283,9 @@ class Request(Object):
         return self.queue
 
     @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (WDFREQUEST Request)")
-    def get_file_object(self) -> "File":
-        """The file that the request was sent to."""
-        return self.irp.file
+    def get_file_object(self) -> "File | None":
+        """The file that the request was sent to; ``None`` without a file object configuration."""
+        return self.device.file_of(self)
 
     # Cancellation
 

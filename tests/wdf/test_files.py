@@ -17,6 +17,7 @@ from pydriver.wdf import (
     File,
     FileObjectConfig,
     ObjectAttributes,
+    Request,
     WaitLock,
 )
 
@@ -31,12 +32,14 @@ class Session:
 def test_driver_hears_of_open_cleanup_and_close_and_may_refuse(bench: Bench) -> None:
     calls: list[str] = []
 
-    def create(device: Device, file: File) -> int:
+    def create(device: Device, request: Request, file: File | None) -> None:
+        assert file is not None
         calls.append(f"create {file.name}")
         if file.name == "secret":
-            return STATUS_ACCESS_DENIED
+            request.complete(STATUS_ACCESS_DENIED)
+            return
         file.get_typed_context(Session).opened = True
-        return STATUS_SUCCESS
+        request.complete(STATUS_SUCCESS)
 
     def add(driver: Driver, init: DeviceInit) -> None:
         init.set_file_object_config(
@@ -62,7 +65,8 @@ def test_driver_hears_of_open_cleanup_and_close_and_may_refuse(bench: Bench) -> 
         device.open("secret")
     assert refused.value.status == STATUS_ACCESS_DENIED
     assert calls == ["create public", "cleanup public", "close public", "create secret"]
-    assert device.children == ()
+    assert device.files == []
+    assert not any(isinstance(child, File) for child in device.children)
 
 
 def test_wait_lock_is_held_by_one_thread_at_a_time(bench: Bench) -> None:

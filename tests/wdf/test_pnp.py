@@ -224,7 +224,7 @@ def test_stop_for_new_resources_and_start_again(mqdma: Bench) -> None:
             ],
         ),
         ("PostInterruptsEnabled D3_FINAL", [*START[:6], *LEAVE[2:], *RELEASE, *CLEANUP]),
-        ("SelfManagedIoInit", [*START[:7], *LEAVE[1:], *RELEASE, *CLEANUP]),
+        ("SelfManagedIoInit", [*START[:7], *LEAVE[1:], *RELEASE, *REMOVE, *CLEANUP]),
     ],
 )
 def test_failed_start_is_unwound(mqdma: Bench, fail: str, called: list[tuple[str, object]]) -> None:
@@ -495,7 +495,7 @@ def test_removal_cancels_what_waits_and_waits_for_what_the_driver_owns(bench: Be
     owned: list[Request] = []
 
     def stop(queue: IoQueue, request: Request, action: IoStopAction) -> None:
-        assert action & IoStopAction.PURGE
+        assert action & IoStopAction.SUSPEND
         request.complete(STATUS_INSUFFICIENT_RESOURCES)
 
     config = IoQueueConfig(

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDF_TRI_STATE: yes, no, or what the framework would do by itself."""
+
+from enum import IntEnum
+
+__all__ = ("TriState",)
+
+
+class TriState(IntEnum):
+    """WDF_TRI_STATE."""
+
+    FALSE = 0
+    TRUE = 1
+    USE_DEFAULT = 2
