@@ -6,7 +6,7 @@
 register is accessed under it. Whoever changes the power state has the PnP sequence lock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from threading import Lock, Timer
 
@@ -176,7 +176,7 @@ class PolicyDevice(PnpDevice):
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self} is not on USB")
         wakes = caps == PowerPolicyS0IdleCapabilities.CAN_WAKE_FROM_S0
         self._check_capabilities(what, settings.dx_state, wakes=wakes)
-        self._idle_settings = settings
+        self._idle_settings = replace(settings)
         self.watches_io = self._idle_enabled
         self.sees_requests = self.watches_io or self._sees_requests
         self._rearm()
@@ -201,7 +201,7 @@ class PolicyDevice(PnpDevice):
         if settings.user_control_of_wake_settings not in set(PowerPolicyUserControl):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         self._check_capabilities(what, settings.dx_state, wakes=True)
-        self._wake_settings = settings
+        self._wake_settings = replace(settings)
 
     def _check_settings(self, what: str, dx_state: int, enabled: int) -> None:
         if not self.power_policy_owner:
