@@ -46,20 +46,21 @@ from pydriver.wdf.io_queue_config import (
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
 from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
-from pydriver.wdf.pnp import DeviceFailedAction, DeviceStateFlags
 from pydriver.wdf.pnp_config import (
+    DeviceFailedAction,
     DevicePnpState,
     DevicePowerPolicyState,
     DevicePowerState,
     DeviceRelationType,
     DeviceState,
+    DeviceStateFlags,
     PnpPowerEventCallbacks,
     PowerDeviceState,
     PowerPolicyEventCallbacks,
     SpecialFileType,
 )
 from pydriver.wdf.power import DmaPower, Failure
-from pydriver.wdf.power_policy import (
+from pydriver.wdf.power_policy_config import (
     IdleSettings,
     PowerPolicyS0IdleCapabilities,
     PowerPolicyUserControl,

@@ -77,6 +77,7 @@ class Device(DeviceProperties):
         "_caller_context",
         "_dispatched",
         "_files_serialized",
+        "_kept_interrupts",
         "_package_queue",
         "control_queue",
         "create_queue",
@@ -94,7 +95,6 @@ class Device(DeviceProperties):
         "io_lock",
         "message_limit",
         "physical_device_object",
-        "power_pageable",
         "read_queue",
         "request_attributes",
         "system",
@@ -129,15 +129,15 @@ class Device(DeviceProperties):
         )
         bus = BusFunction(self.system, init.function, self.interrupt_resources)
         self.filter = init.filter
-        self.power_pageable = init.power_pageable
         self.file_config = init.file_config
         self.file_attributes = init.file_attributes
         self._files_serialized = serialized
+        self._kept_interrupts: dict[Interrupt, InterruptDescriptor] = {}
         self.request_attributes = init.request_attributes
         self._make_device_objects(init)
         self._caller_context = init.evt_io_in_caller_context
         owner = init.power_policy_owner
-        self.prepare_power(init.callbacks, bus)
+        self.prepare_power(init.callbacks, bus, pageable=init.power_pageable)
         self.prepare_pnp()
         self.prepare_policy(
             init.policy_callbacks,
@@ -432,11 +432,23 @@ class Device(DeviceProperties):
 
     def connect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
         """Leads the interrupt to its service routine and lets it through."""
-        self.interrupt_resources.connect(interrupt, descriptor)
+        kept = self._kept_interrupts.pop(interrupt, None)
+        # Its place in a line's chain is kept; a message is forgotten by the function in D3.
+        if kept is None or kept.line is None:
+            self.interrupt_resources.connect(interrupt, descriptor)
 
     def disconnect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Undoes :meth:`connect_vector`."""
-        self.interrupt_resources.disconnect(interrupt, descriptor)
+        """Undoes :meth:`connect_vector`, unless a device that is not pageable comes back soon."""
+        if self.keeps_interrupts:
+            self._kept_interrupts[interrupt] = descriptor
+        else:
+            self.interrupt_resources.disconnect(interrupt, descriptor)
+
+    def drop_interrupts(self) -> None:
+        """Disconnects what was kept: the device does not come back."""
+        kept, self._kept_interrupts = self._kept_interrupts, {}
+        for interrupt, descriptor in kept.items():
+            self.interrupt_resources.disconnect(interrupt, descriptor)
 
     def _on_dispose(self) -> None:
         self.system.namespace.remove_device(self)

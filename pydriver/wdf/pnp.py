@@ -10,8 +10,6 @@ ask the driver before a stop and before a removal, and EvtDeviceSurpriseRemoval.
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,11 +22,10 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.ke.thread import start_system_thread
-from pydriver.wdf.ddi import ddi
 from pydriver.wdf.pnp_config import (
     DevicePnpState,
-    DeviceRelationType,
     DeviceState,
+    DeviceStateFlags,
     PowerDeviceState,
     SpecialFileType,
 )
@@ -41,30 +38,11 @@ if TYPE_CHECKING:
     from pydriver.wdf.file import File
     from pydriver.wdf.interrupt import Interrupt
 
-__all__ = ("DeviceFailedAction", "DeviceStateFlags", "PnpDevice")
+__all__ = ("PnpDevice",)
 
 D3_FINAL = PowerDeviceState.D3_FINAL
 _RUNNING = frozenset({DeviceState.STARTED, DeviceState.LOW_POWER})
 _GONE = frozenset({DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED})
-
-
-class DeviceFailedAction(IntEnum):
-    """WDF_DEVICE_FAILED_ACTION."""
-
-    ATTEMPT_RESTART = 1
-    NO_RESTART = 2
-
-
-@dataclass(slots=True)
-class DeviceStateFlags:
-    """WDF_DEVICE_STATE: what the driver tells the PnP manager of its device."""
-
-    disabled: TriState = TriState.USE_DEFAULT
-    dont_display_in_ui: TriState = TriState.USE_DEFAULT
-    failed: TriState = TriState.USE_DEFAULT
-    not_disableable: TriState = TriState.USE_DEFAULT
-    removed: TriState = TriState.USE_DEFAULT
-    resources_changed: TriState = TriState.USE_DEFAULT
 
 
 class PnpDevice(PoweredDevice):
@@ -395,6 +373,7 @@ class PnpDevice(PoweredDevice):
         with self._readable_resources():
             status = self.call(step, self.callbacks.evt_device_release_hardware, self.resources)
         self._record(step, status)
+        self.handle.drop_interrupts()
         for interrupt in reversed(self.interrupts[:]):
             if interrupt.prepared:
                 self.interrupts.remove(interrupt)
@@ -422,82 +401,9 @@ class PnpDevice(PoweredDevice):
     def _wrong_state(self) -> NoReturn:
         raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
 
-    @ddi("WdfDeviceSetFailed", "VOID (WDFDEVICE, WDF_DEVICE_FAILED_ACTION FailedAction)")
-    def set_failed(self, failed_action: int) -> None:
-        """Says that the hardware has failed, and returns; the device is removed after that.
-
-        :param failed_action: NO_RESTART, or ATTEMPT_RESTART: then it is added again, unless that
-            has happened too often in a short time
-        """
-        if failed_action not in set(DeviceFailedAction):
-            self._kernel.verifier.violation(
-                "DeviceFailedAction", f"WdfDeviceSetFailed({failed_action}) on {self}", self
-            )
-            return
-        self._flags.failed = TriState.TRUE
-        self.fail_later(restart=failed_action == DeviceFailedAction.ATTEMPT_RESTART)
-
     def fail_later(self, *, restart: bool) -> None:
         """Has another thread remove the device; at IRQL <= DISPATCH_LEVEL."""
         if not self._failing.acquire(blocking=False):
             return
         self._restart = restart
         start_system_thread(self._kernel, self.surprise_remove)
-
-    @ddi("WdfDeviceSetDeviceState", "VOID (WDFDEVICE Device, PWDF_DEVICE_STATE DeviceState)")
-    def set_device_state(self, device_state: DeviceStateFlags) -> None:
-        """Tells the PnP manager of a state, which acts upon it later.
-
-        Failed and removed devices are removed; one whose resources have changed is stopped and
-        started; one that is not disableable is neither stopped nor removed in order.
-        """
-        self._flags = replace(device_state)
-        if TriState.TRUE in {device_state.failed, device_state.removed}:
-            self.fail_later(restart=False)
-        elif device_state.resources_changed is TriState.TRUE:
-            start_system_thread(self._kernel, self._change_resources)
-
-    def _change_resources(self) -> None:
-        with contextlib.suppress(NtStatusError):
-            self.rebalance()
-
-    @ddi("WdfDeviceGetDeviceState", "VOID (WDFDEVICE Device, PWDF_DEVICE_STATE DeviceState)")
-    def get_device_state(self) -> DeviceStateFlags:
-        """What the driver has told the PnP manager."""
-        return replace(self._flags)
-
-    @ddi("WdfDeviceGetDevicePnpState", "WDF_DEVICE_PNP_STATE (WDFDEVICE Device)")
-    def get_device_pnp_state(self) -> DevicePnpState:
-        """Where the PnP sequences are: for debugging only, it may be another one already."""
-        return self.pnp_state
-
-    # What else the PnP manager tells and asks
-
-    def usage_notification(self, kind: SpecialFileType, *, in_path: bool) -> int:
-        """A special file is put on the device, or taken off [IRP_MN_DEVICE_USAGE_NOTIFICATION].
-
-        :return: NTSTATUS: the driver may refuse
-        """
-        callbacks = self.callbacks
-        if callbacks.evt_device_usage_notification_ex is not None:
-            status = self.call(
-                "EvtDeviceUsageNotificationEx",
-                callbacks.evt_device_usage_notification_ex,
-                kind,
-                in_path,
-            )
-            if not NT_SUCCESS(status):
-                return status
-        elif callbacks.evt_device_usage_notification is not None:
-            self.call(
-                "EvtDeviceUsageNotification", callbacks.evt_device_usage_notification, kind, in_path
-            )
-        self._special_files[kind] += 1 if in_path else -1
-        return STATUS_SUCCESS
-
-    def query_relations(self, relation_type: DeviceRelationType) -> tuple[object, ...]:
-        """The devices that are related to this one: none [IRP_MN_QUERY_DEVICE_RELATIONS]."""
-        self.call(
-            "EvtDeviceRelationsQuery", self.callbacks.evt_device_relations_query, relation_type
-        )
-        return ()

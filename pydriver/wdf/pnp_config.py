@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from pydriver.wdf.tri_state import TriState
+
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
     from pydriver.wdf.resource import ResourceList
 
 __all__ = (
+    "DeviceFailedAction",
     "DevicePnpState",
     "DevicePowerPolicyState",
     "DevicePowerState",
     "DeviceRelationType",
     "DeviceState",
+    "DeviceStateFlags",
     "PnpPowerEventCallbacks",
     "PowerDeviceState",
     "PowerPolicyEventCallbacks",
@@ -112,6 +116,25 @@ class DeviceRelationType(IntEnum):
     REMOVAL = 3
     TARGET_DEVICE = 4
     SINGLE_BUS = 5
+
+
+class DeviceFailedAction(IntEnum):
+    """WDF_DEVICE_FAILED_ACTION."""
+
+    ATTEMPT_RESTART = 1
+    NO_RESTART = 2
+
+
+@dataclass(slots=True)
+class DeviceStateFlags:
+    """WDF_DEVICE_STATE: what the driver tells the PnP manager of its device."""
+
+    disabled: TriState = TriState.USE_DEFAULT
+    dont_display_in_ui: TriState = TriState.USE_DEFAULT
+    failed: TriState = TriState.USE_DEFAULT
+    not_disableable: TriState = TriState.USE_DEFAULT
+    removed: TriState = TriState.USE_DEFAULT
+    resources_changed: TriState = TriState.USE_DEFAULT
 
 
 DeviceCallback = Callable[["Device"], int | None]

@@ -71,6 +71,8 @@ class PoweredDevice(Presenting):
     :ivar powered: it is in D0, and the queues present requests
     :ivar power_state: in which it is
     :ivar dma_enablers: brought up with the device, in this order
+    :ivar power_pageable: its power callbacks may touch pageable memory
+    :ivar keeps_interrupts: a low-power state leaves them connected
     :ivar failures: steps of a D0 exit that failed, since the last D0 entry
     """
 
@@ -83,7 +85,9 @@ class PoweredDevice(Presenting):
         "dma_enablers",
         "failures",
         "interrupts",
+        "keeps_interrupts",
         "power_machine_state",
+        "power_pageable",
         "power_state",
         "powered",
         "queues",
@@ -91,10 +95,14 @@ class PoweredDevice(Presenting):
 
     bus: "BusFunction"
 
-    def prepare_power(self, callbacks: PnpPowerEventCallbacks, bus: "BusFunction") -> None:
+    def prepare_power(
+        self, callbacks: PnpPowerEventCallbacks, bus: "BusFunction", *, pageable: bool
+    ) -> None:
         """Sets the attributes of this class; by the device's creation."""
         self.callbacks = callbacks
         self.bus = bus
+        self.power_pageable = pageable
+        self.keeps_interrupts = False
         self.interrupts: list[Interrupt] = []
         self.queues: list[IoQueue] = []
         self.dma_enablers: list[DmaPower] = []
@@ -272,8 +280,10 @@ class PoweredDevice(Presenting):
         self._record(step, self.call(step, callback, target))
 
     def _disconnect_interrupts(self, target: PowerDeviceState) -> None:
+        self.keeps_interrupts = not self.power_pageable and target is not PowerDeviceState.D3_FINAL
         for interrupt in reversed(self.interrupts):
             self._record(f"EvtInterruptDisable of {interrupt}", interrupt.disconnect())
+        self.keeps_interrupts = False
 
     def _d0_exit(self, target: PowerDeviceState) -> None:
         step = "EvtDeviceD0Exit"

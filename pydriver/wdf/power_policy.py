@@ -6,8 +6,7 @@
 register is accessed under it. Whoever changes the power state has the PnP sequence lock.
 """
 
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 from threading import Lock, Timer
 
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -24,7 +23,7 @@ from pydriver.ke.status import (
 )
 from pydriver.ke.thread import start_system_thread
 from pydriver.wdf.ddi import ddi, irql_violation
-from pydriver.wdf.pnp import PnpDevice
+from pydriver.wdf.device_state import ReportingDevice
 from pydriver.wdf.pnp_config import (
     DevicePowerPolicyState,
     DevicePowerState,
@@ -32,79 +31,22 @@ from pydriver.wdf.pnp_config import (
     PowerDeviceState,
     PowerPolicyEventCallbacks,
 )
+from pydriver.wdf.power_policy_config import (
+    DEFAULT_IDLE_TIMEOUT,
+    LONGEST_IDLE_TIMEOUT,
+    IdleSettings,
+    PowerPolicyS0IdleCapabilities,
+    PowerPolicyUserControl,
+    WakeSettings,
+)
 from pydriver.wdf.tri_state import TriState
 
-__all__ = (
-    "IdleSettings",
-    "PolicyDevice",
-    "PowerPolicyS0IdleCapabilities",
-    "PowerPolicyUserControl",
-    "WakeSettings",
-)
-
-DEFAULT_IDLE_TIMEOUT = 5000
-"""Milliseconds [IdleTimeoutDefaultConstant]."""
-
-LONGEST_IDLE_TIMEOUT = 0x7FFFFFFF
-
-
-class PowerPolicyS0IdleCapabilities(IntEnum):
-    """WDF_POWER_POLICY_S0_IDLE_CAPABILITIES."""
-
-    CANNOT_WAKE_FROM_S0 = 1
-    CAN_WAKE_FROM_S0 = 2
-    USB_SELECTIVE_SUSPEND = 3
-
-
-class PowerPolicyUserControl(IntEnum):
-    """WDF_POWER_POLICY_S0_IDLE_USER_CONTROL and WDF_POWER_POLICY_SX_WAKE_USER_CONTROL."""
-
-    DO_NOT_ALLOW = 1
-    ALLOW = 2
-
-
-@dataclass(slots=True)
-class IdleSettings:
-    """WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.
-
-    :ivar idle_caps: whether the device can wake itself up
-    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one that the capabilities allow
-    :ivar idle_timeout: milliseconds without requests; 0: 5 seconds
-    :ivar user_control_of_idle_settings: whether a user may switch it off
-    :ivar enabled: the device is put to sleep when it idles; default: yes
-    :ivar power_up_idle_device_on_system_wake: default: no
-    """
-
-    idle_caps: int = PowerPolicyS0IdleCapabilities.CANNOT_WAKE_FROM_S0
-    dx_state: int = PowerDeviceState.INVALID
-    idle_timeout: int = 0
-    user_control_of_idle_settings: int = PowerPolicyUserControl.ALLOW
-    enabled: int = TriState.USE_DEFAULT
-    power_up_idle_device_on_system_wake: int = TriState.USE_DEFAULT
-
-
-@dataclass(slots=True)
-class WakeSettings:
-    """WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.
-
-    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one from which the device can wake
-    :ivar user_control_of_wake_settings: whether a user may switch it off
-    :ivar enabled: the device may wake the system; default: yes
-    :ivar arm_for_wake_if_children_are_armed_for_wake: told to EvtDeviceArmWakeFromSxWithReason
-    :ivar indicate_child_wake_on_parent_wake: without children, without effect
-    """
-
-    dx_state: int = PowerDeviceState.INVALID
-    user_control_of_wake_settings: int = PowerPolicyUserControl.ALLOW
-    enabled: int = TriState.USE_DEFAULT
-    arm_for_wake_if_children_are_armed_for_wake: bool = False
-    indicate_child_wake_on_parent_wake: bool = False
-
+__all__ = ("PolicyDevice",)
 
 _DX = {PowerDeviceState.D1, PowerDeviceState.D2, PowerDeviceState.D3}
 
 
-class PolicyDevice(PnpDevice):
+class PolicyDevice(ReportingDevice):
     """What of a device its power policy is about.
 
     :ivar power_policy_owner: the driver decides when the device sleeps

@@ -30,6 +30,7 @@ from pydriver.ke.status import (
     STATUS_WDF_BUSY,
     STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
 )
+from pydriver.pci import InterruptMode
 from pydriver.wdf import (
     GUID_BUS_INTERFACE_STANDARD,
     KEY_READ,
@@ -44,6 +45,8 @@ from pydriver.wdf import (
     Driver,
     DriverConfig,
     DriverInitFlags,
+    Interrupt,
+    InterruptConfig,
     IoQueue,
     IoQueueConfig,
     IoQueueDispatchType,
@@ -55,7 +58,7 @@ from pydriver.wdf import (
     get_driver,
 )
 
-from .bench import TIMEOUT, Bench
+from .bench import TIMEOUT, Bench, Plan, Signal
 
 GUID = UUID("6e4f1a30-7f52-4f0d-a3a0-5d7a4be2a001")
 OTHER_GUID = UUID("6e4f1a30-7f52-4f0d-a3a0-5d7a4be2a002")
@@ -646,3 +649,56 @@ def test_driver_that_vetoes_is_unloaded_all_the_same(bench: Bench) -> None:
     load(bench, lambda init: init.set_pnp_power_event_callbacks(callbacks), config=config)
     bench.drivers[-1].unload()
     assert called == ["veto", "unload"]
+
+
+@pytest.mark.covers("WdfDeviceInitSetPowerNotPageable", "WdfDeviceInitSetPowerPageable")
+@pytest.mark.parametrize("pageable", [True, False])
+def test_device_that_is_not_pageable_keeps_its_interrupts_in_dx(
+    bench: Bench, pageable: bool
+) -> None:
+    called: list[str] = []
+    done = Signal()
+
+    def first(interrupt: Interrupt, message: int) -> bool:
+        called.append("first")
+        return False
+
+    def second(interrupt: Interrupt, message: int) -> bool:
+        edu.acknowledge()
+        called.append("second")
+        done.set()
+        return True
+
+    def device_add(driver: Driver, init: DeviceInit) -> None:
+        if pageable:
+            init.set_power_pageable()
+        else:
+            init.set_power_not_pageable()
+        Interrupt.create(Device.create(init), InterruptConfig(evt_interrupt_isr=first))
+
+    driver = bench.system.load_driver(
+        lambda driver_object: Driver.create(driver_object, DriverConfig(device_add)), name="first"
+    )
+    bench.drivers.append(driver)
+    device = driver.add_device(bench.functions[0], interrupts=InterruptMode.INTX)
+    # Functions 0 and 2 share a line.
+    edu = bench.load(Plan(isr=second, mode=InterruptMode.INTX), 2)
+    device.exit_d0()
+    edu.raise_interrupt()
+    done.wait("the interrupt of the other device")
+    edu.registers.read32(0)
+    assert called == (["second"] if pageable else ["first", "second"])
+    called.clear()
+    device.enter_d0()
+    edu.raise_interrupt()
+    edu.registers.read32(0)
+    edu.registers.read32(0)
+    # Whoever is connected again comes last in the chain, behind the one who claims.
+    assert called == (["second"] if pageable else ["first", "second"])
+    device.exit_d0()
+    device.remove()
+    called.clear()
+    edu.raise_interrupt()
+    edu.registers.read32(0)
+    edu.registers.read32(0)
+    assert called == ["second"]
