@@ -408,6 +408,13 @@ class Device(DeviceProperties):
         self._kernel.invoke(callback, *arguments)
         self.device_lock.release(irql)
 
+    def outstanding_irps(self) -> list[Irp]:
+        """Requests that wait in the queues, or that the driver owns."""
+        with self.io_lock:
+            return [
+                request.irp for queue in self.queues for request in (*queue.queued, *queue.owned)
+            ]
+
     def file_of(self, request: "Request") -> File | None:
         """What WdfRequestGetFileObject returns for a request of the device."""
         config = self.file_config

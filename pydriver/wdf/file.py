@@ -9,10 +9,12 @@ with device.open() as file:
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_FILE_CLOSED, NtStatusError
+from pydriver.ke.thread import KEvent, start_system_thread
 from pydriver.wdf.ddi import ddi
 from pydriver.wdf.device_object import IRP_MJ_CLEANUP, IRP_MJ_CLOSE, WdmFileObject
 from pydriver.wdf.irp import Irp, RequestType
@@ -40,9 +42,11 @@ class File(Object):
     :param device: that was opened
     :param name: of what was opened on the device
     :param flags: FO_*
+    :ivar closed: the application has closed it
+    :ivar gone: an event: the driver has been told the last of it
     """
 
-    __slots__ = ("closed", "device", "flags", "name")
+    __slots__ = ("closed", "device", "flags", "gone", "name")
 
     fx_type: ClassVar[int] = 0x1018
     allows_level: ClassVar[bool] = True
@@ -54,6 +58,7 @@ class File(Object):
         self.name = name
         self.flags = flags
         self.closed = False
+        self.gone = KEvent(self._kernel)
 
     def __str__(self) -> str:
         return f"file of {self.device}"
@@ -238,7 +243,11 @@ class File(Object):
             raise
 
     def close(self) -> None:
-        """Closes the handle: its requests that wait in queues are cancelled. Idempotent."""
+        """Closes the handle: its requests that wait in queues are cancelled. Idempotent.
+
+        EvtFileCleanup is called before this returns, EvtFileClose when the driver has completed
+        all requests of the file.
+        """
         if self.closed:
             return
         self.closed = True
@@ -251,11 +260,38 @@ class File(Object):
         if config is not None:
             device.call_for_file(config.evt_file_cleanup, self)
         device.forward_if_passed_on(IRP_MJ_CLEANUP)
+        outstanding = [each for each in device.outstanding_irps() if each.file is self]
+        if outstanding:
+            self._close_after(outstanding)
+        else:
+            self._close()
+
+    def _close_after(self, outstanding: list[Irp]) -> None:
+        """Closes when some requests are complete: `status` first, then `on_complete`, see Irp."""
+        lock = Lock()
+        left = set(outstanding)
+
+        def forget(irp: Irp) -> None:
+            with lock:
+                last = left == {irp}
+                left.discard(irp)
+            if last:
+                start_system_thread(self._kernel, self._close)
+
+        for irp in outstanding:
+            irp.on_complete = _both(irp.on_complete, forget)
+            if irp.done:
+                forget(irp)
+
+    def _close(self) -> None:
+        device = self.device
+        config = device.file_config
         if config is not None:
             device.call_for_file(config.evt_file_close, self)
         device.forward_if_passed_on(IRP_MJ_CLOSE)
         device.files.remove(self)
         self._delete()
+        self.gone.set()
         device.remove_if_unused()
 
     @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")
@@ -284,3 +320,12 @@ class File(Object):
 
     def _raise_closed(self) -> None:
         raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")
+
+
+def _both(first: Completion | None, second: Completion) -> Completion:
+    def call(irp: Irp) -> None:
+        if first is not None:
+            first(irp)
+        second(irp)
+
+    return call

@@ -315,9 +315,12 @@ class PnpDevice(PoweredDevice):
             if self.state is not DeviceState.SURPRISE_REMOVED:
                 self.pnp_state = DevicePnpState.STARTED_REMOVING
                 self._tear_down()
-            for file in tuple(self.files):
+            files = tuple(self.files)
+            for file in files:
                 file.close()
             self._purge_queues(power_managed=False)
+            for file in files:
+                file.gone.wait()
             self.clean_up_self_managed_io()
             self.state = DeviceState.REMOVED
             self.pnp_state = DevicePnpState.REMOVED

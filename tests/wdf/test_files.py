@@ -11,6 +11,7 @@ from pydriver.ke import NtStatusError
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_ACCESS_DENIED,
+    STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_SUCCESS,
     STATUS_TIMEOUT,
@@ -27,6 +28,7 @@ from pydriver.wdf import (
     IoQueue,
     IoQueueConfig,
     IoQueueDispatchType,
+    Irp,
     ObjectAttributes,
     Request,
     RequestType,
@@ -297,6 +299,68 @@ def test_removal_closes_the_handles_that_are_open(bench: Bench) -> None:
     assert file.closed
     file.close()
     assert calls == ["cleanup", "close"]
+
+
+@pytest.mark.covers("EvtFileCleanup", "EvtFileClose")
+def test_close_comes_when_the_last_request_of_the_file_is_complete(bench: Bench) -> None:
+    calls: list[str] = []
+    closed = Signal()
+    owned: list[Request] = []
+    completed: list[Irp] = []
+
+    def close(file: File) -> None:
+        calls.append("close")
+        closed.set()
+
+    queue = IoQueueConfig(
+        IoQueueDispatchType.PARALLEL,
+        evt_io_write=lambda queue, request, length: owned.append(request),
+        default_queue=True,
+    )
+    config = FileObjectConfig(
+        evt_file_cleanup=lambda file: calls.append("cleanup"), evt_file_close=close
+    )
+    device = load(bench, config, queue=queue)
+    file, other = device.open(), device.open()
+    file.write_async(b"1", on_complete=completed.append)
+    file.write_async(b"2")
+    other.write_async(b"3")
+    file.close()
+    owned[0].complete(STATUS_SUCCESS)
+    assert calls == ["cleanup"]
+    assert owned[1].get_file_object() is file
+    assert device.files == [file, other]
+    owned[1].complete(STATUS_SUCCESS)
+    closed.wait("EvtFileClose")
+    file.gone.wait()
+    assert len(completed) == 1, "the application is told as well"
+    assert device.files == [other]
+    owned[2].complete(STATUS_SUCCESS)
+
+
+def test_removal_waits_for_the_close_of_each_file(bench: Bench) -> None:
+    calls: list[str] = []
+    owned: list[Request] = []
+
+    def cancelled(request: Request) -> None:
+        calls.append("cancelled")
+        request.complete(STATUS_CANCELLED)
+
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        owned.append(request)
+        request.mark_cancelable(cancelled)
+
+    queue = IoQueueConfig(
+        IoQueueDispatchType.PARALLEL, evt_io_write=write, default_queue=True, power_managed=False
+    )
+    config = FileObjectConfig(
+        evt_file_cleanup=lambda file: calls.append("cleanup"),
+        evt_file_close=lambda file: calls.append("close"),
+    )
+    device = load(bench, config, queue=queue)
+    device.open().write_async(b"1")
+    device.remove()
+    assert calls == ["cleanup", "cancelled", "close"]
 
 
 def test_wait_lock_is_held_by_one_thread_at_a_time(bench: Bench) -> None:
