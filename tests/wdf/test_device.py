@@ -367,6 +367,26 @@ def test_requests_are_seen_in_the_context_of_their_sender(bench: Bench) -> None:
 
 
 @pytest.mark.covers("WdfDeviceEnqueueRequest")
+def test_request_that_a_queue_has_presented_is_not_enqueued(bench: Bench) -> None:
+    statuses: list[int] = []
+
+    def write(queue: IoQueue, request: Request, length: int) -> None:
+        statuses.append(refused(lambda: queue.device.enqueue_request(request)))
+        request.complete(STATUS_SUCCESS)
+
+    def add(device: Device) -> None:
+        IoQueue.create(device, parallel(evt_io_default=complete, default_queue=True))
+        writes = IoQueue.create(device, parallel(evt_io_write=write))
+        device.configure_request_dispatching(writes, RequestType.WRITE)
+        # So that the queue that the request would go to is another one.
+        device._dispatched[RequestType.WRITE] = device.queues[0]
+
+    with load(bench, add=add).open() as file:
+        file.write(b"1")
+    assert statuses == [STATUS_INVALID_DEVICE_REQUEST]
+
+
+@pytest.mark.covers("WdfDeviceEnqueueRequest")
 def test_request_without_a_queue_stays_with_the_driver(bench: Bench) -> None:
     statuses: list[int] = []
 

@@ -395,3 +395,31 @@ def test_device_that_was_idle_stays_so_after_the_sleep(sleeper: Sleeper, up: Tri
     device.leave_sleep()
     returned = ["D0Entry D3", "Restart"] if up is TriState.TRUE else []
     assert sleeper.calls[before : before + 2] == returned
+
+
+def test_device_that_has_requests_does_not_idle(sleeper: Sleeper) -> None:
+    device = sleeper.load()
+    device.assign_s0_idle_settings(IdleSettings(idle_timeout=60_000))
+    with device.open() as file:
+        irp = file.write_async(b"a")
+        device._idle_out()
+        assert device.state is DeviceState.STARTED
+        sleeper.requests[0].complete(STATUS_SUCCESS)
+        assert irp.done
+        file.write_async(b"b")
+        sleeper.requests[1].complete(STATUS_SUCCESS)
+        device._idle_out()
+        assert device.state is DeviceState.STARTED, "there was one since the time began"
+        device._idle_out()
+        assert settled(device) is DeviceState.LOW_POWER
+
+
+@pytest.mark.covers("EvtDeviceDisarmWakeFromS0")
+def test_armed_device_is_disarmed_when_it_is_removed(waking: Sleeper) -> None:
+    device = waking.load()
+    down = waking.downs[0]
+    device.assign_s0_idle_settings(IdleSettings(idle_caps=WAKES, idle_timeout=SHORT))
+    down.wait("the idle time-out")
+    assert settled(device) is DeviceState.LOW_POWER
+    device.remove()
+    assert waking.calls == ["ArmS0", "PreInterruptsDisabled", "D0Exit D3", "DisarmS0"]

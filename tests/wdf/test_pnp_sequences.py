@@ -604,3 +604,17 @@ def test_self_managed_io_is_never_flushed_if_it_never_started(mqdma: Bench) -> N
     with pytest.raises(NtStatusError):
         witness.load()
     assert not [step for step in witness.steps if step.startswith("SelfManaged")]
+
+
+def test_removal_of_a_stopped_device_gives_its_vectors_back(mqdma: Bench) -> None:
+    taken = mqdma.system.vectors.allocator._taken
+    before = list(taken)
+    witness = Witness(mqdma)
+    device = witness.load()
+    device.rebalance()
+    device.stop()
+    assert taken != before, "so that the next ones are others"
+    witness.calls.clear()
+    device.remove()
+    assert witness.calls == [*REMOVE, *CLEANUP]
+    assert taken == before
