@@ -24,9 +24,9 @@ from pydriver.wdf.bus import BusFunction
 from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.device_object import (
     IRP_MJ_CREATE,
-    DeviceIoType,
     DeviceObject,
     DeviceObjectFlags,
+    make_device_object,
 )
 from pydriver.wdf.device_property import DeviceProperties, instance_path
 from pydriver.wdf.file import File
@@ -134,7 +134,10 @@ class Device(DeviceProperties):
         self._files_serialized = serialized
         self._kept_interrupts: dict[Interrupt, InterruptDescriptor] = {}
         self.request_attributes = init.request_attributes
-        self._make_device_objects(init)
+        self.physical_device_object = DeviceObject(
+            name="\\Device\\" + instance_path(init.function).replace("\\", "#")
+        )
+        self.device_object = make_device_object(init, self.physical_device_object)
         self._caller_context = init.evt_io_in_caller_context
         owner = init.power_policy_owner
         self.prepare_power(init.callbacks, bus, pageable=init.power_pageable)
@@ -158,27 +161,6 @@ class Device(DeviceProperties):
 
     def __str__(self) -> str:
         return f"{self.driver.name} {self.function.address}"
-
-    def _make_device_objects(self, init: "DeviceInit") -> None:
-        path = instance_path(init.function).replace("\\", "#")
-        self.physical_device_object = DeviceObject(name=f"\\Device\\{path}")
-        flags = {
-            DeviceIoType.BUFFERED: DeviceObjectFlags.BUFFERED_IO,
-            DeviceIoType.DIRECT: DeviceObjectFlags.DIRECT_IO,
-        }.get(init.io_type, DeviceObjectFlags(0))
-        if init.exclusive:
-            flags |= DeviceObjectFlags.EXCLUSIVE
-        if init.power_pageable:
-            flags |= DeviceObjectFlags.POWER_PAGABLE
-        if init.power_inrush:
-            flags |= DeviceObjectFlags.POWER_INRUSH
-        self.device_object = DeviceObject(
-            name=init.name,
-            device_type=init.device_type,
-            characteristics=init.characteristics,
-            flags=flags,
-            attached_to=self.physical_device_object,
-        )
 
     @property
     def device_above(self) -> "Device":
