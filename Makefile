@@ -44,12 +44,19 @@ coverage: ready .make/qemu-gcov ## measure the lines of mqdma.c that its tests r
 bench: ready ## measure interrupt latencies; ARGS go to `pydriver bench`
 	@.venv/bin/pydriver bench $(ARGS)
 
+soak: ready ## load the shipped driver for ten minutes; ARGS go to tests/soak/soak.py
+	@.venv/bin/python -m tests.soak.soak $(ARGS)
+
+docs: .make/venv .make/native ## make docs/ddi.md and what `pydriver ddi` says about tests
+	@.venv/bin/python build-tools/ddi_reference.py
+
 lint: .make/host-lint .make/venv .make/native .make/qemu ## check the style and the types of all sources
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/mypy --strict build-tools/*.py qemu-device/*.py
 	@.venv/bin/python build-tools/lint_c.py $(QEMU)
+	@.venv/bin/python build-tools/ddi_reference.py --check
 
 qemu: .make/qemu ## build QEMU with the mqdma device
 	@echo '$(QEMU) is ready'
@@ -125,4 +132,4 @@ $(eval $(call qemu-variant,qemu-gcov,$(QEMU)-gcov,gcov))
 
 FORCE:
 
-.PHONY: help run test test-asan coverage bench lint qemu guest clean ready FORCE
+.PHONY: help run test test-asan coverage bench soak docs lint qemu guest clean ready FORCE

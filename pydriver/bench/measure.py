@@ -4,6 +4,7 @@
 
 Interrupts are raised by the guest itself, in C, by a write to mqdma's INT_RAISE, one after the
 other; so `floor_us`, `upcall_us`, `isr_us` and `isr_dpc_us` differ in nothing but in who serves.
+The verifier is off, but for `cycle_verifier_us`: `cycle_us` on a second system that has it.
 """
 
 import os
@@ -18,7 +19,7 @@ from pydriver.abi._native import lib
 from pydriver.bench import driver as bench_driver
 from pydriver.bench.driver import READ, WRITE, BenchDevice
 from pydriver.drivers import mqdma
-from pydriver.ke import System, SystemConfig
+from pydriver.ke import System, SystemConfig, VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import InterruptMode
@@ -79,8 +80,9 @@ def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Rep
             f"mqdma,id=cycle,memdev=bar2,queues={CYCLE_QUEUES}",
         ),
     )
-    with System(SystemConfig(config)) as system:
-        subjects = _subjects(system, count)
+    unverified = SystemConfig(config, verifier=VerifierConfig(enabled=False))
+    with System(unverified) as system, System(SystemConfig(config)) as verified:
+        subjects = _subjects(system, verified, count)
         for _ in range(repetitions):
             for key, subject in subjects.items():
                 progress(key)
@@ -106,15 +108,13 @@ def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Rep
     return Report(figures, conditions)
 
 
-def _subjects(system: System, count: int) -> dict[str, Callable[[], float]]:
+def _subjects(system: System, verified: System, count: int) -> dict[str, Callable[[], float]]:
     """What is measured, by key; each gives microseconds for one."""
     driver = system.load_driver(bench_driver.driver_entry)
     function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 0)
     device = driver.add_device(function, interrupts=InterruptMode.MSIX)
-    cycle = system.load_driver(mqdma.driver_entry_with(mqdma.Parameters(depth=4, block=4096)))
-    cycle_device = cycle.add_device(
-        system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 1), interrupts=InterruptMode.MSIX
-    )
+    cycle_device = _load_cycle(system)
+    verified_device = _load_cycle(verified)
     context = device.get_typed_context(BenchDevice)
     link = system.kernel.processors[0].link
     base = context.registers.address
@@ -152,10 +152,18 @@ def _subjects(system: System, count: int) -> dict[str, Callable[[], float]]:
         "isr_us": lambda: interrupts(ISR_QUEUE),
         "isr_dpc_us": lambda: interrupts(DPC_QUEUE),
         "cycle_us": lambda: _cycles(cycle_device, count),
+        "cycle_verifier_us": lambda: _cycles(verified_device, count),
         "mmio_read_us": lambda: commands(partial(read32, scratch)),
         "handover_us": lambda: commands(link.sync),
         "bar2_read_us": lambda: _timed(lambda: _repeat(partial(word.__getitem__, 0), count), count),
     }
+
+
+def _load_cycle(system: System) -> Device:
+    """The device whose requests are measured."""
+    driver = system.load_driver(mqdma.driver_entry_with(mqdma.Parameters(depth=4, block=4096)))
+    function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 1)
+    return driver.add_device(function, interrupts=InterruptMode.MSIX)
 
 
 def _timed(work: Callable[[], object], count: int) -> float:

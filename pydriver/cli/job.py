@@ -21,7 +21,7 @@ from pydriver.cli.options import Options
 from pydriver.cli.report import QueueCounters, Report
 from pydriver.cli.stream import Stream
 from pydriver.drivers import mqdma
-from pydriver.ke import System, SystemConfig
+from pydriver.ke import System, SystemConfig, VerifierConfig
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
 
@@ -154,7 +154,9 @@ class Job:
     def _work(self) -> None:
         options = self._options
         entry = mqdma.driver_entry_with(mqdma.Parameters(depth=options.depth, block=options.block))
-        self._system = System(SystemConfig(self._machine_config()))
+        self._system = System(
+            SystemConfig(self._machine_config(), verifier=VerifierConfig(enabled=options.verifier))
+        )
         with self._system as system:
             system.machine.listen(self._on_event)
             device = system.load_driver(entry, "mqdma").add_device(

@@ -28,6 +28,7 @@ NATIVE = "pydriver.abi._native"
 COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
     "bench": "measure what the interrupt path costs",
+    "ddi": "list the DDIs that are implemented",
 }
 
 

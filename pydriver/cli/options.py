@@ -35,6 +35,7 @@ class Options:
     :ivar accel: ``tcg`` or ``kvm``
     :ivar fault: key of :data:`pydriver.cli.faults.FAULTS`, or ``None``
     :ivar idle: seconds to do nothing instead of streaming, or ``None``
+    :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
     :ivar qmp: where to put a QMP socket for a person, or ``None``
     :ivar output: where to write the result, or ``None``
@@ -50,6 +51,7 @@ class Options:
     accel: str
     fault: str | None
     idle: float | None
+    verifier: bool
     as_json: bool
     qmp: Path | None
     output: Path | None

@@ -101,6 +101,12 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
     metavar="PATH",
     help="Put a QMP socket there, for a person to look at QEMU.",
 )
+@click.option(
+    "--verifier/--no-verifier",
+    default=True,
+    show_default=True,
+    help="Check the driver against the rules of the framework.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def run(**values: Any) -> int:
     """Boot the system and stream FILE through all queues of the device.

@@ -22,7 +22,7 @@ from pydriver.cli.progress import Progress, make_progress
 from pydriver.cli.report import CORRECT, format_size
 from pydriver.cli.signals import Signals
 from pydriver.errors import ConfigurationError, PydriverError
-from pydriver.ke import BugCheck
+from pydriver.ke import BugCheck, VerifierError
 from pydriver.machine.qemu import default_qemu
 
 __all__ = ("supervise",)
@@ -191,6 +191,8 @@ def _conclude(options: Options, path: Path, job: Job, stall: str, output: Output
     if error is not None:
         report.verdict = _describe(error, path)
         detail = error.report if isinstance(error, BugCheck) else report.verdict
+        if isinstance(error, VerifierError):
+            detail = str(error)
         say(f"pydriver run: error: {detail}", error=True)
     written = True
     if options.as_json or error is None:
@@ -205,6 +207,9 @@ def _describe(error: BaseException, path: Path) -> str:
     """
     if isinstance(error, BugCheck):
         return f"bug check 0x{error.code:X} {error.state.name}: {error.state.message}"
+    if isinstance(error, VerifierError):
+        rules = dict.fromkeys(each.rule for each in error.violations)
+        return f"the driver broke rules: {', '.join(rules)}"
     if isinstance(error, PydriverError):
         return str(error)
     if isinstance(error, MemoryError):

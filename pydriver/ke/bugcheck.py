@@ -9,6 +9,7 @@ the debugger there is no bug check: see `pydriver.ke.verifier`.
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -84,6 +85,9 @@ KMDF_RULES = frozenset(
         "KmdfIrql",
         "KmdfIrql2",
         "MarkCancOnCancReqLocal",
+        "MdlAfterReqCompletedIoctl",
+        "MdlAfterReqCompletedRead",
+        "MemAfterReqCompletedIoctl",
         "MemAfterReqCompletedRead",
         "MemAfterReqCompletedWrite",
         "NoIoQueuePurgeSynchronously",
@@ -234,6 +238,8 @@ def _name(frame: FrameType) -> str:
 
 def callback_name(callback: object) -> str:
     """How a driver calls a callback, for a message."""
+    while isinstance(callback, partial):
+        callback = callback.func
     return getattr(callback, "__qualname__", None) or type(callback).__qualname__
 
 

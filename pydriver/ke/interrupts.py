@@ -1,67 +1,59 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which vectors go to whom: messages to one routine, a line to a chain of them.
+"""Which vectors go to whom: messages to one routine, a line to what stands on it.
 
-All calls are for PASSIVE_LEVEL. `_lock` guards the vector allocator and the table of lines; the
-chains are replaced as a whole, so that a processor that walks one sees the old or the new one.
+`_lock` guards the vector allocator and the table of lines, at PASSIVE_LEVEL. What is masked and
+unmasked, here and in the devices, is guarded by `exclusive`, at any IRQL.
 """
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from pydriver.errors import VectorsExhaustedError
-from pydriver.ke.processor import RETURN_EOI, RETURN_EOI_DISPATCH
+from pydriver.ke.irql import LAST_DEVICE_LEVEL
+from pydriver.ke.line import Line, LineIsr, LineMask
 from pydriver.pci import Trigger, VectorAllocator
-from pydriver.trace import Event
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
     from pydriver.pci import IoApic, VectorBlock
 
-__all__ = ("InterruptVectors", "Line", "LineRoutine")
-
-LineRoutine = Callable[[], bool]
-"""An ISR on a line, with its lock: ``True`` if the interrupt was its device's."""
+__all__ = ("Exclusive", "InterruptVectors")
 
 
-class Line:
-    """An input of the I/O APIC and the ISRs that share it.
+class Exclusive:
+    """Excludes all device interrupts of this processor, and who else is in such a block.
 
-    :ivar gsi: the input
-    :ivar block: its vector
-    :ivar processor: on which it is taken
-    :ivar unclaimed: interrupts that no ISR claimed
+    The I/O APIC has one select and one window register for all, and masks are read, modified and
+    written. So nothing may come between: not an ISR on this processor, which is what the IRQL is
+    for, nor one on another, for which there is a lock; it is released when what was written has
+    arrived.
+
+    :param kernel: whose processors
+    :param lock: that all share
     """
 
-    def __init__(self, gsi: int, block: "VectorBlock", processor: "Processor") -> None:
-        self.gsi = gsi
-        self.block = block
-        self.processor = processor
-        self.unclaimed = 0
-        self.chain: tuple[LineRoutine, ...] = ()
-        self.users = 0
+    __slots__ = ("_irql", "_kernel", "_lock")
 
-    def __str__(self) -> str:
-        return f"line {self.gsi}"
+    def __init__(self, kernel: "Kernel", lock: Lock) -> None:
+        self._kernel = kernel
+        self._lock = lock
 
-    def serve(self) -> int:
-        """Calls the ISRs in the order of connection until one claims [Servicing an Interrupt]."""
-        processor = self.processor
-        for routine in self.chain:
-            if routine():
-                break
-        else:
-            self.unclaimed += 1
-            vector = self.block.base
-            processor.kernel.record(
-                (perf_counter_ns(), Event.UNCLAIMED, processor.number, vector, self, self.unclaimed)
-            )
-        if processor.dpcs and not processor.draining:
-            return RETURN_EOI_DISPATCH
-        return RETURN_EOI
+    def __enter__(self) -> None:
+        self._irql = self._kernel.raise_irql(LAST_DEVICE_LEVEL)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        kernel = self._kernel
+        processor = kernel.current.processor
+        assert processor is not None
+        try:
+            processor.link.flush()
+        finally:
+            self._lock.release()
+            kernel.lower_irql(self._irql)
 
 
 class InterruptVectors:
@@ -76,7 +68,12 @@ class InterruptVectors:
         self.ioapic = ioapic
         self.allocator = VectorAllocator([each.link.apic_id for each in kernel.processors])
         self._lock = Lock()
+        self._masks = Lock()
         self._lines: dict[int, Line] = {}
+
+    def exclusive(self) -> "Exclusive":
+        """A block in which masks may be changed; at or below LAST_DEVICE_LEVEL."""
+        return Exclusive(self.kernel, self._masks)
 
     def allocate(self, irqls: Sequence[int], count: int, processor: int) -> "VectorBlock":
         """Takes vectors at the first of some IRQLs that has them.
@@ -109,15 +106,27 @@ class InterruptVectors:
         """Undoes :meth:`connect`."""
         processor.link.handlers[vector] = processor.unexpected_interrupt
 
-    def line(self, gsi: int, irqls: Sequence[int], processor: int) -> Line:
-        """A line for one more device; the first one decides on vector and processor."""
+    def line(
+        self, gsi: int, irqls: Sequence[int], processor: int, *, exclusive: bool = False
+    ) -> Line:
+        """A line for one more device; the first one decides on vector and processor.
+
+        :param gsi: input of the I/O APIC
+        :param irqls: in the order of preference
+        :param processor: number of the processor
+        :param exclusive: the device does not share it
+        :raises VectorsExhaustedError: no vector is free; or the line has a user already, and it or
+            this one does not share it
+        """
         with self._lock:
             line = self._lines.get(gsi)
         if line is None:
             block = self.allocate(irqls, 1, processor)
-            line = Line(gsi, block, self.kernel.processors[processor])
+            line = Line(self, gsi, block, self.kernel.processors[processor], exclusive=exclusive)
             with self._lock:
                 self._lines[gsi] = line
+        elif exclusive or line.exclusive:
+            raise VectorsExhaustedError(f"{line} has a user already, and is not to be shared")
         line.users += 1
         return line
 
@@ -129,19 +138,52 @@ class InterruptVectors:
                 del self._lines[line.gsi]
             self.free(line.block)
 
-    def connect_line(self, line: Line, routine: LineRoutine) -> None:
-        """Adds an ISR to a line's chain, and unmasks the line with the first one."""
-        first = not line.chain
-        line.chain = (*line.chain, routine)
-        if first:
-            vector = line.block.base
-            self.connect(line.processor, vector, line.serve)
-            self.ioapic.connect(line.gsi, vector, line.processor.link.apic_id, Trigger.LEVEL)
-            self.ioapic.unmask(line.gsi)
+    def connect_line(self, line: Line, isr: LineIsr) -> None:
+        """Puts an ISR on a line, and unmasks the line: after a storm, too; at PASSIVE_LEVEL."""
+        with self.exclusive():
+            if not line.isrs:
+                vector = line.block.base
+                self.connect(line.processor, vector, line.serve)
+                self.ioapic.connect(line.gsi, vector, line.processor.link.apic_id, Trigger.LEVEL)
+                line.masked = LineMask.IDLE
+            line.add(isr)
+            self._let_through(line)
 
-    def disconnect_line(self, line: Line, routine: LineRoutine) -> None:
-        """Takes an ISR out of a line's chain, and masks the line after the last one."""
-        line.chain = tuple(each for each in line.chain if each is not routine)
-        if not line.chain:
+    def set_line_active(self, line: Line, isr: LineIsr, *, active: bool) -> None:
+        """Has an ISR on a line called, or not; the line is masked while none of them is."""
+        with self.exclusive():
+            line.set_active(isr, active=active)
+            if active:
+                self._let_through(line)
+            elif not line.active:
+                self.mask_line(line, LineMask.IDLE)
+
+    def disconnect_line(self, line: Line, isr: LineIsr) -> None:
+        """Takes an ISR off a line, and masks the line after the last one; at PASSIVE_LEVEL.
+
+        Afterwards, when the ISR is not running any more, :meth:`Line.end_thread`.
+        """
+        with self.exclusive():
+            line.remove(isr)
+            if not line.active:
+                self.mask_line(line, LineMask.IDLE)
+            if not line.isrs:
+                self.disconnect(line.processor, line.block.base)
+
+    def _let_through(self, line: Line) -> None:
+        line.unclaimed_in_a_row = 0
+        self.unmask_line(line, LineMask.IDLE | LineMask.STORM)
+
+    def mask_line(self, line: Line, reason: LineMask) -> None:
+        """Holds a line back; in a block of `exclusive`."""
+        before = line.masked
+        line.masked = before | reason
+        if not before:
             self.ioapic.mask(line.gsi)
-            self.disconnect(line.processor, line.block.base)
+
+    def unmask_line(self, line: Line, reason: LineMask) -> None:
+        """Ends some reasons to hold a line back; in a block of `exclusive`."""
+        before = line.masked
+        line.masked = before & ~reason
+        if before and not line.masked:
+            self.ioapic.unmask(line.gsi)

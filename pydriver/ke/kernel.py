@@ -13,6 +13,7 @@ from threading import Lock, Thread, get_ident
 from time import perf_counter_ns
 from types import FrameType
 from typing import Any, NoReturn
+from weakref import WeakValueDictionary
 
 from pydriver.errors import AccessFault, LinkStopped, MachineDied, PydriverError
 from pydriver.ke.access import CurrentAccess
@@ -67,6 +68,10 @@ class Kernel:
     :ivar verifying: the verifier is on
     :ivar watchdog: of DPCs and of power callbacks
     :ivar failure: what ended the system, or ``None``
+    :ivar tree_lock: guards the object tree
+    :ivar context_owners: objects, by the identity of their contexts
+    :ivar referenced: objects that a driver has referenced, by identity; while verifying
+    :ivar deferred: deletions that worker threads do, by the identity of the object
     """
 
     vector_dispatch = VECTOR_DISPATCH
@@ -90,6 +95,11 @@ class Kernel:
         self.verifying = verifier.enabled
         self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
         self.failure: BaseException | None = None
+        # The framework's objects of this system: see pydriver.wdf.object.
+        self.tree_lock = Lock()
+        self.context_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.referenced: dict[int, Any] = {}
+        self.deferred: dict[int, Any] = {}
         self._freeze = freeze
         self._failing = Lock()
         # Locks held by their waiters' wish: whoever releases one wakes the waiter. A set's

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from pydriver.abi._native import lib
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, UNEXPECTED_KERNEL_MODE_TRAP
 from pydriver.ke.irql import DISPATCH_LEVEL
+from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
 from pydriver.trace import Durations, Event
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Processor:
     :ivar number: from 0
     :ivar dpcs: the DPC queue
     :ivar draining: the DPC queue is being worked off, on the thread that runs on this processor
+    :ivar interrupt_locks: interrupt locks that its owner has acquired, while the verifier is on
     :ivar isr_durations: of the ISRs that ran here
     :ivar dpc_durations: of the DPCs that ran here
     :ivar spurious: interrupts that no interrupt object is connected to
@@ -75,6 +77,7 @@ class Processor:
         "dpcs",
         "drained",
         "draining",
+        "interrupt_locks",
         "isr_durations",
         "kernel",
         "link",
@@ -95,8 +98,9 @@ class Processor:
         self.dpcs: deque[KDpc] = deque()
         self.draining = False
         self.drained = 0
-        self.isr_durations = Durations()
-        self.dpc_durations = Durations()
+        self.interrupt_locks = 0
+        self.isr_durations = Durations(limit=ISR_GUIDELINE_NS)
+        self.dpc_durations = Durations(limit=DPC_GUIDELINE_NS)
         self.spurious = 0
         self.service_thread: int | None = None
         self.owner: int | None = None
@@ -171,6 +175,7 @@ class Processor:
                     dpc.routine()
                     add(now() - start)
                     if state.irql != DISPATCH_LEVEL:
+                        kernel.verifier.kept_interrupt_locks(dpc.owner)
                         kernel.bug_check(
                             DRIVER_VERIFIER_DETECTED_VIOLATION,
                             0,

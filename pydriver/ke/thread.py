@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = (
     "EventType",
     "KEvent",
+    "PassiveThread",
     "WorkerThreads",
     "delay_execution_thread",
     "start_system_thread",
@@ -121,6 +122,48 @@ def start_system_thread(kernel: "Kernel", routine: "Callable[[], object]") -> No
         name="pydriver-system-thread",
         daemon=True,
     ).start()
+
+
+class PassiveThread:
+    """A system thread at PASSIVE_LEVEL that calls a routine each time it is woken.
+
+    `_wake` is a lock used as a binary semaphore: held while there is nothing to do.
+
+    :param kernel: that it belongs to
+    :param name: what it is for
+    :param routine: that it calls
+    """
+
+    def __init__(self, kernel: "Kernel", name: str, routine: "Callable[[], object]") -> None:
+        self._kernel = kernel
+        self._routine = routine
+        self._wake = Lock()
+        self._wake.acquire()
+        self._ending = False
+        self._thread = Thread(target=self._run, name=f"pydriver-{name}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Has the routine called, at any IRQL; twice before it begins is as once."""
+        with contextlib.suppress(RuntimeError):  # woken already
+            self._wake.release()
+
+    def stop(self) -> None:
+        """Ends the thread, after the call that is under way; at PASSIVE_LEVEL."""
+        self._ending = True
+        self.wake()
+        self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        kernel = self._kernel
+        try:
+            while kernel.wait(self._wake) and not self._ending:
+                self._routine()
+        except (BugCheck, LinkStopped):
+            pass  # it is the kernel's failure already
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
+            with contextlib.suppress(BugCheck, LinkStopped, Exception):
+                kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
 
 
 class EventType(IntEnum):

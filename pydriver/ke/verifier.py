@@ -125,12 +125,15 @@ class Verifier:
                 Violation(**each.incident, times=each.times) for each in self._seen.values()
             )
 
-    def violation(self, rule: str, message: str, subject: object = None) -> None:
+    def violation(
+        self, rule: str, message: str, subject: object = None, *, apart: bool = False
+    ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
         :param rule: its name, in the KMDF rule sets where it has one
         :param message: what happened, one sentence
         :param subject: the object that it is about
+        :param apart: the call stack is not what broke the rule: count by message, not by stack
         """
         if not self.enabled:
             return
@@ -147,7 +150,7 @@ class Verifier:
             )
         )
         incident = kernel.incident(rule, message, subject)
-        key = (rule, incident["stack"], "" if incident["stack"] else message)
+        key = (rule, incident["stack"], "" if incident["stack"] and not apart else message)
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))
             seen.times += 1
@@ -193,6 +196,20 @@ class Verifier:
             if held[index] is lock:
                 del held[index]
                 return
+
+    def kept_interrupt_locks(self, owner: object) -> None:
+        """Tells of interrupt locks that a DPC of ``owner`` has kept.
+
+        What the DPC interrupted held none: it ran below their IRQL.
+        """
+        for lock in tuple(self._kernel.current.held):
+            if getattr(lock, "held_rule", "") == "WdfInterruptLockRelease":
+                self.released(lock)
+                self.violation(
+                    "WdfInterruptLockRelease",
+                    f"{owner} returned from its DPC and holds {lock}",
+                    lock,
+                )
 
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:

@@ -100,7 +100,14 @@ class QmpThread:
         self._client = QMPClient("pydriver")
         self._closed = asyncio.Event()
         self._peer.setblocking(False)
-        await self._client.connect(self._peer)
+        try:
+            await self._client.connect(self._peer)
+        except Exception:
+            # If QEMU ends just when the session is established, connect() of qemu.qmp 0.0.6 fails
+            # with an assertion, in the middle of a disconnection that nobody waits for.
+            with contextlib.suppress(Exception):
+                await self._client.disconnect()
+            raise
         self._loop.set_result(asyncio.get_running_loop())
         events = asyncio.create_task(self._forward_events())
         changed = asyncio.create_task(self._closed.wait())

@@ -17,18 +17,25 @@ class Durations:
 
     One thread at a time adds: the one that serves the processor.
 
+    :param samples: how many are kept
+    :param limit: that none should exceed, in ns; ``None``: there is none
     :ivar count: all that were added
     :ivar total: their sum
     :ivar longest: the longest of them
+    :ivar over: how many exceeded the limit
     :ivar samples: the most recent of them
     """
 
-    __slots__ = ("count", "longest", "samples", "total")
+    # _notable is the smaller one of `longest` and the limit: one comparison for both.
+    __slots__ = ("_limit", "_notable", "count", "longest", "over", "samples", "total")
 
-    def __init__(self, samples: int = SAMPLES) -> None:
+    def __init__(self, samples: int = SAMPLES, limit: int | None = None) -> None:
+        self._limit = limit
+        self._notable = 0
         self.count = 0
         self.total = 0
         self.longest = 0
+        self.over = 0
         self.samples: deque[int] = deque(maxlen=samples)
 
     def add(self, duration: int) -> None:
@@ -36,12 +43,21 @@ class Durations:
         self.count += 1
         self.total += duration
         self.samples.append(duration)
-        if duration > self.longest:
-            self.longest = duration
+        if duration > self._notable:
+            self._note(duration)
+
+    def _note(self, duration: int) -> None:
+        self.longest = max(self.longest, duration)
+        limit = self._limit
+        if limit is None:
+            self._notable = self.longest
+            return
+        self.over += duration > limit
+        self._notable = min(self.longest, limit)
 
     def clear(self) -> None:
         """Forget all."""
-        self.count = self.total = self.longest = 0
+        self.count = self.total = self.longest = self.over = self._notable = 0
         self.samples.clear()
 
 
@@ -54,6 +70,7 @@ class LevelSummary:
     :ivar p50_us: median
     :ivar p99_us: 99th percentile
     :ivar max_us: the longest
+    :ivar over: how often it took longer than it should [Bug Check 0x133]
     """
 
     count: int
@@ -61,6 +78,7 @@ class LevelSummary:
     p50_us: float
     p99_us: float
     max_us: float
+    over: int = 0
 
 
 def summarise(parts: Iterable[Durations]) -> LevelSummary:
@@ -76,6 +94,7 @@ def summarise(parts: Iterable[Durations]) -> LevelSummary:
         _percentile(samples, 50),
         _percentile(samples, 99),
         max(part.longest for part in parts) / 1000,
+        sum(part.over for part in parts),
     )
 
 

@@ -8,7 +8,8 @@ raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
-from pydriver.wdf.common_buffer import CommonBuffer, DmaEnabler, DmaEnablerConfig, DmaProfile
+from pydriver.wdf.collection import Collection
+from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
 from pydriver.wdf.device_init import DeviceInit
@@ -26,16 +27,32 @@ from pydriver.wdf.device_property import (
     DevicePropertyData,
     DevicePropertyType,
 )
+from pydriver.wdf.dma_adapter import ScatterGatherElement, ScatterGatherList
+from pydriver.wdf.dma_enabler import (
+    DmaDirection,
+    DmaEnabler,
+    DmaEnablerConfig,
+    DmaEnablerFlags,
+    DmaProfile,
+)
+from pydriver.wdf.dma_transaction import DmaTransaction, TransferInfo
+from pydriver.wdf.dma_transfers import DmaTransactionState
 from pydriver.wdf.dpc import Dpc, DpcConfig
 from pydriver.wdf.driver import Driver, DriverConfig, DriverInitFlags, get_driver
 from pydriver.wdf.file import File
 from pydriver.wdf.file_config import FileObjectClass, FileObjectConfig
+from pydriver.wdf.generic_object import GenericObject
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
+    GroupAffinity,
     InterruptConfig,
+    InterruptExtendedPolicy,
     InterruptInfo,
+    InterruptPolarity,
     InterruptPolicy,
     InterruptPriority,
+    KInterruptMode,
+    ShareDisposition,
 )
 from pydriver.wdf.io_queue import IoQueue
 from pydriver.wdf.io_queue_config import (
@@ -45,7 +62,16 @@ from pydriver.wdf.io_queue_config import (
     IoStopAction,
 )
 from pydriver.wdf.irp import Irp, RequestType, ctl_code
-from pydriver.wdf.object import ExecutionLevel, Object, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.kinterrupt import KInterrupt
+from pydriver.wdf.lookaside import LookasideList
+from pydriver.wdf.mdl import Mdl
+from pydriver.wdf.memory import Memory, PoolType
+from pydriver.wdf.object import (
+    ExecutionLevel,
+    Object,
+    ObjectAttributes,
+    SynchronizationScope,
+)
 from pydriver.wdf.pnp_config import (
     DeviceFailedAction,
     DevicePnpState,
@@ -87,7 +113,9 @@ __all__ = (
     "NT_SUCCESS",
     "REGISTRY",
     "BusInterfaceStandard",
+    "Collection",
     "CommonBuffer",
+    "CommonBufferConfig",
     "Ddi",
     "Device",
     "DeviceFailedAction",
@@ -105,10 +133,14 @@ __all__ = (
     "DeviceRelationType",
     "DeviceState",
     "DeviceStateFlags",
+    "DmaDirection",
     "DmaEnabler",
     "DmaEnablerConfig",
+    "DmaEnablerFlags",
     "DmaPower",
     "DmaProfile",
+    "DmaTransaction",
+    "DmaTransactionState",
     "Dpc",
     "DpcConfig",
     "Driver",
@@ -119,11 +151,15 @@ __all__ = (
     "File",
     "FileObjectClass",
     "FileObjectConfig",
+    "GenericObject",
+    "GroupAffinity",
     "IdleSettings",
     "Interrupt",
     "InterruptConfig",
     "InterruptDescriptor",
+    "InterruptExtendedPolicy",
     "InterruptInfo",
+    "InterruptPolarity",
     "InterruptPolicy",
     "InterruptPriority",
     "IoQueue",
@@ -132,14 +168,20 @@ __all__ = (
     "IoQueueState",
     "IoStopAction",
     "Irp",
+    "KInterrupt",
+    "KInterruptMode",
+    "LookasideList",
     "MappedPorts",
     "MappedRegisters",
+    "Mdl",
+    "Memory",
     "MemoryDescriptor",
     "NtStatusError",
     "Object",
     "ObjectAttributes",
     "PlugPlayRegistryKey",
     "PnpPowerEventCallbacks",
+    "PoolType",
     "PortDescriptor",
     "PowerDeviceState",
     "PowerPolicyEventCallbacks",
@@ -150,9 +192,13 @@ __all__ = (
     "RequestParameters",
     "RequestType",
     "ResourceList",
+    "ScatterGatherElement",
+    "ScatterGatherList",
+    "ShareDisposition",
     "SpecialFileType",
     "SpinLock",
     "SynchronizationScope",
+    "TransferInfo",
     "TriState",
     "WaitLock",
     "WakeSettings",

@@ -1,110 +1,33 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDMAENABLER and WDFCOMMONBUFFER: memory that the driver and the device both see.
+"""WDFCOMMONBUFFER: memory that the driver and the device both see.
 
 A common buffer is guest RAM: the device reaches it by bus-master DMA at its logical address, the
 driver through a view of the shared memory, without an access by the processor.
 """
 
+import contextlib
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydriver.errors import MachineError
 from pydriver.ke.irql import PASSIVE_LEVEL
-from pydriver.ke.status import (
-    STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_PARAMETER,
-    NtStatusError,
-)
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
 from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.dma_adapter import PAGE_SIZE, reserve_below
+from pydriver.wdf.dma_enabler import DmaEnabler
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_pointer
 
-if TYPE_CHECKING:
-    from pydriver.wdf.device import Device
-
-__all__ = ("CommonBuffer", "DmaEnabler", "DmaEnablerConfig", "DmaProfile")
-
-ALIGNMENT = 4096
-
-
-class DmaProfile(IntEnum):
-    """WDF_DMA_PROFILE."""
-
-    PACKET = 1
-    SCATTER_GATHER = 2
-    PACKET64 = 3
-    SCATTER_GATHER64 = 4
-    SCATTER_GATHER_DUPLEX = 5
-    SCATTER_GATHER64_DUPLEX = 6
+__all__ = ("CommonBuffer", "CommonBufferConfig")
 
 
 @dataclass(slots=True)
-class DmaEnablerConfig:
-    """WDF_DMA_ENABLER_CONFIG.
+class CommonBufferConfig:
+    """WDF_COMMON_BUFFER_CONFIG.
 
-    :ivar profile: what the device can do
-    :ivar maximum_length: bytes of one transfer
+    :ivar alignment_requirement: of the address, a mask: the alignment less 1
     """
 
-    profile: DmaProfile
-    maximum_length: int
-
-
-class DmaEnabler(Object):
-    """A DMA enabler.
-
-    :ivar device: that does DMA
-    :ivar maximum_length: bytes of one transfer
-    """
-
-    __slots__ = ("device", "maximum_length", "profile")
-
-    fx_type: ClassVar[int] = 0x1400
-
-    passive_disposal: ClassVar[bool] = True
-
-    def __init__(
-        self, device: "Device", config: DmaEnablerConfig, attributes: ObjectAttributes
-    ) -> None:
-        super().__init__(device._kernel, attributes.parent_object or device, attributes)
-        self.device = device
-        self.profile = config.profile
-        self.maximum_length = config.maximum_length
-
-    def __str__(self) -> str:
-        return f"DMA enabler of {self.device}"
-
-    @classmethod
-    @creation_ddi(
-        "WdfDmaEnablerCreate",
-        "NTSTATUS (WDFDEVICE, PWDF_DMA_ENABLER_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDMAENABLER *)",
-        highest=PASSIVE_LEVEL,
-        refusal=RAISES,
-    )
-    def create(
-        cls,
-        device: "Device",
-        config: DmaEnablerConfig,
-        attributes: ObjectAttributes | None = None,
-    ) -> Self:
-        """Creates a DMA enabler.
-
-        :param device: that does DMA
-        :param config: what it can do
-        :param attributes: a parent must be below the device
-        :raises NtStatusError: a parameter is not valid
-        """
-        what = "WdfDmaEnablerCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.OPTIONAL, what)
-        if not config.maximum_length:
-            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
-        return cls(device, config, attributes)
-
-    @ddi("WdfDmaEnablerGetMaximumLength", "size_t (WDFDMAENABLER DmaEnabler)")
-    def get_maximum_length(self) -> int:
-        """Bytes of one transfer."""
-        return self.maximum_length
+    alignment_requirement: int
 
 
 class CommonBuffer(Object):
@@ -123,14 +46,10 @@ class CommonBuffer(Object):
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
-        self, enabler: DmaEnabler, length: int, alignment: int, attributes: ObjectAttributes
+        self, enabler: DmaEnabler, length: int, address: int, attributes: ObjectAttributes
     ) -> None:
-        machine = enabler.device.system.machine
-        try:
-            address = machine.reservations.reserve(length, alignment)
-        except MachineError as error:
-            raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, "WdfCommonBufferCreate") from error
         super().__init__(enabler._kernel, enabler, attributes)
+        machine = enabler.device.system.machine
         self._reservations = machine.reservations
         self.length = length
         self.logical_address = address
@@ -153,21 +72,66 @@ class CommonBuffer(Object):
         dma_enabler: DmaEnabler,
         length: int,
         attributes: ObjectAttributes | None = None,
-        alignment: int = ALIGNMENT,
     ) -> Self:
-        """Takes memory, filled with zeros.
+        """Takes memory, filled with zeros, at an address that suits the device.
 
         :param dma_enabler: of the device
         :param length: bytes
         :param attributes: without a parent
-        :param alignment: of its address, a power of 2
-        :raises NtStatusError: the length is 0, or guest memory is exhausted
+        :raises NtStatusError: the attributes are not valid, the length is 0, or guest memory that
+            the device can address is exhausted
         """
         what = "WdfCommonBufferCreate"
+        requirement = dma_enabler.device.get_alignment_requirement()
+        return cls._create(dma_enabler, length, requirement, attributes, what)
+
+    @classmethod
+    @creation_ddi(
+        "WdfCommonBufferCreateWithConfig",
+        "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_COMMON_BUFFER_CONFIG,"
+        " PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create_with_config(
+        cls,
+        dma_enabler: DmaEnabler,
+        length: int,
+        config: CommonBufferConfig,
+        attributes: ObjectAttributes | None = None,
+    ) -> Self:
+        """As :meth:`create`, at an address that is aligned as asked, not as the device's are.
+
+        :param dma_enabler: of the device
+        :param length: bytes
+        :param config: the alignment
+        :param attributes: without a parent
+        :raises NtStatusError: as :meth:`create`; the alignment is no power of 2
+        """
+        what = "WdfCommonBufferCreateWithConfig"
+        check_pointer(dma_enabler._kernel, config, f"{what}: Config")
+        return cls._create(dma_enabler, length, config.alignment_requirement, attributes, what)
+
+    @classmethod
+    def _create(
+        cls,
+        dma_enabler: DmaEnabler,
+        length: int,
+        requirement: int,
+        attributes: ObjectAttributes | None,
+        what: str,
+    ) -> Self:
         attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
-        if length <= 0:
+        if length <= 0 or requirement < 0 or requirement & (requirement + 1):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
-        return cls(dma_enabler, length, alignment, attributes)
+        machine = dma_enabler.device.system.machine
+        alignment = max(PAGE_SIZE, requirement + 1)
+        address = reserve_below(machine, length, alignment, dma_enabler.address_limit, what)
+        try:
+            return cls(dma_enabler, length, address, attributes)
+        except NtStatusError:
+            machine.reservations.release(address)
+            raise
 
     @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (WDFCOMMONBUFFER CommonBuffer)")
     def get_aligned_virtual_address(self) -> memoryview:
@@ -188,5 +152,6 @@ class CommonBuffer(Object):
         return self.length
 
     def _on_dispose(self) -> None:
-        self.view.release()
+        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+            self.view.release()
         self._reservations.release(self.logical_address)

@@ -52,9 +52,7 @@ if TYPE_CHECKING:
     from pydriver.ke.system import System
     from pydriver.wdf.device_init import DeviceInit
     from pydriver.wdf.driver import Driver
-    from pydriver.wdf.interrupt import Interrupt
     from pydriver.wdf.request import Request
-    from pydriver.wdf.resource import InterruptDescriptor
 
 __all__ = ("Device",)
 
@@ -77,7 +75,6 @@ class Device(DeviceProperties):
         "_caller_context",
         "_dispatched",
         "_files_serialized",
-        "_kept_interrupts",
         "_package_queue",
         "control_queue",
         "create_queue",
@@ -132,7 +129,6 @@ class Device(DeviceProperties):
         self.file_config = init.file_config
         self.file_attributes = init.file_attributes
         self._files_serialized = serialized
-        self._kept_interrupts: dict[Interrupt, InterruptDescriptor] = {}
         self.request_attributes = init.request_attributes
         self.physical_device_object = DeviceObject(
             name="\\Device\\" + instance_path(init.function).replace("\\", "#")
@@ -416,28 +412,6 @@ class Device(DeviceProperties):
         forward = TriState.USE_DEFAULT if config is None else config.auto_forward_cleanup_close
         if forward == TriState.TRUE or (forward == TriState.USE_DEFAULT and self.filter):
             self.physical_device_object.forward(major_function)
-
-    # Connection, for the interrupt objects
-
-    def connect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Leads the interrupt to its service routine and lets it through."""
-        kept = self._kept_interrupts.pop(interrupt, None)
-        # Its place in a line's chain is kept; a message is forgotten by the function in D3.
-        if kept is None or kept.line is None:
-            self.interrupt_resources.connect(interrupt, descriptor)
-
-    def disconnect_vector(self, interrupt: "Interrupt", descriptor: "InterruptDescriptor") -> None:
-        """Undoes :meth:`connect_vector`, unless a device that is not pageable comes back soon."""
-        if self.keeps_interrupts:
-            self._kept_interrupts[interrupt] = descriptor
-        else:
-            self.interrupt_resources.disconnect(interrupt, descriptor)
-
-    def drop_interrupts(self) -> None:
-        """Disconnects what was kept: the device does not come back."""
-        kept, self._kept_interrupts = self._kept_interrupts, {}
-        for interrupt, descriptor in kept.items():
-            self.interrupt_resources.disconnect(interrupt, descriptor)
 
     def _on_dispose(self) -> None:
         self.system.namespace.remove_device(self)

@@ -279,17 +279,21 @@ class Driver(Object):
         if self.config.evt_driver_unload is not None:
             self._kernel.invoke(self.config.evt_driver_unload, self)
         self._delete()
-        self._report_leaks(self)
+        self._report_leaks()
 
-    def _report_leaks(self, owner: Object) -> None:
+    def _report_leaks(self) -> None:
         """Objects, and with them their contexts, that a reference keeps after the driver."""
-        for each in owner.references:
-            self._kernel.verifier.violation(
-                "ObjectLeak",
-                f"{owner} outlives {self}: a reference was never dropped"
-                + ("" if each.tag is None else f" (tag {each.tag!r}, {each.file}:{each.line})"),
-                owner,
-            )
+        referenced = self._kernel.referenced
+        for owner in [each for each in referenced.values() if each.root is self]:
+            del referenced[id(owner)]
+            for each in owner.references:
+                tag = "" if each.tag is None else f" (tag {each.tag!r}, {each.file}:{each.line})"
+                self._kernel.verifier.violation(
+                    "ObjectLeak",
+                    f"{owner} outlives {self}: a reference was never dropped{tag}",
+                    owner,
+                    apart=True,
+                )
 
 
 @function_ddi("WdfGetDriver", "WDFDRIVER (void)", highest=HIGH_LEVEL)

@@ -1,72 +1,53 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFINTERRUPT: one message, or the line; its ISR, DPC and lock.
+"""WDFINTERRUPT: one message, or the line; its ISR, and what that queues.
 
-The lock. While its ISR runs, and while somebody holds it, the processor's CR8 is at least the
-interrupt's SynchronizeIrql: there the interrupt is masked, which with one processor is the whole
-lock. With several, a mutex keeps the others out: it is taken after the raise, and released before
-the IRQL falls. Which of the two it is, is decided when the interrupt is connected.
+Its lock is in `interrupt_lock`, its connection in `interrupt_connection`.
 """
 
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, SPIN_LOCK_ALREADY_OWNED
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_STATE,
     STATUS_INVALID_PARAMETER,
-    STATUS_NOT_SUPPORTED,
-    STATUS_SUCCESS,
-    STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
     NtStatusError,
 )
-from pydriver.wdf.ddi import (
-    DISPATCH_LEVEL,
-    HIGH_LEVEL,
-    PASSIVE_LEVEL,
-    creation_ddi,
-    ddi,
-    irql_violation,
-)
+from pydriver.wdf.ddi import DISPATCH_LEVEL, HIGH_LEVEL, creation_ddi, ddi
 from pydriver.wdf.interrupt_config import (
     IRQLS,
     InterruptConfig,
+    InterruptExtendedPolicy,
     InterruptInfo,
+    InterruptPolarity,
     InterruptPolicy,
     InterruptPriority,
+    KInterruptMode,
+    ShareDisposition,
+    TriState,
 )
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
-from pydriver.wdf.service import line_routine, message_routine
+from pydriver.wdf.interrupt_connection import InterruptConnection, InterruptState
+from pydriver.wdf.interrupt_lock import require
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, Phase
+from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.work_item import QueuedWork
 
 if TYPE_CHECKING:
-    from pydriver.ke.processor import Processor
     from pydriver.wdf.device import Device
-    from pydriver.wdf.resource import InterruptDescriptor
 
 __all__ = ("Interrupt", "InterruptState")
 
 
-class InterruptState(Enum):
-    """Where an interrupt object is between creation and service."""
-
-    CREATED = 0
-    CONNECTED = 1
-    ENABLED = 2
-    DISCONNECTING = 3
-
-
-class Interrupt(Object):
+class Interrupt(InterruptConnection):
     """An interrupt object.
 
     :ivar message_number: index on the device, in the order of creation
-    :ivar vector: that it arrives on; 0: no resource
-    :ivar irql: its DIRQL
-    :ivar synchronize_irql: of its ISR and of the holder of its lock
+    :ivar policy: which processors shall take it
+    :ivar priority: which DIRQL it shall get
+    :ivar target_processors: for the policy SPECIFIED_PROCESSORS
+    :ivar prepared: created in EvtDevicePrepareHardware
     :ivar interrupts: how often its ISR was called
     :ivar unclaimed: how often the ISR said that the interrupt was not its device's
     :ivar dpcs_queued: how often its DPC was queued
@@ -76,34 +57,20 @@ class Interrupt(Object):
     __slots__ = (
         "_kdpc",
         "_name",
-        "_routine",
-        "_saved",
+        "_run_down",
         "_take_dpc",
-        "_work",
-        "config",
-        "descriptor",
-        "device",
         "dpcs_coalesced",
         "dpcs_queued",
-        "force_disconnected",
-        "holder",
         "interrupts",
-        "irql",
         "message_number",
-        "mutex",
         "policy",
         "prepared",
         "priority",
-        "processor",
-        "state",
-        "synchronize_irql",
         "target_processors",
         "unclaimed",
-        "vector",
     )
 
     fx_type: ClassVar[int] = 0x1027
-    held_rule: ClassVar[str] = "WdfInterruptLockRelease"
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
@@ -112,41 +79,37 @@ class Interrupt(Object):
         parent: Object,
         config: InterruptConfig,
         attributes: ObjectAttributes,
+        lock: PresentationLock | None,
     ) -> None:
-        super().__init__(device._kernel, parent, attributes, deletable=False)
-        self.device = device
-        self.config = config
+        # The name first: the private wait lock, its child, may want it.
         self.message_number = len(device.interrupts)
         self._name = f"interrupt {self.message_number} of {device}"
-        self.descriptor: InterruptDescriptor | None = None
+        super().__init__(device, parent, config, attributes)
         self.prepared = False
-        self.force_disconnected = False
-        self.vector = 0
-        self.irql = 0
-        self.synchronize_irql = 0
-        self.processor: Processor | None = None
-        self.state = InterruptState.CREATED
-        self.policy = InterruptPolicy.MACHINE_DEFAULT
+        self.policy = InterruptPolicy.ONE_CLOSE
         self.priority = InterruptPriority.UNDEFINED
         self.target_processors = 0
-        self.mutex: Lock | None = None
-        self.holder: Processor | None = None
-        self._saved = 0
-        self._routine: Callable[[], Any] | None = None
         self.interrupts = 0
         self.unclaimed = 0
         self.dpcs_queued = 0
         self.dpcs_coalesced = 0
-        self._work: QueuedWork | None = None
-        if config.evt_interrupt_work_item is not None:
-            self._work = QueuedWork(self, partial(config.evt_interrupt_work_item, self, device))
-            routine: Callable[[], object] = self._work.enqueue
-        elif config.evt_interrupt_dpc is not None:
-            routine = partial(config.evt_interrupt_dpc, self, device)
-        else:
-            routine = self._no_dpc
-        self._kdpc = KDpc(self._kernel, routine, self)
+        self._run_down = False
+        self._kdpc = KDpc(self._kernel, self._dpc_routine(lock), self)
         self._take_dpc = self._kdpc.take_flag
+        # WDF's reference on the device: whoever keeps the interrupt keeps the device.
+        device._references += 1
+
+    def _dpc_routine(self, lock: PresentationLock | None) -> Callable[[], object]:
+        config = self.config
+        work_item, dpc = config.evt_interrupt_work_item, config.evt_interrupt_dpc
+        if work_item is not None:
+            work: Callable[[], object] = partial(work_item, self, self.device)
+            self._work = QueuedWork(self, work if lock is None else serialized(lock, work))
+            return self._work.enqueue
+        if dpc is None:
+            return partial(self._null_pointer, "its DPC runs, and there is no EvtInterruptDpc")
+        routine = partial(dpc, self, self.device)
+        return routine if lock is None else serialized(lock, routine)
 
     def __str__(self) -> str:
         return self._name
@@ -172,40 +135,34 @@ class Interrupt(Object):
         :raises NtStatusError: a check failed [fxinterruptapi.cpp, WdfInterruptCreate]
         """
         what = "WdfInterruptCreate"
+        require(device, config, f"{what}: Configuration")
         if config.evt_interrupt_isr is None:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no EvtInterruptIsr")
-        attributes = cls.check_attributes(attributes, ParentRule.OPTIONAL, what)
+        rule = ParentRule.OPTIONAL if config.automatic_serialization else ParentRule.FORBIDDEN
+        attributes = cls.check_attributes(attributes, rule, what)
+        _check_moment(device, config, what)
+        _check_callbacks(config, what)
         parent = attributes.parent_object
-        if parent is not None and not config.automatic_serialization:
-            raise NtStatusError(STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, what)
-        preparing = device.preparing_hardware
-        if not preparing and not device.initializing:
-            raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: {device} has started")
-        raw, translated = config.interrupt_raw, config.interrupt_translated
-        if not preparing and (raw is not None or translated is not None):
-            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no resources exist yet")
-        if preparing and (raw is None or translated is None):
-            raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: no resource is given")
-        if config.evt_interrupt_dpc is not None and config.evt_interrupt_work_item is not None:
-            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: DPC and work item")
-        if config.passive_handling:
-            raise NtStatusError(STATUS_NOT_SUPPORTED, f"{what}: PassiveHandling")
         if parent is not None and parent is not device and parent not in device.queues:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: {parent} is no queue of it")
-        interrupt = cls(device, parent or device, config, attributes)
-        if config.spin_lock is not None:
-            config.spin_lock.interrupt_lock = True
+        lock = select_lock(
+            parent or device, _callback_kind(config), what, automatic=config.automatic_serialization
+        )
+        interrupt = cls(device, parent or device, config, attributes, lock)
         if parent is not None:
             parent.deletable = False
         device.interrupts.append(interrupt)
-        if translated is not None:
+        if config.interrupt_translated is not None:
             interrupt.prepared = True
-            interrupt.assign(translated)
+            interrupt.assign(config.interrupt_translated)
         return interrupt
 
     @ddi("WdfInterruptQueueDpcForIsr", "BOOLEAN (WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
     def queue_dpc_for_isr(self) -> bool:
         """Queues EvtInterruptDpc on this processor.
+
+        Without EvtInterruptDpc the system stops when the DPC runs, as WDF then calls NULL; with
+        EvtInterruptWorkItem that is queued instead.
 
         :return: ``False`` if it was queued already: the two requests become one
         """
@@ -230,92 +187,13 @@ class Interrupt(Object):
         """Queues EvtInterruptWorkItem: above DISPATCH_LEVEL through the interrupt's DPC.
 
         :return: ``False`` if the DPC, or at or below DISPATCH_LEVEL the work item, was queued
+        :raises BugCheck: there is no EvtInterruptWorkItem
         """
         if self._work is None:
-            self._violation("WdfInterruptQueueWorkItemForIsr without EvtInterruptWorkItem", "")
-        elif self._kernel.irql() <= DISPATCH_LEVEL:
-            return self._work.enqueue()
-        return self.queue_dpc_for_isr()
-
-    @ddi("WdfInterruptAcquireLock", "VOID (WDFINTERRUPT Interrupt)", unchecked=True)
-    def acquire_lock(self) -> None:
-        """Raises to SynchronizeIrql and takes the interrupt's lock. Not recursive."""
-        processor = self._current.processor
-        irql = PASSIVE_LEVEL if processor is None else processor.state.irql
-        level = self.synchronize_irql
-        if self.state is InterruptState.CREATED:
-            self._violation("WdfInterruptAcquireLock while it is not connected", "WdfInterruptLock")
-        if irql > level:
-            irql_violation(self._kernel, "WdfInterruptAcquireLock", irql, self, level)
-        if processor is not None and self.lock_holder is processor:
-            self._kernel.bug_check(
-                SPIN_LOCK_ALREADY_OWNED,
-                id(self),
-                rule="WdfInterruptLock",
-                message=f"the lock of {self} is acquired on the processor that holds it",
-            )
-        if irql != level:
-            irql = self._kernel.raise_irql(level)
-            processor = self._current.processor
-        if self.mutex is not None:
-            self.mutex.acquire()
-        self.set_holder(processor)
-        self._saved = irql
-
-    @ddi(
-        "WdfInterruptReleaseLock",
-        "VOID (WDFINTERRUPT Interrupt)",
-        highest=HIGH_LEVEL,
-        unchecked=True,
-    )
-    def release_lock(self) -> None:
-        """Releases the lock; restores the IRQL: a pending interrupt arrives before it returns."""
-        processor = self._current.processor
-        if processor is None or self.lock_holder is not processor:
-            self._violation("WdfInterruptReleaseLock by one who does not hold it", "")
-        saved = self._saved
-        if self.mutex is not None:
-            processor.link.flush()
-            self.set_holder(None)
-            self.mutex.release()
-        else:
-            self.set_holder(None)
-        if saved != self.synchronize_irql:
-            self._kernel.lower_irql(saved)
-
-    @ddi(
-        "WdfInterruptSynchronize",
-        "BOOLEAN (WDFINTERRUPT, PFN_WDF_INTERRUPT_SYNCHRONIZE Callback, WDFCONTEXT Context)",
-        unchecked=True,
-    )
-    def synchronize(
-        self, callback: "Callable[[Interrupt, Any], bool]", context: Any = None
-    ) -> bool:
-        """Calls EvtInterruptSynchronize(interrupt, context) under the lock, at SynchronizeIrql.
-
-        :return: what the callback returned
-        """
-        self.acquire_lock()
-        try:
-            result = callback(self, context)
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self._kernel.escaped(error)
-        self.release_lock()
-        return bool(result)
-
-    @ddi("WdfInterruptEnable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None)
-    def enable(self) -> None:
-        """Connects the interrupt again after :meth:`disable`, and calls EvtInterruptEnable."""
-        self.force_disconnected = False
-        self.connect()
-
-    @ddi(
-        "WdfInterruptDisable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None
-    )
-    def disable(self) -> None:
-        """Calls EvtInterruptDisable and disconnects, until :meth:`enable`."""
-        self.force_disconnected = True
-        self.disconnect()
+            self._null_pointer("WdfInterruptQueueWorkItemForIsr without EvtInterruptWorkItem")
+        if self._kernel.irql() > DISPATCH_LEVEL:
+            return self.queue_dpc_for_isr()
+        return not self._run_down and self._work.enqueue()
 
     @ddi("WdfInterruptGetDevice", "WDFDEVICE (WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
     def get_device(self) -> "Device":
@@ -326,12 +204,20 @@ class Interrupt(Object):
     def get_info(self) -> InterruptInfo:
         """What was assigned to the interrupt."""
         descriptor = self.descriptor
+        number = self.message_number
+        if descriptor is None:
+            return InterruptInfo(number, 0, self.irql, 0, message_signaled=False)
+        line = descriptor.line
+        shared = line is not None and not line.exclusive
         return InterruptInfo(
-            self.message_number,
+            number,
             self.vector,
             self.irql,
-            0 if descriptor is None else descriptor.affinity,
-            descriptor is not None and descriptor.message_signaled,
+            descriptor.affinity,
+            descriptor.message_signaled,
+            KInterruptMode.LATCHED if line is None else KInterruptMode.LEVEL_SENSITIVE,
+            InterruptPolarity.UNKNOWN if line is None else InterruptPolarity.ACTIVE_LOW,
+            ShareDisposition.SHARED if shared else ShareDisposition.DEVICE_EXCLUSIVE,
         )
 
     @ddi(
@@ -346,31 +232,51 @@ class Interrupt(Object):
     ) -> None:
         """Says where the interrupt should arrive; in EvtDriverDeviceAdd.
 
+        A policy or a priority out of range is a violation, and the call is ignored.
+
         :param policy: SPECIFIED_PROCESSORS uses ``target_processor_set``; all others spread
-        :param priority: decides on the DIRQL
+        :param priority: LOW, NORMAL or HIGH; decides on the DIRQL
         :param target_processor_set: one bit for each processor
         """
+        self._set_policy("WdfInterruptSetPolicy", policy, priority, target_processor_set, 0)
+
+    @ddi(
+        "WdfInterruptSetExtendedPolicy",
+        "VOID (WDFINTERRUPT, PWDF_INTERRUPT_EXTENDED_POLICY PolicyAndGroup)",
+    )
+    def set_extended_policy(self, policy_and_group: InterruptExtendedPolicy) -> None:
+        """Says where the interrupt should arrive; in EvtDriverDeviceAdd.
+
+        As :meth:`set_policy`, with a group of processors, of which there is one.
+        """
+        require(self, policy_and_group, "WdfInterruptSetExtendedPolicy: PolicyAndGroup")
+        affinity = policy_and_group.target_processor_set_and_group
+        self._set_policy(
+            "WdfInterruptSetExtendedPolicy",
+            policy_and_group.policy,
+            policy_and_group.priority,
+            affinity.mask,
+            affinity.group,
+        )
+
+    def _set_policy(self, what: str, policy: int, priority: int, mask: int, group: int) -> None:
+        violation = self._kernel.verifier.violation
+        for name, value, least, most in (
+            ("policy", policy, min(InterruptPolicy), max(InterruptPolicy)),
+            ("priority", priority, InterruptPriority.LOW, InterruptPriority.HIGH),
+            ("group", group, 0, 0),
+        ):
+            if not least <= value <= most:
+                message = f"{what}: {name} {value} is not from {int(least)} to {int(most)}: {self}"
+                violation("InterruptPolicy", message, self)
+                return
+        if self.prepared:
+            violation(
+                "InterruptPolicy", f"{what} after {self} was given its resource: no effect", self
+            )
         self.policy = InterruptPolicy(policy)
         self.priority = InterruptPriority(priority)
-        self.target_processors = target_processor_set
-
-    @property
-    def lock_holder(self) -> "Processor | None":
-        """The processor that holds the lock, in an ISR of it too."""
-        lock = self.config.spin_lock
-        if lock is not None:
-            return lock._owner
-        return self.holder
-
-    def set_holder(self, processor: "Processor | None") -> None:
-        """Notes who holds the lock; by the holder."""
-        lock = self.config.spin_lock
-        if lock is not None:
-            lock._owner = processor
-        else:
-            self.holder = processor
-
-    # Resources and connection: by the device's PnP sequence, at PASSIVE_LEVEL
+        self.target_processors = mask
 
     @property
     def preferred_irqls(self) -> tuple[int, ...]:
@@ -378,89 +284,56 @@ class Interrupt(Object):
         priority = self.priority or InterruptPriority.NORMAL
         return IRQLS[priority]
 
-    def assign(self, descriptor: "InterruptDescriptor | None") -> None:
-        """Takes a resource, or loses it."""
-        self.descriptor = descriptor
-        if descriptor is None:
-            self.vector = self.irql = self.synchronize_irql = 0
-            self.processor = None
-            return
-        self.vector = descriptor.vector
-        self.irql = self.synchronize_irql = descriptor.level
-        self.processor = self._kernel.processors[descriptor.processor]
-
-    def connect(self) -> int:
-        """Connects and enables the interrupt [IoConnectInterruptEx, EvtInterruptEnable].
-
-        :return: NTSTATUS of EvtInterruptEnable; success without a resource
-        """
-        descriptor = self.descriptor
-        if descriptor is None or self.force_disconnected:
-            return STATUS_SUCCESS
-        if self.state is not InterruptState.CREATED:
-            return STATUS_SUCCESS
-        lock = self.config.spin_lock
-        several = len(self._kernel.processors) > 1
-        self.mutex = (Lock() if several else None) if lock is None else lock._mutex
-        self.device.connect_vector(self, descriptor)
-        self.state = InterruptState.CONNECTED
-        status = self._call_locked(self.config.evt_interrupt_enable)
-        if status < 0x80000000:
-            self.state = InterruptState.ENABLED
-        return status
-
-    def disconnect(self) -> int:
-        """Disables the interrupt, waits for what it queued, disconnects [interruptobject.cpp].
-
-        :return: NTSTATUS of EvtInterruptDisable
-        """
-        descriptor = self.descriptor
-        if descriptor is None or self.state is InterruptState.CREATED:
-            return STATUS_SUCCESS
-        status = STATUS_SUCCESS
-        if self.state is InterruptState.ENABLED:
-            status = self._call_locked(self.config.evt_interrupt_disable)
-        self.state = InterruptState.DISCONNECTING
-        self._kernel.flush_queued_dpcs()
-        if self._work is not None:
-            self._work.flush()
-        self.device.disconnect_vector(self, descriptor)
-        self.state = InterruptState.CREATED
-        return status
-
-    def service_routine(self) -> Callable[[], int]:
-        """What serves the interrupt's own vector, for a message."""
-        return message_routine(self)
-
-    def chained_routine(self) -> Callable[[], bool]:
-        """What serves the interrupt on a line."""
-        self._routine = line_routine(self)
-        return self._routine
-
-    def _call_locked(self, callback: "Callable[[Interrupt, Device], int | None] | None") -> int:
-        if callback is None:
-            return STATUS_SUCCESS
-        self.acquire_lock()
-        try:
-            status = callback(self, self.device)
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self._kernel.escaped(error)
-        self.release_lock()
-        return STATUS_SUCCESS if status is None else status
-
-    def _no_dpc(self) -> None:
-        self._violation("WdfInterruptQueueDpcForIsr without EvtInterruptDpc", "")
-
-    def _violation(self, what: str, rule: str) -> NoReturn:
-        self._kernel.bug_check(
-            DRIVER_VERIFIER_DETECTED_VIOLATION,
-            0,
-            self._kernel.irql(),
-            rule=rule or "WdfInterruptLockRelease",
-            message=f"{what}: {self}",
-        )
-
     def _on_dispose(self) -> None:
+        self.force_disconnected = True
         self.disconnect()
+        self._run_down = True
         if self._work is not None:
             self._work.flush()
+        self._kernel.verifier.forget_lock(self)
+
+    def _drop(self) -> None:
+        device = self.device
+        super()._drop()
+        if self._phase is Phase.DESTROYED:
+            device._drop()
+
+
+def _check_moment(device: "Device", config: InterruptConfig, what: str) -> None:
+    """In EvtDriverDeviceAdd there are no resources yet, in EvtDevicePrepareHardware there are."""
+    raw, translated = config.interrupt_raw, config.interrupt_translated
+    if device.initializing:
+        if raw is not None or translated is not None:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no resources exist yet")
+        if config.can_wake_device:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: CanWakeDevice")
+        return
+    if not device.preparing_hardware:
+        raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: {device} has started")
+    if raw is None or translated is None:
+        raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: no resource is given")
+    if config.share_vector is not TriState.USE_DEFAULT:
+        raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: ShareVector")
+    if config.can_wake_device:
+        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: a resource without a wake hint")
+    assigned = device.resources.interrupts
+    if device._kernel.verifying and not (raw in assigned and translated in assigned):
+        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: not a resource of {device}")
+
+
+def _check_callbacks(config: InterruptConfig, what: str) -> None:
+    if config.evt_interrupt_dpc is not None and config.evt_interrupt_work_item is not None:
+        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: DPC and work item")
+    if config.passive_handling:
+        if config.spin_lock is not None:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: SpinLock, PassiveHandling")
+    elif config.wait_lock is not None or config.can_wake_device:
+        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: only with PassiveHandling")
+
+
+def _callback_kind(config: InterruptConfig) -> CallbackKind:
+    if config.evt_interrupt_work_item is not None:
+        return CallbackKind.PASSIVE
+    if config.evt_interrupt_dpc is None and config.passive_handling:
+        return CallbackKind.PASSIVE
+    return CallbackKind.DISPATCH

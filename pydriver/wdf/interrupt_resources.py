@@ -6,6 +6,7 @@ The function's best mode is taken, and in it as many messages as it has or as th
 for; a driver must cope with fewer than it would like, down to one.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.pci import InterruptMode, message
-from pydriver.wdf.interrupt import Interrupt
-from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority
+from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority, TriState
 from pydriver.wdf.resource import InterruptDescriptor
 
 if TYPE_CHECKING:
     from pydriver.ke.system import System
     from pydriver.pci import PciFunction, VectorBlock
+    from pydriver.wdf.interrupt import Interrupt
+    from pydriver.wdf.interrupt_connection import InterruptConnection
 
 __all__ = ("InterruptResources",)
 
@@ -59,7 +61,7 @@ class InterruptResources:
     def __len__(self) -> int:
         return len(self._granted)
 
-    def allocate(self, interrupts: Sequence[Interrupt]) -> list[InterruptDescriptor]:
+    def allocate(self, interrupts: Sequence["Interrupt"]) -> list[InterruptDescriptor]:
         """Takes vectors.
 
         :param interrupts: objects that exist already: they say where they want to arrive
@@ -92,7 +94,7 @@ class InterruptResources:
             ) from error
         return list(self._granted)
 
-    def _allocate_msix(self, count: int, interrupts: Sequence[Interrupt]) -> None:
+    def _allocate_msix(self, count: int, interrupts: Sequence["Interrupt"]) -> None:
         for index in range(count):
             irqls, processor = self._preference(index, interrupts)
             try:
@@ -104,7 +106,7 @@ class InterruptResources:
             self._blocks.append(block)
             self._grant(index, block, 0, processor)
 
-    def _allocate_msi(self, count: int, interrupts: Sequence[Interrupt]) -> None:
+    def _allocate_msi(self, count: int, interrupts: Sequence["Interrupt"]) -> None:
         irqls, processor = self._preference(0, interrupts)
         # A block has one address: all on one processor, and a power of 2 of them.
         size = 1 << count.bit_length() - 1
@@ -120,9 +122,12 @@ class InterruptResources:
         for index in range(size):
             self._grant(index, block, index, processor)
 
-    def _allocate_line(self, interrupts: Sequence[Interrupt]) -> None:
+    def _allocate_line(self, interrupts: Sequence["Interrupt"]) -> None:
         irqls, processor = self._preference(0, interrupts)
-        line = self._system.vectors.line(self._function.intx_gsi, irqls, processor)
+        exclusive = any(each.config.share_vector is TriState.FALSE for each in interrupts[:1])
+        line = self._system.vectors.line(
+            self._function.intx_gsi, irqls, processor, exclusive=exclusive
+        )
         vector = line.block.base
         self._granted.append(
             InterruptDescriptor(
@@ -137,7 +142,7 @@ class InterruptResources:
         )
 
     def _preference(
-        self, index: int, interrupts: Sequence[Interrupt]
+        self, index: int, interrupts: Sequence["Interrupt"]
     ) -> tuple[tuple[int, ...], int]:
         processors = len(self._system.kernel.processors)
         if index >= len(interrupts):
@@ -165,39 +170,76 @@ class InterruptResources:
         if self.mode is not InterruptMode.NONE:
             self._function.disable_interrupts()
 
-    def connect(self, interrupt: Interrupt, descriptor: InterruptDescriptor) -> None:
+    def connect(self, interrupt: "InterruptConnection", descriptor: InterruptDescriptor) -> None:
         """Leads a message or the line to an interrupt object, and unmasks it."""
-        processor = interrupt.processor
-        assert processor is not None
         vectors = self._system.vectors
         if descriptor.line is not None:
-            vectors.connect_line(descriptor.line, interrupt.chained_routine())
+            vectors.connect_line(descriptor.line, interrupt.make_line_isr())
             return
-        vectors.connect(processor, descriptor.vector, interrupt.service_routine())
+        with vectors.exclusive():
+            self._let_through(interrupt, descriptor)
+
+    def _let_through(
+        self, interrupt: "InterruptConnection", descriptor: InterruptDescriptor
+    ) -> None:
+        processor = interrupt.processor
+        assert processor is not None
+        vector = descriptor.vector
+        self._system.vectors.connect(processor, vector, interrupt.service_routine())
         if self.mode is InterruptMode.MSIX:
             msix = self._function.msix
-            msix.set(descriptor.message, *message(processor.link.apic_id, descriptor.vector))
+            msix.set(descriptor.message, *message(processor.link.apic_id, vector))
             msix.unmask(descriptor.message)
         elif self._function.msi.maskable:
             self._function.msi.unmask(descriptor.message)
 
-    def disconnect(self, interrupt: Interrupt, descriptor: InterruptDescriptor) -> None:
+    def set_active(
+        self, interrupt: "InterruptConnection", descriptor: InterruptDescriptor, *, active: bool
+    ) -> None:
+        """Holds a connected interrupt back, or lets it through again; up to DISPATCH_LEVEL."""
+        vectors = self._system.vectors
+        if descriptor.line is not None:
+            assert interrupt.line_isr is not None
+            vectors.set_line_active(descriptor.line, interrupt.line_isr, active=active)
+            return
+        with vectors.exclusive():
+            if active:
+                self._let_through(interrupt, descriptor)
+            elif not self._hold_back(descriptor):
+                assert interrupt.processor is not None
+                vectors.disconnect(interrupt.processor, descriptor.vector)
+
+    def _hold_back(self, descriptor: InterruptDescriptor) -> bool:
+        """Masks a message; ``False`` if the function cannot do that."""
+        if self.mode is InterruptMode.MSIX:
+            self._function.msix.mask(descriptor.message)
+        elif self._function.msi.maskable:
+            self._function.msi.mask(descriptor.message)
+        else:
+            return False
+        return True
+
+    def disconnect(self, interrupt: "InterruptConnection", descriptor: InterruptDescriptor) -> None:
         """Masks a message or leaves the line, and forgets the interrupt object."""
         processor = interrupt.processor
         assert processor is not None
         vectors = self._system.vectors
-        if descriptor.line is not None:
-            assert interrupt._routine is not None
-            vectors.disconnect_line(descriptor.line, interrupt._routine)
+        line = descriptor.line
+        if line is not None:
+            assert interrupt.line_isr is not None
+            vectors.disconnect_line(line, interrupt.line_isr)
+            interrupt.forget_connection()
+            line.end_thread()
             return
-        try:
-            if self.mode is InterruptMode.MSIX:
-                self._function.msix.mask(descriptor.message)
-            elif self._function.msi.maskable:
-                self._function.msi.mask(descriptor.message)
-        except CapabilityError:
-            pass  # it was never switched on: the start has failed before
-        vectors.disconnect(processor, descriptor.vector)
+        with vectors.exclusive(), contextlib.suppress(CapabilityError):
+            # There is no such message if it was never switched on: the start has failed before.
+            self._hold_back(descriptor)
+        if len(self._system.kernel.processors) > 1:
+            interrupt.forget_connection()
+        with vectors.exclusive():
+            vectors.disconnect(processor, descriptor.vector)
+            if len(self._system.kernel.processors) == 1:
+                interrupt.forget_connection()
 
     def free(self) -> None:
         """Gives the vectors back."""

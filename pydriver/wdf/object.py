@@ -2,45 +2,69 @@
 # Copyright (c) 2026 the pydriver authors
 """The object tree: parents, contexts by type, two-phase deletion, references.
 
-A handle that is used after its object was destroyed is WDF_VIOLATION 5. That costs a living object
-nothing: a destroyed one changes its class, to one whose DDIs all bug-check.
+`Kernel.tree_lock` guards what several threads may change at once: the phases, the lists of
+children and the counts of references. No callback runs, nothing waits and no register is accessed
+under it, so that no interrupt, and no DPC, is ever served on a thread that holds it.
+
+Whoever moves an object to DISPOSING, and nobody else, disposes of it and drops its creation
+reference. So an object that two threads delete, or whose parent goes while its own deletion waits
+for a worker thread, is cleaned up once and destroyed once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_DELETE_PENDING,
+    STATUS_OBJECT_NAME_EXISTS,
     STATUS_OBJECT_NAME_INVALID,
-    STATUS_WDF_EXECUTION_LEVEL_INVALID,
-    STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
-    STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
-    STATUS_WDF_PARENT_NOT_SPECIFIED,
-    STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID,
+    STATUS_SUCCESS,
     NtStatusError,
 )
+from pydriver.ke.thread import KEvent
+from pydriver.wdf.attributes import (
+    ExecutionLevel,
+    ObjectAttributes,
+    ObjectCallback,
+    ParentRule,
+    SynchronizationScope,
+    validate_attributes,
+)
 from pydriver.wdf.ddi import HIGH_LEVEL, ddi
+from pydriver.wdf.handle import (
+    INVALID_HANDLE,
+    REQUIRED_PARAMETER_IS_NULL,
+    Phase,
+    check_handle,
+    check_pointer,
+    freed,
+)
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.wdf.device import Device
 
 __all__ = (
+    "INVALID_HANDLE",
+    "INVALID_LOCK_OPERATION",
+    "OBJECT_ERROR",
+    "REQUIRED_PARAMETER_IS_NULL",
     "ExecutionLevel",
     "Object",
     "ObjectAttributes",
     "ParentRule",
+    "Phase",
+    "Reference",
     "SynchronizationScope",
     "check_handle",
+    "check_pointer",
+    "freed",
     "require_device",
 )
 
-REQUIRED_PARAMETER_IS_NULL = 4
-INVALID_HANDLE = 5
 OBJECT_ERROR = 7
 INVALID_LOCK_OPERATION = 0xB
 """Parameter 1 of WDF_VIOLATION."""
@@ -48,97 +72,38 @@ INVALID_LOCK_OPERATION = 0xB
 ContextT = TypeVar("ContextT")
 
 
-class ExecutionLevel(IntEnum):
-    """WDF_EXECUTION_LEVEL."""
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference that a driver has taken.
 
-    INVALID = 0
-    INHERIT_FROM_PARENT = 1
-    PASSIVE = 2
-    DISPATCH = 3
+    :ivar tag: what for
+    :ivar line: of the caller
+    :ivar file: of the caller
+    """
 
-
-class SynchronizationScope(IntEnum):
-    """WDF_SYNCHRONIZATION_SCOPE."""
-
-    INVALID = 0
-    INHERIT_FROM_PARENT = 1
-    DEVICE = 2
-    QUEUE = 3
-    NONE = 4
-
-
-ObjectCallback = Callable[[Any], None]
+    tag: object
+    line: int
+    file: str
 
 
 @dataclass(slots=True)
-class ObjectAttributes:
-    """WDF_OBJECT_ATTRIBUTES.
+class DeferredDeletion:
+    """A deletion that a worker thread does.
 
-    :ivar parent_object: ParentObject
-    :ivar context_type: a class; an object of it, made without arguments, becomes the context
-    :ivar evt_cleanup_callback: called when deletion begins
-    :ivar evt_destroy_callback: called when the last reference is gone
-    :ivar execution_level: highest IRQL of the callbacks
-    :ivar synchronization_scope: which callbacks exclude each other
+    :ivar done: set when it is over
+    :ivar thread: that does it
     """
 
-    parent_object: "Object | None" = None
-    context_type: type | None = None
-    evt_cleanup_callback: ObjectCallback | None = None
-    evt_destroy_callback: ObjectCallback | None = None
-    execution_level: ExecutionLevel = ExecutionLevel.INHERIT_FROM_PARENT
-    synchronization_scope: SynchronizationScope = SynchronizationScope.INHERIT_FROM_PARENT
-
-
-class ParentRule(Enum):
-    """Whether attributes may name a parent."""
-
-    FORBIDDEN = 0
-    OPTIONAL = 1
-    MANDATORY = 2
-
-
-class Phase(Enum):
-    """How far an object's life has gone [Framework Object Life Cycle]."""
-
-    ALIVE = 0
-    DISPOSING = 1
-    DISPOSED = 2
-    DESTROYED = 3
-
-
-def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: str) -> None:
-    """Bug-checks a handle that is NULL, freed, or of another type, as every DDI does.
-
-    :param handle: an argument of the DDI
-    :param kind: that it must be
-    :param what: the DDI, for the report
-    """
-    if isinstance(handle, kind) and handle.phase is not Phase.DESTROYED:
-        return
-    kernel.bug_check(
-        WDF_VIOLATION,
-        INVALID_HANDLE,
-        0 if handle is None else id(handle),
-        kind.fx_type,
-        message=f"{what}: {describe_handle(handle)} is no {kind.__name__}",
-        subject=handle if isinstance(handle, Object) else None,
-    )
-
-
-def describe_handle(handle: object) -> str:
-    """A handle that is not valid, for a message."""
-    if handle is None:
-        return "NULL"
-    if isinstance(handle, Object) and handle.phase is Phase.DESTROYED:
-        return f"the freed {handle}"
-    return f"{handle!s}, of type {type(handle).__name__},"
+    done: KEvent
+    thread: int = 0
 
 
 class Object:
     """What every framework object is.
 
     :cvar fx_type: the framework's number of the type [fxtypes.h]
+    :cvar passive_disposal: its disposal waits, and so must be at PASSIVE_LEVEL
+    :cvar freed_rule: the rule that the use of a freed handle of this type breaks
     :ivar deletable: the driver may call :meth:`delete`
     """
 
@@ -161,6 +126,7 @@ class Object:
     allows_level: ClassVar[bool] = False
     allows_scope: ClassVar[bool] = False
     passive_disposal: ClassVar[bool] = False
+    freed_rule: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -180,10 +146,11 @@ class Object:
         self._tags: list[Reference] | None = None
         self._phase = Phase.ALIVE
         self.deletable = deletable
-        if parent is not None:
-            parent._adopt(self)
+        # Into the tree last: of a creation that fails no callback is ever called.
         if attributes is not None:
             self._attach(attributes)
+        if parent is not None:
+            parent._adopt(self)
 
     def __str__(self) -> str:
         return type(self).__name__.removeprefix("Freed")
@@ -194,31 +161,10 @@ class Object:
     def check_attributes(
         cls, attributes: ObjectAttributes | None, rule: ParentRule, what: str
     ) -> ObjectAttributes:
-        """Validates attributes in the order of the framework [FxValidateObjectAttributes].
-
-        :param attributes: as given by the driver
-        :param rule: for the parent
-        :param what: the DDI, for the error
-        :raises NtStatusError: they are not valid
-        """
-        if attributes is None:
-            if rule is ParentRule.MANDATORY:
-                raise NtStatusError(STATUS_WDF_PARENT_NOT_SPECIFIED, what)
-            return ObjectAttributes()
-        if attributes.parent_object is None:
-            if rule is ParentRule.MANDATORY:
-                raise NtStatusError(STATUS_WDF_PARENT_NOT_SPECIFIED, what)
-        elif rule is ParentRule.FORBIDDEN:
-            raise NtStatusError(STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, what)
-        scope, level = attributes.synchronization_scope, attributes.execution_level
-        if not (0 < scope <= max(SynchronizationScope) and 0 < level <= max(ExecutionLevel)):
-            raise NtStatusError(STATUS_WDF_OBJECT_ATTRIBUTES_INVALID, what)
-        unset = {SynchronizationScope.INHERIT_FROM_PARENT, SynchronizationScope.NONE}
-        if not cls.allows_scope and scope not in unset:
-            raise NtStatusError(STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID, what)
-        if not cls.allows_level and level is not ExecutionLevel.INHERIT_FROM_PARENT:
-            raise NtStatusError(STATUS_WDF_EXECUTION_LEVEL_INVALID, what)
-        return attributes
+        """Validates attributes of an object of this kind: see :func:`validate_attributes`."""
+        return validate_attributes(
+            attributes, rule, what, allows_level=cls.allows_level, allows_scope=cls.allows_scope
+        )
 
     def _attach(self, attributes: ObjectAttributes) -> Any:
         cleanup, destroy = attributes.evt_cleanup_callback, attributes.evt_destroy_callback
@@ -231,6 +177,7 @@ class Object:
         if self._contexts is None:
             self._contexts = {}
         context = self._contexts[attributes.context_type] = attributes.context_type()
+        self._kernel.context_owners[id(context)] = self
         return context
 
     @ddi(
@@ -247,26 +194,41 @@ class Object:
         contexts = self._contexts
         return None if contexts is None else contexts.get(context_type)  # type: ignore[return-value]
 
+    @ddi("WdfObjectContextGetObject", "WDFOBJECT (PVOID ContextPointer)", highest=HIGH_LEVEL)
+    def context_get_object(self, context: object) -> "Object | None":
+        """The object that a context belongs to. Any object of the same system answers.
+
+        :param context: as :meth:`get_typed_context` returned it: that object, not an equal one
+        :return: ``None`` if it is no context, or if its object has been destroyed
+        """
+        owner: Object | None = self._kernel.context_owners.get(id(context))
+        if owner is None or owner._contexts is None:
+            return None
+        # An address can be another object's by now.
+        return owner if any(each is context for each in owner._contexts.values()) else None
+
     @ddi(
         "WdfObjectAllocateContext",
         "NTSTATUS (WDFOBJECT Handle, PWDF_OBJECT_ATTRIBUTES ContextAttributes, PVOID *Context)",
     )
-    def allocate_context(self, attributes: ObjectAttributes) -> Any:
+    def allocate_context(self, attributes: ObjectAttributes) -> tuple[int, Any]:
         """Attaches a further context.
 
         :param attributes: with a context type, without a parent
-        :return: the context; the existing one if the type is attached already
+        :return: STATUS_SUCCESS and the context; or STATUS_OBJECT_NAME_EXISTS, which is a success,
+            and the context of that type that is attached already: then nothing has changed
         :raises NtStatusError: the attributes are not valid, or the object is being deleted
         """
         what = f"WdfObjectAllocateContext({self})"
-        if attributes.parent_object is not None:
-            raise NtStatusError(STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, what)
+        check_pointer(self._kernel, attributes, f"{what}: ContextAttributes")
+        validate_attributes(attributes, ParentRule.FORBIDDEN, what)
         if attributes.context_type is None:
             raise NtStatusError(STATUS_OBJECT_NAME_INVALID, what)
         if self._phase is not Phase.ALIVE:
             raise NtStatusError(STATUS_DELETE_PENDING, what)
-        existing = self._contexts and self._contexts.get(attributes.context_type)
-        return existing if existing is not None else self._attach(attributes)
+        if self._contexts is not None and attributes.context_type in self._contexts:
+            return STATUS_OBJECT_NAME_EXISTS, self._contexts[attributes.context_type]
+        return STATUS_SUCCESS, self._attach(attributes)
 
     # Tree
 
@@ -291,14 +253,27 @@ class Object:
         parent = self._parent
         return None if parent is None else parent.device_above
 
-    def _adopt(self, child: "Object") -> None:
-        if self._phase is not Phase.ALIVE:
-            raise NtStatusError(STATUS_DELETE_PENDING, f"{child}: its parent {self}")
-        if self._children is None:
-            self._children = []
-        self._children.append(child)
+    @property
+    def root(self) -> "Object":
+        """The driver that the object is below; the topmost object if it is below none."""
+        device = self.device_above
+        if device is not None:
+            return device.driver
+        above: Object = self
+        while above._parent is not None:
+            above = above._parent
+        return above
 
-    # References and deletion
+    def _adopt(self, child: "Object") -> None:
+        with self._kernel.tree_lock:
+            if self._phase is Phase.ALIVE:
+                if self._children is None:
+                    self._children = []
+                self._children.append(child)
+                return
+        raise NtStatusError(STATUS_DELETE_PENDING, f"{child}: its parent {self}")
+
+    # References
 
     @ddi("WdfObjectReferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
     def reference(self, tag: object = None, line: int = 0, file: str = "") -> None:
@@ -308,11 +283,14 @@ class Object:
         :param line: of the caller, for the tag
         :param file: of the caller, for the tag
         """
-        self._references += 1
-        if self._kernel.verifying:
-            if self._tags is None:
-                self._tags = []
-            self._tags.append(Reference(tag, line, file))
+        kernel = self._kernel
+        with kernel.tree_lock:
+            self._references += 1
+            if kernel.verifying:
+                if self._tags is None:
+                    self._tags = []
+                self._tags.append(Reference(tag, line, file))
+                kernel.referenced[id(self)] = self
 
     @ddi("WdfObjectDereferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
     def dereference(self, tag: object = None, line: int = 0, file: str = "") -> None:
@@ -331,38 +309,156 @@ class Object:
                 message=f"the last reference of {self} was dropped, but it was not deleted",
                 subject=self,
             )
-        if self._tags is not None:
-            self._forget_tag(tag)
+        if self._tags is not None and not self._forget_tag(tag):
+            self._kernel.verifier.violation(
+                "ReferenceTag",
+                f"{self} is dereferenced with a tag that no reference has: {tag}",
+                self,
+            )
         self._drop()
 
-    def _forget_tag(self, tag: object) -> None:
-        assert self._tags is not None
-        for index in range(len(self._tags) - 1, -1, -1):
-            if self._tags[index].tag is tag or self._tags[index].tag == tag:
-                del self._tags[index]
-                return
-        self._kernel.verifier.violation(
-            "ReferenceTag", f"{self} is dereferenced with a tag that no reference has: {tag}", self
-        )
+    def _forget_tag(self, tag: object) -> bool:
+        tags = self._tags
+        assert tags is not None
+        with self._kernel.tree_lock:
+            for index in range(len(tags) - 1, -1, -1):
+                if tags[index].tag is tag or tags[index].tag == tag:
+                    del tags[index]
+                    if not tags:
+                        self._kernel.referenced.pop(id(self), None)
+                    return True
+        return False
 
     @property
     def references(self) -> "tuple[Reference, ...]":
         """The driver's references that have not been dropped, while the verifier is on."""
         return tuple(self._tags or ())
 
+    def _hold(self) -> None:
+        """Takes a reference for the framework; :meth:`_drop` gives it back."""
+        with self._kernel.tree_lock:
+            self._references += 1
+
+    def _drop(self) -> None:
+        with self._kernel.tree_lock:
+            self._references -= 1
+            if self._references:
+                return
+        for _, destroy in self._callbacks or ():
+            if destroy is not None:
+                self._kernel.invoke(destroy, self)
+        self._on_destroy()
+        self._phase = Phase.DESTROYED
+        self._contexts = self._callbacks = None
+        if self._tags:  # references that the driver has dropped under another tag
+            self._kernel.referenced.pop(id(self), None)
+        self.__class__ = freed(type(self))
+
+    # Deletion
+
     @ddi("WdfObjectDelete", "VOID (WDFOBJECT Object)")
     def delete(self) -> None:
         """Deletes the object and its children [Framework Object Life Cycle].
 
         From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
-        by a worker thread. An object that the framework owns stays: that is a violation.
+        by a worker thread. An object that the framework owns stays: that is a violation, and so
+        is the deletion of one that is deleted already and kept by a reference.
         """
         if not self.deletable:
             self._kernel.verifier.violation(
                 "ObjectNotDeletable", f"WdfObjectDelete on {self}, which the framework owns", self
             )
             return
+        parent = self._parent
+        if self._phase in {Phase.DEFERRED, Phase.DISPOSED} and (
+            # The parent's EvtCleanup may delete what has been cleaned up for it just before.
+            parent is None or parent._phase is not Phase.DISPOSING
+        ):
+            self._kernel.verifier.violation(
+                "ObjectDeletedTwice", f"WdfObjectDelete on {self}, which is deleted already", self
+            )
+            return
         self._delete()
+
+    def _delete(self) -> None:
+        kernel = self._kernel
+        if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
+            if self._move({Phase.ALIVE}, Phase.DEFERRED):
+                kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
+                kernel.workers.queue(self._finish_deferred)
+        else:
+            self._finish_deletion()
+
+    def _finish_deferred(self) -> None:
+        """On a worker thread; its parent's deletion, on another one, may have come first."""
+        deferred = self._kernel.deferred
+        deferred[id(self)].thread = get_ident()
+        try:
+            self._finish_deletion()
+        finally:
+            deferred.pop(id(self)).done.set()
+
+    def _waits_for_disposal(self) -> bool:
+        return self.passive_disposal or any(each._waits_for_disposal() for each in self.children)
+
+    def _move(self, sources: set[Phase], target: Phase) -> bool:
+        """Changes the phase; ``False`` if it was none of those from which it may change."""
+        with self._kernel.tree_lock:
+            if self._phase not in sources:
+                return False
+            self._phase = target
+            return True
+
+    def _finish_deletion(self) -> None:
+        disposed = self._dispose()
+        if not disposed:
+            return
+        parent = self._parent
+        if parent is not None:
+            with self._kernel.tree_lock:
+                if parent._children is not None and self in parent._children:
+                    parent._children.remove(self)
+        for each in disposed:
+            each._drop()
+
+    def _dispose(self) -> "list[Object]":
+        """Cleans the object and its children up, the children first.
+
+        :return: what the caller has to drop now, in this order; empty if somebody else does that
+        """
+        disposed: list[Object] = []
+        if not self._move({Phase.ALIVE, Phase.DEFERRED}, Phase.DISPOSING):
+            return disposed
+        for child in self.children:
+            disposed += child._dispose()
+            self._await_deferred(child)
+        self._on_dispose()
+        for cleanup, _ in self._callbacks or ():
+            if cleanup is not None:
+                self._kernel.invoke(cleanup, self)
+        self._phase = Phase.DISPOSED
+        if self._children is not None:
+            self._children.clear()
+        disposed.append(self)
+        return disposed
+
+    def _await_deferred(self, child: "Object") -> None:
+        """A child that a worker thread is cleaning up goes before its parent."""
+        kernel = self._kernel
+        if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
+            return
+        running = kernel.deferred.get(id(child))
+        # The child's own EvtCleanup may delete its parent.
+        if running is not None and running.thread != get_ident():
+            running.done.wait()
+
+    def _on_dispose(self) -> None:
+        """What a kind of object does first: waits until none of its callbacks runs."""
+
+    def _on_destroy(self) -> None:
+        """What a kind of object does last: gives back what references had kept."""
+
+    # Presentation lock
 
     @ddi("WdfObjectAcquireLock", "VOID (WDFOBJECT Object)")
     def acquire_lock(self) -> None:
@@ -383,100 +479,6 @@ class Object:
             message=f"{what}: {self} has no presentation lock",
             subject=self,
         )
-
-    def _delete(self) -> None:
-        if self._phase is not Phase.ALIVE:
-            return
-        if self.passive_disposal and self._kernel.irql() > PASSIVE_LEVEL:
-            self._phase = Phase.DISPOSING
-            self._kernel.workers.queue(self._finish_deletion)
-        else:
-            self._finish_deletion()
-
-    def _finish_deletion(self) -> None:
-        self._dispose()
-        parent = self._parent
-        if parent is not None and parent._children is not None and self in parent._children:
-            parent._children.remove(self)
-        self._destroy_tree()
-
-    def _dispose(self) -> None:
-        if self._phase in {Phase.DISPOSED, Phase.DESTROYED}:
-            return
-        self._phase = Phase.DISPOSING
-        for child in tuple(self._children or ()):
-            child._dispose()
-        self._on_dispose()
-        for cleanup, _ in self._callbacks or ():
-            if cleanup is not None:
-                self._kernel.invoke(cleanup, self)
-        self._phase = Phase.DISPOSED
-
-    def _on_dispose(self) -> None:
-        """What a kind of object does first: waits until none of its callbacks runs."""
-
-    def _destroy_tree(self) -> None:
-        for child in tuple(self._children or ()):
-            child._destroy_tree()
-        if self._children is not None:
-            self._children.clear()
-        self._drop()
-
-    def _drop(self) -> None:
-        self._references -= 1
-        if self._references:
-            return
-        for _, destroy in self._callbacks or ():
-            if destroy is not None:
-                self._kernel.invoke(destroy, self)
-        self._phase = Phase.DESTROYED
-        self.__class__ = freed(type(self))
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A reference that a driver has taken.
-
-    :ivar tag: what for
-    :ivar line: of the caller
-    :ivar file: of the caller
-    """
-
-    tag: object
-    line: int
-    file: str
-
-
-def _freed_method(name: str) -> Callable[..., Any]:
-    def method(self: Object, *arguments: Any, **more: Any) -> Any:
-        self._kernel.bug_check(
-            WDF_VIOLATION,
-            INVALID_HANDLE,
-            id(self),
-            self.fx_type,
-            message=f"{name} on {self}, which has been freed",
-            subject=self,
-        )
-
-    return method
-
-
-_freed: dict[type[Object], type[Object]] = {}
-
-
-def freed(kind: type[Object]) -> type[Object]:
-    """The class of a destroyed object of some class: every DDI is WDF_VIOLATION 5."""
-    known = _freed.get(kind)
-    if known is not None:
-        return known
-    methods: dict[str, Any] = {"__slots__": ()}
-    for base in kind.__mro__:
-        for attribute, value in vars(base).items():
-            name = getattr(value, "ddi_name", None)
-            if name is not None:
-                methods.setdefault(attribute, _freed_method(name))
-    result = _freed[kind] = type(f"Freed{kind.__name__}", (kind,), methods)
-    return result
 
 
 def require_device(parent: Object, status: int, what: str) -> "Device":

@@ -376,7 +376,6 @@ class PnpDevice(PoweredDevice):
         with self._readable_resources():
             status = self.call(step, self.callbacks.evt_device_release_hardware, self.resources)
         self._record(step, status)
-        self.handle.drop_interrupts()
         for interrupt in reversed(self.interrupts[:]):
             if interrupt.prepared:
                 self.interrupts.remove(interrupt)

@@ -31,7 +31,9 @@ from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.ddi import ddi
 from pydriver.wdf.irp import METHOD_NEITHER, Irp, RequestType
+from pydriver.wdf.mdl import Mdl
 from pydriver.wdf.object import Object, Phase
+from pydriver.wdf.request_memory import RequestMemory, end_memory, request_memory
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
@@ -188,15 +190,23 @@ class Request(Object):
                 self.number,
             )
         )
-        if self._contexts is not None or self._callbacks is not None or self._children is not None:
-            self._dispose()
+        disposed: list[Object] | None = None
+        if (
+            self._contexts is not None
+            or self._callbacks is not None
+            or self._children is not None
+            or self._references != 1
+        ):
+            disposed = self._dispose()
+            end_memory(disposed)
         try:
             irp.finish(status, information)
         except Exception as error:  # noqa: BLE001 -- the application's completion callback
             self._kernel.escaped(error)
         queue.left(self)
-        if self._callbacks is not None:
-            self._drop()
+        if disposed is not None:
+            for each in disposed:
+                each._drop()
 
     def _refuse_completion(self) -> NoReturn:
         if self.state == OWNED:
@@ -276,6 +286,46 @@ class Request(Object):
         if not length or length < minimum:
             raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {self}")
         return buffer
+
+    @ddi("WdfRequestRetrieveInputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_input_memory(self) -> RequestMemory:
+        """What the application sends, as a memory object that ends with the request.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputMemory", output=False)
+
+    @ddi("WdfRequestRetrieveOutputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_output_memory(self) -> RequestMemory:
+        """Where the application wants its answer, as a memory object that ends with the request.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputMemory", output=True)
+
+    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_input_wdm_mdl(self) -> Mdl:
+        """The description of what the application sends.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
+
+    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_output_wdm_mdl(self) -> Mdl:
+        """The description of where the application wants its answer.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
+
+    def _memory(self, what: str, *, output: bool) -> RequestMemory:
+        found = self.irp.buffer if output else self.irp.input
+        if found is None:
+            rule = "OutputBufferAPI" if output else "InputBufferAPI"
+            self._kernel.verifier.violation(rule, f"{what}: {self} has no such buffer", self)
+        buffer = self._buffer(found, 0, what)
+        return request_memory(self, buffer, output=output)
 
     @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")
     def get_io_queue(self) -> "IoQueue":
@@ -478,4 +528,9 @@ class Request(Object):
     @property
     def device(self) -> "Device":
         """The device that the request was sent to."""
+        return self.queue.device
+
+    @property
+    def device_above(self) -> "Device":
+        """The device that the request was sent to: it has no parent, but belongs to that one."""
         return self.queue.device

@@ -12,8 +12,8 @@ from pydriver.wdf.object import Object
 from pydriver.wdf.registers import MappedPorts, MappedRegisters
 
 if TYPE_CHECKING:
-    from pydriver.ke.interrupts import Line
     from pydriver.ke.kernel import Kernel
+    from pydriver.ke.line import Line
     from pydriver.pci import VectorBlock
     from pydriver.wdf.device import Device
 __all__ = (

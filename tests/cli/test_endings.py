@@ -187,10 +187,11 @@ def test_a_process_that_goes_on_keeps_nothing_of_a_run_whose_qemu_died(endless: 
     def kill_qemu() -> None:
         def kill() -> bool:
             for task in Path("/proc/self/task").iterdir():
-                for child in (task / "children").read_text().split():
-                    if "qemu" in Path(f"/proc/{child}/exe").readlink().name:
-                        os.kill(int(child), signal.SIGKILL)
-                        return True
+                with contextlib.suppress(FileNotFoundError):  # the thread, or the child, has ended
+                    for child in (task / "children").read_text().split():
+                        if "qemu" in Path(f"/proc/{child}/exe").readlink().name:
+                            os.kill(int(child), signal.SIGKILL)
+                            return True
             return False
 
         until(kill, "QEMU to run", TIMEOUT)

@@ -4,6 +4,8 @@
 
 import threading
 
+import pytest
+
 from pydriver.ke import Importance
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.wdf import (
@@ -24,6 +26,7 @@ from .bench import Arrival, Bench, Plan, Signal, arrival
 DISPATCH_VECTOR = 0x2F
 
 
+@pytest.mark.covers("EvtInterruptIsr")
 def test_isr_preempts_dpc_on_same_processor(bench: Bench) -> None:
     order: list[str] = []
     seen: list[Arrival] = []
@@ -54,6 +57,7 @@ def test_isr_preempts_dpc_on_same_processor(bench: Bench) -> None:
     assert isr_frame.apic_id == edu.link.apic_id
 
 
+@pytest.mark.covers("EvtInterruptDpc")
 def test_dpc_of_isr_runs_on_the_dispatch_vector_at_dispatch_level(bench: Bench) -> None:
     seen: list[Arrival] = []
     levels: list[int] = []
@@ -76,6 +80,7 @@ def test_dpc_of_isr_runs_on_the_dispatch_vector_at_dispatch_level(bench: Bench) 
     assert seen[0].interrupted < DISPATCH_LEVEL
 
 
+@pytest.mark.covers("EvtInterruptDpc", "WdfInterruptQueueDpcForIsr")
 def test_dpc_queued_by_an_isr_that_preempts_a_dpc_runs_after_that_dpc(bench: Bench) -> None:
     order: list[tuple[str, int]] = []
     done = Signal()
@@ -128,6 +133,7 @@ def test_dpc_enqueued_by_itself_runs_again(bench: Bench) -> None:
     assert levels == [DISPATCH_LEVEL] * 3
 
 
+@pytest.mark.covers("WdfInterruptAcquireLock", "WdfInterruptReleaseLock")
 def test_interrupt_stays_pending_while_its_lock_is_held_and_arrives_on_release(
     bench: Bench,
 ) -> None:
@@ -167,6 +173,7 @@ def test_interrupt_stays_pending_while_its_lock_is_held_and_arrives_on_release(
     assert [frame.interrupted for frame in seen] == [DISPATCH_LEVEL]
 
 
+@pytest.mark.covers("WdfInterruptAcquireLock", "WdfInterruptReleaseLock")
 def test_passive_thread_that_holds_the_interrupt_lock_is_not_interrupted(bench: Bench) -> None:
     order: list[str] = []
     seen: list[Arrival] = []
@@ -196,6 +203,7 @@ def test_passive_thread_that_holds_the_interrupt_lock_is_not_interrupted(bench: 
     assert threads == [threading.get_ident()], "served on the stack of what it interrupted"
 
 
+@pytest.mark.covers("EvtInterruptIsr")
 def test_higher_dirql_preempts_a_lower_isr(bench: Bench) -> None:
     order: list[str] = []
     seen: list[Arrival] = []
@@ -228,6 +236,7 @@ def test_higher_dirql_preempts_a_lower_isr(bench: Bench) -> None:
     assert frame.level == high.interrupt.irql == frame.vector >> 4
 
 
+@pytest.mark.covers("EvtInterruptIsr")
 def test_lower_dirql_waits_until_a_higher_isr_has_returned(bench: Bench) -> None:
     order: list[str] = []
     seen: list[Arrival] = []
@@ -303,6 +312,7 @@ def test_work_item_runs_at_passive_level_on_a_worker_thread(bench: Bench) -> Non
     assert thread.startswith("pydriver-worker")
 
 
+@pytest.mark.covers("EvtInterruptWorkItem", "WdfInterruptQueueWorkItemForIsr")
 def test_interrupt_work_item_runs_at_passive_level(bench: Bench) -> None:
     seen: list[int] = []
     answers: list[bool] = []
@@ -351,6 +361,7 @@ def test_work_item_enqueued_twice_before_it_runs_runs_once(bench: Bench) -> None
     assert runs == ["run", "run"]
 
 
+@pytest.mark.covers("WdfInterruptQueueDpcForIsr", "EvtInterruptDpc")
 def test_dpc_requests_of_two_interrupts_become_one_dpc(bench: Bench) -> None:
     answers: list[bool] = []
     causes: list[int] = []
@@ -430,6 +441,7 @@ def test_dpc_with_high_importance_goes_to_the_head_of_the_queue(bench: Bench) ->
     assert order == ["urgent", "first"]
 
 
+@pytest.mark.covers("WdfInterruptSynchronize", "EvtInterruptSynchronize")
 def test_synchronize_runs_its_callback_at_dirql_and_passes_the_result_on(bench: Bench) -> None:
     levels: list[int] = []
     edu = bench.load(Plan(isr=lambda interrupt, message: False))

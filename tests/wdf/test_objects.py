@@ -13,7 +13,9 @@ from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_PARAMETER,
+    STATUS_OBJECT_NAME_EXISTS,
     STATUS_OBJECT_NAME_INVALID,
+    STATUS_SUCCESS,
     STATUS_WDF_EXECUTION_LEVEL_INVALID,
     STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
     STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
@@ -61,9 +63,12 @@ def test_context_is_made_of_its_type_and_found_by_it(bench: Bench) -> None:
 
 def test_context_is_allocated_once_for_each_type(bench: Bench) -> None:
     device = bench.load().device
-    other = device.allocate_context(ObjectAttributes(context_type=Other))
+    status, other = device.allocate_context(ObjectAttributes(context_type=Other))
+    assert status == STATUS_SUCCESS
     assert device.get_typed_context(Other) is other
-    assert device.allocate_context(ObjectAttributes(context_type=Other)) is other
+    again = device.allocate_context(ObjectAttributes(context_type=Other))
+    assert again[0] == STATUS_OBJECT_NAME_EXISTS
+    assert again[1] is other
     for attributes, status in (
         (ObjectAttributes(), STATUS_OBJECT_NAME_INVALID),
         (

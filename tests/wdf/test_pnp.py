@@ -14,7 +14,6 @@ from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_STATE,
     STATUS_INVALID_PARAMETER,
-    STATUS_NOT_SUPPORTED,
     STATUS_SUCCESS,
     STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
 )
@@ -124,14 +123,8 @@ def test_interrupt_is_created_in_prepare_hardware_from_its_resource(bench: Bench
             ),
             STATUS_INVALID_PARAMETER,
         ),
-        (
-            InterruptConfig(
-                evt_interrupt_isr=lambda interrupt, message: False, passive_handling=True
-            ),
-            STATUS_NOT_SUPPORTED,
-        ),
     ],
-    ids=["no ISR", "DPC and work item", "passive"],
+    ids=["no ISR", "DPC and work item"],
 )
 def test_interrupt_configuration_is_checked(
     bench: Bench, config: InterruptConfig, status: int

@@ -45,3 +45,14 @@ def test_samples_are_bounded_and_the_count_is_not() -> None:
     assert durations.count == 100
     assert list(durations.samples) == list(range(90, 100))
     assert durations.longest == 99
+
+
+def test_durations_over_the_limit_are_counted() -> None:
+    durations = Durations(limit=25)
+    for value in (10, 26, 25, 30, 20, 28):
+        durations.add(value)
+    assert (durations.over, durations.longest) == (3, 30)
+    assert summarise([durations]).over == 3
+    durations.clear()
+    durations.add(24)
+    assert (durations.over, durations.longest) == (0, 24)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""`pydriver ddi`: every DDI that is implemented."""
+
+import json
+import sys
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import click
+
+from pydriver.cli.console import say
+from pydriver.ke.irql import irql_name
+from pydriver.wdf.ddi import REGISTRY, Ddi
+
+__all__ = ("ddi",)
+
+KNOWLEDGE = Path(__file__).with_name("ddi_tests.json")
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--tests", "with_tests", is_flag=True, help="Name the tests that exercise each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the tests.")
+def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # noqa: FBT001
+    """List the DDIs and kernel routines: IRQL limits, Python method, C signature, tests.
+
+    PATTERN is a name, or a pattern as the shell has them: 'WdfDpc*'. Without one all are listed.
+    """
+    import pydriver.wdf  # noqa: F401 -- its modules fill the registry
+
+    names = [name for name in sorted(REGISTRY) if _matches(name, patterns)]
+    if not names:
+        raise click.UsageError(f"no DDI is called {' or '.join(patterns)}")
+    tests: dict[str, list[str]] = json.loads(KNOWLEDGE.read_text(encoding="utf-8"))
+    if as_json:
+        listed = {name: {**asdict(REGISTRY[name]), "tests": tests.get(name, [])} for name in names}
+        return _end(say(json.dumps(listed)))
+    if with_tests or patterns:
+        text = "\n".join(_entry(REGISTRY[name], tests.get(name, []), with_tests) for name in names)
+    else:
+        text = _table([REGISTRY[name] for name in names], tests)
+    return _end(say(f"{text}\n\n{len(names)} DDIs and kernel routines"))
+
+
+def _end(said: bool) -> int:  # noqa: FBT001
+    return 0 if said else 1
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(fnmatchcase(name.lower(), each.lower()) for each in patterns)
+
+
+def _irqls(declared: Ddi) -> str:
+    sign = "=" if declared.lowest == declared.highest else "<="
+    return f"{sign} {irql_name(declared.highest)}"
+
+
+def _entry(declared: Ddi, tests: list[str], with_tests: bool) -> str:  # noqa: FBT001
+    lines = [
+        declared.name,
+        f"    {declared.signature}",
+        f"    {declared.method.replace(':', '.')}, IRQL {_irqls(declared)}",
+    ]
+    if with_tests:
+        lines += [f"    {test}" for test in tests]
+    else:
+        lines.append(f"    {len(tests)} tests")
+    return "\n".join(lines)
+
+
+def _table(all_of_them: list[Ddi], tests: dict[str, list[str]]) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("DDI", no_wrap=True)
+    table.add_column("IRQL", no_wrap=True)
+    table.add_column("tests", justify="right")
+    table.add_column("Python", no_wrap=True)
+    table.add_column("C", overflow="fold")
+    for each in all_of_them:
+        table.add_row(
+            each.name,
+            _irqls(each),
+            str(len(tests.get(each.name, []))),
+            each.method.replace("pydriver.", "", 1).replace(":", "."),
+            each.signature,
+        )
+    # A terminal's width; a reader that is a program gets each row on a line.
+    width = None if sys.stdout is not None and sys.stdout.isatty() else 400
+    console = Console(width=width, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A line: an input of the I/O APIC, level-triggered, and the ISRs that share it.
+
+At each interrupt the ISRs at DIRQL are called in the order of connection until one says that the
+interrupt was its device's. If none does, and there are ISRs for PASSIVE_LEVEL, the line is masked,
+a thread calls those, and unmasks it: a level that is still active interrupts again then.
+
+Nobody can tell at DIRQL what a passive ISR will say; therefore those come last, wherever they were
+connected.
+
+The tuples are replaced as a whole, so that a processor that walks one sees the old or the new one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Flag
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from pydriver.ke.processor import RETURN_EOI, RETURN_EOI_DISPATCH
+from pydriver.ke.thread import PassiveThread
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
+
+if TYPE_CHECKING:
+    from pydriver.ke.interrupts import InterruptVectors
+    from pydriver.ke.processor import Processor
+    from pydriver.pci import VectorBlock
+
+__all__ = ("STORM", "Line", "LineIsr", "LineMask", "LineRoutine")
+
+STORM: Final = 1000
+"""Interrupts in a row that nobody claims, after which a line is masked."""
+
+LineRoutine = Callable[[], bool]
+"""An ISR on a line, with its lock: ``True`` if the interrupt was its device's."""
+
+
+class LineMask(Flag):
+    """Why a line is masked."""
+
+    IDLE = 1
+    """no ISR is on it, or none that is active"""
+    PASSIVE = 2
+    """its passive ISRs have not finished"""
+    STORM = 4
+    """nobody claimed its interrupts"""
+
+
+@dataclass(eq=False, slots=True)
+class LineIsr:
+    """An ISR on a line.
+
+    :ivar routine: calls it
+    :ivar owner: the interrupt object, for reports
+    :ivar passive: it is called at PASSIVE_LEVEL
+    :ivar active: it is called at all
+    """
+
+    routine: LineRoutine
+    owner: object
+    passive: bool = False
+    active: bool = field(default=True, init=False)
+
+
+class Line:
+    """An input of the I/O APIC.
+
+    :ivar gsi: the input
+    :ivar block: its vector
+    :ivar processor: on which it is taken
+    :ivar exclusive: its first user does not share it
+    :ivar users: devices that it was given to
+    :ivar isrs: in the order of connection
+    :ivar masked: why it is masked; changed in a block of `InterruptVectors.exclusive`
+    :ivar unclaimed: interrupts that no ISR claimed
+    :ivar unclaimed_in_a_row: of them, since one was claimed
+    """
+
+    def __init__(
+        self,
+        vectors: "InterruptVectors",
+        gsi: int,
+        block: "VectorBlock",
+        processor: "Processor",
+        *,
+        exclusive: bool,
+    ) -> None:
+        self._vectors = vectors
+        self.gsi = gsi
+        self.block = block
+        self.processor = processor
+        self.exclusive = exclusive
+        self.users = 0
+        self.isrs: tuple[LineIsr, ...] = ()
+        self.masked = LineMask.IDLE
+        self.unclaimed = 0
+        self.unclaimed_in_a_row = 0
+        self._chain: tuple[LineRoutine, ...] = ()
+        self._passive_chain: tuple[LineRoutine, ...] = ()
+        self._thread: PassiveThread | None = None
+
+    def __str__(self) -> str:
+        return f"line {self.gsi}"
+
+    @property
+    def active(self) -> bool:
+        """Whether an ISR on it is called."""
+        return bool(self._chain or self._passive_chain)
+
+    def add(self, isr: LineIsr) -> None:
+        """Puts an ISR on the line; in a block of `InterruptVectors.exclusive`, as the next two."""
+        if isr.passive and self._thread is None:
+            self._thread = PassiveThread(self.processor.kernel, f"{self}", self._serve_passive)
+        self.isrs = (*self.isrs, isr)
+        self._update()
+
+    def remove(self, isr: LineIsr) -> None:
+        """Takes an ISR off the line; its routine may still be running."""
+        self.isrs = tuple(each for each in self.isrs if each is not isr)
+        self._update()
+
+    def set_active(self, isr: LineIsr, *, active: bool) -> None:
+        """Has an ISR called, or not."""
+        isr.active = active
+        self._update()
+
+    def _update(self) -> None:
+        active = [each for each in self.isrs if each.active]
+        self._chain = tuple(each.routine for each in active if not each.passive)
+        self._passive_chain = tuple(each.routine for each in active if each.passive)
+
+    def end_thread(self) -> None:
+        """Ends the thread, if no ISR on the line needs one; at PASSIVE_LEVEL."""
+        thread = self._thread
+        if thread is None or any(each.passive for each in self.isrs):
+            return
+        self._thread = None
+        thread.stop()
+        # It may have ended before it did what it was woken for.
+        with self._vectors.exclusive():
+            self._vectors.unmask_line(self, LineMask.PASSIVE)
+
+    def serve(self) -> int:
+        """Serves an interrupt at DIRQL [Servicing an Interrupt]."""
+        processor = self.processor
+        for routine in self._chain:
+            if routine():
+                self.unclaimed_in_a_row = 0
+                break
+        else:
+            thread = self._thread
+            if self._passive_chain and thread is not None:
+                with self._vectors.exclusive():
+                    self._vectors.mask_line(self, LineMask.PASSIVE)
+                thread.wake()
+            else:
+                self._nobody()
+        if processor.dpcs and not processor.draining:
+            return RETURN_EOI_DISPATCH
+        return RETURN_EOI
+
+    def _serve_passive(self) -> None:
+        for routine in self._passive_chain:
+            if routine():
+                self.unclaimed_in_a_row = 0
+                break
+        else:
+            self._nobody()
+        with self._vectors.exclusive():
+            self._vectors.unmask_line(self, LineMask.PASSIVE)
+
+    def _nobody(self) -> None:
+        self.unclaimed += 1
+        self.unclaimed_in_a_row += 1
+        self._record(Event.UNCLAIMED, self.unclaimed)
+        if self.unclaimed_in_a_row >= STORM:
+            self._end_storm()
+
+    def _end_storm(self) -> None:
+        times = self.unclaimed_in_a_row
+        with self._vectors.exclusive():
+            self._vectors.mask_line(self, LineMask.STORM)
+        self._record(Event.STORM, times)
+        owners = ", ".join(str(each.owner) for each in self.isrs) or "nobody"
+        self.processor.kernel.verifier.violation(
+            "InterruptStorm",
+            f"{self} has interrupted {times} times in a row, and no ISR claimed it: it is masked "
+            f"until one is connected to it again; on it: {owners}",
+            self,
+        )
+
+    def _record(self, event: Event, argument: int) -> None:
+        kernel = self.processor.kernel
+        current = kernel.current.processor
+        number = NO_PROCESSOR if current is None else current.number
+        kernel.record((perf_counter_ns(), event, number, self.block.base, self, argument))

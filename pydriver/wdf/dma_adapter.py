@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A DMA adapter: map registers, and who has them [DMA_ADAPTER].
+
+The application's and the driver's buffers are memory of this process, which the device does not
+reach. So each map register is a page of guest RAM, through which the data goes: it is copied there
+before the device reads it, and back after the device has written it.
+
+With a scatter/gather profile a transfer's pages descend, so that no two of them make one element:
+a driver sees lists as long as they are on a computer whose memory is fragmented. With a packet
+profile all pages are one block, one transfer has the adapter for itself, and its list has one
+element.
+
+`_lock` guards which registers are free and who waits; nothing waits under it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pydriver.errors import MachineError
+from pydriver.ke.status import STATUS_INSUFFICIENT_RESOURCES, NtStatusError
+
+if TYPE_CHECKING:
+    from pydriver.machine import Machine
+
+__all__ = ("DmaAdapter", "ScatterGatherElement", "ScatterGatherList", "reserve_below")
+
+PAGE_SIZE = 4096
+MAXIMUM_MAP_REGISTERS = 64
+"""Of one adapter: 252 KiB at any offset in a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterGatherElement:
+    """One piece of memory that the device finds in one place [SCATTER_GATHER_ELEMENT].
+
+    :ivar address: logical address
+    :ivar length: bytes
+    """
+
+    address: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterGatherList:
+    """The memory of one transfer, in its order [SCATTER_GATHER_LIST].
+
+    :ivar elements: the pieces
+    """
+
+    elements: tuple[ScatterGatherElement, ...]
+
+    @property
+    def number_of_elements(self) -> int:
+        """How many pieces there are."""
+        return len(self.elements)
+
+
+def reserve_below(machine: "Machine", size: int, alignment: int, limit: int, what: str) -> int:
+    """Takes guest RAM that a device can address.
+
+    :param size: bytes
+    :param alignment: of its address, a power of 2
+    :param limit: the device reaches the addresses below it
+    :param what: for the error
+    :raises NtStatusError: there is none
+    """
+    try:
+        address = machine.reservations.reserve(size, alignment)
+    except MachineError as error:
+        raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, what) from error
+    if address + size > limit:
+        machine.reservations.release(address)
+        raise NtStatusError(
+            STATUS_INSUFFICIENT_RESOURCES, f"{what}: no memory below {limit:#x} for the device"
+        )
+    return address
+
+
+Granted = Callable[[tuple[int, ...]], None]
+
+
+class DmaAdapter:
+    """The map registers of one direction, or of both.
+
+    :param machine: whose RAM they are
+    :param maximum_length: bytes of one transfer: the registers suffice for it, up to their maximum
+    :param limit: the device reaches the addresses below it
+    :param packet: a transfer is one block
+    :ivar map_registers: how many there are
+    :ivar packet: a transfer is one block
+    """
+
+    def __init__(
+        self, machine: "Machine", maximum_length: int, limit: int, *, packet: bool
+    ) -> None:
+        pages = (maximum_length + PAGE_SIZE - 1) // PAGE_SIZE + 1
+        self.map_registers = min(pages, MAXIMUM_MAP_REGISTERS)
+        self.packet = packet
+        self._machine = machine
+        size = self.map_registers * PAGE_SIZE
+        self._start = reserve_below(machine, size, PAGE_SIZE, limit, "map registers")
+        self._free = [self._start + index * PAGE_SIZE for index in range(self.map_registers)]
+        self._waiting: deque[tuple[int, Granted]] = deque()
+        self._lock = Lock()
+
+    def take(self, count: int, granted: Granted, *, wait: bool) -> tuple[int, ...] | None:
+        """Takes map registers, in the order in which they were asked for.
+
+        :param count: 1 to :attr:`map_registers`
+        :param granted: called with the registers as soon as there are enough, if not now
+        :param wait: wait for that
+        :return: the registers, or ``None`` if there are not enough now
+        """
+        with self._lock:
+            if not self._waiting and len(self._free) >= count:
+                return self._pick(count)
+            if wait:
+                self._waiting.append((count, granted))
+        return None
+
+    def give_back(self, registers: tuple[int, ...]) -> None:
+        """Returns map registers; who has waited for them gets them, in order."""
+        ready: list[tuple[Granted, tuple[int, ...]]] = []
+        with self._lock:
+            self._free = sorted([*self._free, *registers])
+            while self._waiting and len(self._free) >= self._waiting[0][0]:
+                count, granted = self._waiting.popleft()
+                ready.append((granted, self._pick(count)))
+        for granted, picked in ready:
+            granted(picked)
+
+    def withdraw(self, granted: Granted) -> bool:
+        """Takes a wish of :meth:`take` back; ``False`` if it has been fulfilled."""
+        with self._lock:
+            for each in self._waiting:
+                if each[1] == granted:
+                    self._waiting.remove(each)
+                    return True
+        return False
+
+    def _pick(self, count: int) -> tuple[int, ...]:
+        if self.packet:
+            picked, self._free = tuple(self._free), []
+            return picked
+        picked = tuple(reversed(self._free[-count:]))
+        del self._free[-count:]
+        return picked
+
+    def map(
+        self, registers: tuple[int, ...], offset: int, length: int
+    ) -> tuple[ScatterGatherElement, ...]:
+        """The pieces of a transfer.
+
+        :param registers: enough for it
+        :param offset: of its first byte in the first page
+        :param length: bytes
+        """
+        pieces: list[ScatterGatherElement] = []
+        for page in registers:
+            if length == 0:
+                break
+            size = min(PAGE_SIZE - offset, length)
+            last = pieces[-1] if pieces else None
+            if last is not None and last.address + last.length == page + offset:
+                pieces[-1] = ScatterGatherElement(last.address, last.length + size)
+            else:
+                pieces.append(ScatterGatherElement(page + offset, size))
+            length -= size
+            offset = 0
+        return tuple(pieces)
+
+    def copy_in(self, pieces: tuple[ScatterGatherElement, ...], data: memoryview) -> None:
+        """Copies what the device shall read into the pages."""
+        memory = self._machine.memory.view
+        at = 0
+        for each in pieces:
+            memory[each.address : each.address + each.length] = data[at : at + each.length]
+            at += each.length
+
+    def copy_out(self, pieces: tuple[ScatterGatherElement, ...], target: memoryview) -> None:
+        """Copies what the device has written, up to the length of ``target``."""
+        memory = self._machine.memory.view
+        at = 0
+        for each in pieces:
+            size = min(each.length, len(target) - at)
+            target[at : at + size] = memory[each.address : each.address + size]
+            at += size
+
+    def free(self) -> None:
+        """Gives the pages back."""
+        self._machine.reservations.release(self._start)
