@@ -3,7 +3,7 @@
 """What the PnP manager and the bus driver know of a device: properties, keys, bus interfaces."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,6 +18,7 @@ from pydriver.ke.status import (
 )
 from pydriver.wdf.ddi import RAISES, ddi
 from pydriver.wdf.device_interface import DeviceNames
+from pydriver.wdf.memory import Memory, PoolType
 from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 from pydriver.wdf.registry import (
     KEY_READ,
@@ -247,13 +248,31 @@ class DeviceProperties(DeviceNames):
         "NTSTATUS (WDFDEVICE, DEVICE_REGISTRY_PROPERTY, POOL_TYPE, attributes, WDFMEMORY *)",
         highest=PASSIVE_LEVEL,
     )
-    def alloc_and_query_property(self, device_property: int) -> bytes:
-        """A property, in a buffer of its length.
+    def alloc_and_query_property(
+        self,
+        device_property: int,
+        pool_type: PoolType = PoolType.NON_PAGED_NX,
+        attributes: ObjectAttributes | None = None,
+    ) -> Memory:
+        """A property, in a memory object of its length.
 
         :param device_property: one of :class:`DeviceProperty`
-        :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND
+        :param pool_type: of the memory object
+        :param attributes: of the memory object; its parent is the device without them
+        :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND; the attributes are not valid
         """
-        return self._encoded(device_property, "WdfDeviceAllocAndQueryProperty")[1]
+        what = "WdfDeviceAllocAndQueryProperty"
+        return self._allocated(self._encoded(device_property, what)[1], pool_type, attributes)
+
+    def _allocated(
+        self, value: bytes, pool_type: PoolType, attributes: ObjectAttributes | None
+    ) -> Memory:
+        attributes = attributes or ObjectAttributes()
+        if attributes.parent_object is None:
+            attributes = replace(attributes, parent_object=self)
+        memory = Memory.create(attributes, pool_type, "", len(value))
+        memory.get_buffer()[:] = value
+        return memory
 
     @ddi(
         "WdfDeviceQueryPropertyEx",
@@ -275,10 +294,15 @@ class DeviceProperties(DeviceNames):
         highest=APC_LEVEL,
     )
     def alloc_and_query_property_ex(
-        self, device_property: DevicePropertyData
-    ) -> tuple[DevicePropertyType, bytes]:
+        self,
+        device_property: DevicePropertyData,
+        pool_type: PoolType = PoolType.NON_PAGED_NX,
+        attributes: ObjectAttributes | None = None,
+    ) -> tuple[DevicePropertyType, Memory]:
         """As :meth:`alloc_and_query_property`; also tells the type."""
-        return self._encoded(device_property.property_key, "WdfDeviceAllocAndQueryPropertyEx")
+        what = "WdfDeviceAllocAndQueryPropertyEx"
+        kind, value = self._encoded(device_property.property_key, what)
+        return kind, self._allocated(value, pool_type, attributes)
 
     @ddi(
         "WdfDeviceOpenRegistryKey",

@@ -546,7 +546,9 @@ def test_properties_tell_what_and_where_the_device_is(bench: Bench) -> None:
     address = device.function.address
 
     def text(key: DeviceProperty) -> list[str]:
-        return query(key).decode("utf-16-le").rstrip("\0").split("\0")
+        memory = query(key)
+        assert memory.parent is device
+        return bytes(memory.get_buffer()).decode("utf-16-le").rstrip("\0").split("\0")
 
     assert text(DeviceProperty.HARDWARE_ID)[-1] == "PCI\\VEN_1234&DEV_11E8"
     assert text(DeviceProperty.HARDWARE_ID)[0].startswith("PCI\\VEN_1234&DEV_11E8&SUBSYS_")
@@ -569,9 +571,9 @@ def test_properties_tell_what_and_where_the_device_is(bench: Bench) -> None:
     assert too_small == STATUS_BUFFER_TOO_SMALL
     assert refused(lambda: query(0x99)) == STATUS_OBJECT_NAME_NOT_FOUND
     guid = DevicePropertyData(DeviceProperty.BUS_TYPE_GUID)
-    kind, value = device.alloc_and_query_property_ex(guid)
+    kind, memory = device.alloc_and_query_property_ex(guid)
     assert kind is DevicePropertyType.GUID
-    assert device.query_property_ex(guid, 16) == (kind, value)
+    assert device.query_property_ex(guid, 16) == (kind, bytes(memory.get_buffer()))
     assert refused(lambda: device.query_property_ex(guid, 15)) == STATUS_BUFFER_TOO_SMALL
 
 
