@@ -165,7 +165,7 @@ class PolicyDevice(ReportingDevice):
     # References that keep the device in D0
 
     @ddi(
-        "WdfDeviceStopIdleActual",
+        "WdfDeviceStopIdle",
         "NTSTATUS (WDFDEVICE, BOOLEAN WaitForD0, PVOID Tag, LONG Line, PCCH File)",
     )
     def stop_idle(self, *, wait_for_d0: bool, tag: object = None) -> int:
@@ -178,7 +178,7 @@ class PolicyDevice(ReportingDevice):
         :raises NtStatusError: STATUS_INVALID_DEVICE_STATE: the driver does not own the power
             policy; STATUS_POWER_STATE_INVALID: the device has failed or gone
         """
-        return self._stop_idle("WdfDeviceStopIdleActual", wait_for_d0=wait_for_d0)
+        return self._stop_idle("WdfDeviceStopIdle", wait_for_d0=wait_for_d0)
 
     @ddi("WdfDeviceStopIdleNoTrack", "NTSTATUS (WDFDEVICE Device, BOOLEAN WaitForD0)")
     def stop_idle_no_track(self, *, wait_for_d0: bool) -> int:
@@ -211,10 +211,10 @@ class PolicyDevice(ReportingDevice):
             raise
         return STATUS_SUCCESS
 
-    @ddi("WdfDeviceResumeIdleActual", "VOID (WDFDEVICE, PVOID Tag, LONG Line, PCCH File)")
+    @ddi("WdfDeviceResumeIdle", "VOID (WDFDEVICE, PVOID Tag, LONG Line, PCCH File)")
     def resume_idle(self, tag: object = None) -> None:
         """Undoes a :meth:`stop_idle` that succeeded."""
-        self._resume_idle("WdfDeviceResumeIdleActual")
+        self._resume_idle("WdfDeviceResumeIdle")
 
     @ddi("WdfDeviceResumeIdleNoTrack", "VOID (WDFDEVICE Device)")
     def resume_idle_no_track(self) -> None:

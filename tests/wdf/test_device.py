@@ -248,7 +248,7 @@ def test_init_of_device_add_is_not_freed_by_the_driver(bench: Bench) -> None:
     assert bench.violation().rule == "InitFreeDeviceCallback"
 
 
-@pytest.mark.covers("WdfDeviceSetAlignmentRequirement")
+@pytest.mark.covers("WdfDeviceSetAlignmentRequirement", "WdfDeviceGetAlignmentRequirement")
 def test_alignment_requirement_is_a_mask(bench: Bench) -> None:
     device = load(bench)
     device.set_alignment_requirement(FILE_OCTA_ALIGNMENT)
@@ -597,7 +597,9 @@ def test_bus_interface_gives_configuration_space(bench: Bench) -> None:
 # The driver
 
 
-@pytest.mark.covers("WdfDriverCreate", "WdfGetDriver", "WdfDeviceGetDriver")
+@pytest.mark.covers(
+    "WdfDriverCreate", "WdfGetDriver", "WdfDeviceGetDriver", "WdfDriverWdmGetDriverObject"
+)
 def test_driver_is_created_once(bench: Bench) -> None:
     def entry(driver_object: Any) -> Driver:
         assert get_driver(driver_object) is None

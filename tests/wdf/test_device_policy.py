@@ -150,8 +150,6 @@ def waking(sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch) -> Sleeper:
     "WdfDeviceAssignS0IdleSettings",
     "WdfDeviceStopIdle",
     "WdfDeviceResumeIdle",
-    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.IdleTimeout",
-    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.DxState",
 )
 def test_device_that_idles_is_powered_down_and_stop_idle_powers_it_up(sleeper: Sleeper) -> None:
     device = sleeper.load()
@@ -223,7 +221,6 @@ def test_request_wakes_an_idle_device(sleeper: Sleeper) -> None:
         assert irp.wait(TIMEOUT) == STATUS_SUCCESS
 
 
-@pytest.mark.covers("WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.Enabled")
 def test_idle_that_is_disabled_powers_the_device_up(sleeper: Sleeper) -> None:
     device = sleeper.load()
     down, up = sleeper.downs[0], sleeper.ups[0]
@@ -237,9 +234,6 @@ def test_idle_that_is_disabled_powers_the_device_up(sleeper: Sleeper) -> None:
 
 @pytest.mark.covers(
     "WdfDeviceAssignS0IdleSettings",
-    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.IdleCaps",
-    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.UserControlOfIdleSettings",
-    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.PowerUpIdleDeviceOnSystemWake",
 )
 @pytest.mark.parametrize(
     ("settings", "status"),
@@ -265,8 +259,6 @@ def test_idle_settings_are_checked(sleeper: Sleeper, settings: Any, status: int)
 
 @pytest.mark.covers(
     "WdfDeviceAssignSxWakeSettings",
-    "WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.DxState",
-    "WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.UserControlOfWakeSettings",
 )
 @pytest.mark.parametrize(
     ("settings", "status"),
@@ -354,7 +346,6 @@ def test_device_that_cannot_be_armed_is_not_disarmed(waking: Sleeper) -> None:
     "EvtDeviceArmWakeFromSx",
     "EvtDeviceDisarmWakeFromSx",
     "EvtDeviceWakeFromSxTriggered",
-    "WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.Enabled",
 )
 @pytest.mark.parametrize("enabled", [TriState.USE_DEFAULT, TriState.FALSE])
 def test_sleep_of_the_system_arms_the_device(waking: Sleeper, enabled: TriState) -> None:
@@ -368,10 +359,6 @@ def test_sleep_of_the_system_arms_the_device(waking: Sleeper, enabled: TriState)
     assert waking.calls == [*(plain if enabled is TriState.FALSE else armed), "Restart"]
 
 
-@pytest.mark.covers(
-    "EvtDeviceArmWakeFromSxWithReason",
-    "WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.ArmForWakeIfChildrenAreArmedForWake",
-)
 def test_arming_with_a_reason_comes_instead_of_the_one_without(waking: Sleeper) -> None:
     waking.with_reason = True
     device = waking.load()
@@ -381,7 +368,6 @@ def test_arming_with_a_reason_comes_instead_of_the_one_without(waking: Sleeper) 
     device.leave_sleep()
 
 
-@pytest.mark.covers("WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.PowerUpIdleDeviceOnSystemWake")
 @pytest.mark.parametrize("up", [TriState.TRUE, TriState.USE_DEFAULT])
 def test_device_that_was_idle_stays_so_after_the_sleep(sleeper: Sleeper, up: TriState) -> None:
     device = sleeper.load()
