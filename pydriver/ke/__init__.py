@@ -6,7 +6,9 @@ from pydriver.ke.bugcheck import BugCheck, BugCheckState
 from pydriver.ke.clock import Clock, ManualClock, MonotonicClock
 from pydriver.ke.dpc import Importance, KDpc, flush_queued_dpcs
 from pydriver.ke.event import EventType, KEvent, delay_execution_thread
+from pydriver.ke.hive import Registry
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.namespace import Namespace
 from pydriver.ke.processor import Processor
 from pydriver.ke.routines import (
     get_current_processor_number,
@@ -19,7 +21,11 @@ from pydriver.ke.routines import (
 from pydriver.ke.spin_lock import KSpinLock
 from pydriver.ke.status import NT_SUCCESS, NtStatusError, status_name
 from pydriver.ke.system import DriverObject, System, SystemConfig
-from pydriver.ke.thread import KThread, create_system_thread, terminate_system_thread
+from pydriver.ke.thread import (
+    KThread,
+    create_system_thread,
+    terminate_system_thread,
+)
 from pydriver.ke.timer import KTimer
 from pydriver.ke.verifier import Verifier, VerifierConfig, VerifierError, Violation
 
@@ -39,8 +45,10 @@ __all__ = (
     "Kernel",
     "ManualClock",
     "MonotonicClock",
+    "Namespace",
     "NtStatusError",
     "Processor",
+    "Registry",
     "System",
     "SystemConfig",
     "Verifier",

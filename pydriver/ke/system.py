@@ -12,12 +12,14 @@ import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import BugCheck
+from pydriver.ke.hive import Registry
 from pydriver.ke.interrupts import InterruptVectors
 from pydriver.ke.kernel import Kernel
+from pydriver.ke.namespace import Namespace
 from pydriver.ke.verifier import VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
@@ -53,12 +55,14 @@ class DriverObject:
     :param name: of the driver, for reports
     :ivar driver_unload: removes the driver's devices and calls its EvtDriverUnload; set by the
         framework
+    :ivar driver: the framework's driver object, when the entry has created it
     """
 
     def __init__(self, system: "System", name: str) -> None:
         self.system = system
         self.name = name
         self.driver_unload: Callable[[], None] | None = None
+        self.driver: Any = None
 
 
 DriverT = TypeVar("DriverT")
@@ -73,6 +77,8 @@ class System:
     :ivar kernel: processors, DPCs, threads, recorder
     :ivar pci: the enumerated bus
     :ivar vectors: of the interrupts
+    :ivar registry: values that drivers keep
+    :ivar namespace: how applications find devices
     """
 
     machine: Machine
@@ -83,6 +89,8 @@ class System:
 
     def __init__(self, config: SystemConfig | None = None) -> None:
         self.config = config or SystemConfig()
+        self.registry = Registry()
+        self.namespace = Namespace()
         self._drivers: list[DriverObject] = []
         self._stack = contextlib.ExitStack()
         self._unloadable = False

@@ -87,13 +87,17 @@ class WorkerThreads:
         while (work := self._queue.get()) is not None:
             if kernel.failure is not None:
                 continue
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                with contextlib.suppress(BugCheck, LinkStopped, Exception):
-                    kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
-            except BugCheck:
-                pass  # it is the kernel's failure already
+            _run_system_routine(kernel, work)
+
+
+def _run_system_routine(kernel: "Kernel", routine: "Callable[[], object]") -> None:
+    try:
+        routine()
+    except Exception as error:  # noqa: BLE001 -- becomes a bug check
+        with contextlib.suppress(BugCheck, LinkStopped, Exception):
+            kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
+    except BugCheck:
+        pass  # it is the kernel's failure already
 
 
 class PassiveThread:
@@ -196,15 +200,32 @@ class KThread(Dispatcher):
 
 
 class SystemThreads:
-    """The threads that drivers have created.
+    """The threads that drivers have created, and those of the framework that run once.
 
     :param kernel: that they belong to
     """
 
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
-        self._lock = Lock()  # guards the list
+        self._lock = Lock()  # guards the lists
         self._threads: list[KThread] = []
+        self._once: list[Thread] = []
+
+    def run(self, routine: "Callable[[], object]") -> None:
+        """Runs a function on a thread of its own, at PASSIVE_LEVEL.
+
+        For what waits for work items, and so must not be one.
+        """
+        thread = Thread(
+            target=_run_system_routine,
+            args=(self._kernel, routine),
+            name="pydriver-system-thread",
+            daemon=True,
+        )
+        with self._lock:
+            self._once = [each for each in self._once if each.is_alive()]
+            thread.start()
+            self._once.append(thread)
 
     def add(self, thread: KThread) -> None:
         """Starts a thread."""
@@ -233,8 +254,7 @@ class SystemThreads:
 
     def stop(self) -> None:
         """Joins the threads; the system has ended, and with it their waits."""
-        for each in self._threads:
-            thread = each.thread
+        for thread in (*(each.thread for each in self._threads), *self._once):
             if thread.ident is None or thread is current_thread():
                 continue
             thread.join(JOIN_TIMEOUT)
@@ -242,6 +262,7 @@ class SystemThreads:
                 abandon(self._kernel, thread.ident)
                 thread.join(JOIN_TIMEOUT)
         self._threads.clear()
+        self._once.clear()
 
 
 @function_ddi(

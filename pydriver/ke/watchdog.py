@@ -78,6 +78,7 @@ class _Call:
     what: str
     subject: object
     deadline: float
+    rule: str
 
 
 class Watchdog:
@@ -108,11 +109,16 @@ class Watchdog:
             self._thread.join(JOIN_TIMEOUT)
 
     @contextlib.contextmanager
-    def limit(self, what: str, subject: object) -> "Iterator[None]":
-        """Limits the time of a PnP or power callback that the block calls."""
+    def limit(self, what: str, subject: object, rule: str = "") -> "Iterator[None]":
+        """Limits the time of a PnP or power callback that the block calls, or of its wait.
+
+        :param what: what is limited, for the report
+        :param subject: the device
+        :param rule: that is broken when the time is over
+        """
         ident = get_ident()
         outer = self._calls.get(ident)
-        self._calls[ident] = _Call(what, subject, monotonic() + self._power_timeout)
+        self._calls[ident] = _Call(what, subject, monotonic() + self._power_timeout, rule)
         try:
             yield
         finally:
@@ -163,7 +169,7 @@ class Watchdog:
             DPC_WATCHDOG_VIOLATION,
             (0, ticks, allotment) if single else (1, ticks, 0),
             f"{what} has kept processor {processor.number} for {spent:.1f} s",
-            processor,
+            processor=processor,
         )
 
     def _look_at_calls(self) -> None:
@@ -176,6 +182,7 @@ class Watchdog:
                     (BLOCKED_TOO_LONG, id(call.subject), 0),
                     f"{call.what} of {call.subject} has not returned for "
                     f"{self._power_timeout:.1f} s",
+                    call.rule,
                 )
 
     def _stuck(
@@ -184,6 +191,7 @@ class Watchdog:
         code: int,
         parameters: tuple[int, int, int],
         message: str,
+        rule: str = "",
         processor: "Processor | None" = None,
     ) -> None:
         kernel = self._kernel
@@ -191,7 +199,7 @@ class Watchdog:
         # The report is about that processor: this thread runs on none.
         kernel.current.processor = processor
         try:
-            kernel.bug_check(code, *parameters, message=message, frame=frame)
+            kernel.bug_check(code, *parameters, rule=rule, message=message, frame=frame)
         finally:
             kernel.current.processor = None
             if ident is not None and frame is not None:
@@ -199,7 +207,9 @@ class Watchdog:
 
     def _free(self, ident: int, frame: FrameType) -> None:
         """Has the stuck thread leave the driver's code, unless the failure has it leave."""
-        stuck = outermost_driver_frame(frame)
+        stuck = callback_frame(frame)
+        if stuck is None:
+            return  # an application that waits in the framework: the failure wakes it
         for _ in range(ABANDON_TRIES):
             self._end.wait(ABANDON_INTERVAL)
             if not is_running(ident, stuck):
@@ -207,18 +217,17 @@ class Watchdog:
             abandon(self._kernel, ident)
 
 
-def outermost_driver_frame(frame: FrameType) -> FrameType:
-    """The callback that a stack is in: the outermost frame above the framework's last one."""
-    found = frame
+def callback_frame(frame: FrameType) -> FrameType | None:
+    """The driver's frame that the framework called last on a stack; ``None`` if there is none."""
+    found: FrameType | None = None
     current: FrameType | None = frame
-    entered = False
     while current is not None:
         if is_driver_frame(current):
-            found, entered = current, True
-        elif entered:
-            break
+            found = current
+        elif found is not None:
+            return found
         current = current.f_back
-    return found
+    return None
 
 
 def is_running(ident: int, frame: FrameType) -> bool:

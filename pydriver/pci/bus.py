@@ -35,6 +35,7 @@ class PciBus:
     def __init__(self, access: "Access", ecam: int = q35.ECAM) -> None:
         self.access = access
         self.ecam = ecam
+        self.windows = q35.WINDOWS
         #: every function found, bus 0 first, a bridge before what is behind it
         self.functions: list[PciFunction] = []
 
@@ -162,6 +163,7 @@ class PciBus:
         :param windows: addresses that BARs may take.
         :raises PciResourceError: there is no room for a BAR.
         """
+        self.windows = windows
         rooms = _Rooms(windows)
         rooms.assign([function for function in self.functions if function.parent is None])
 

@@ -12,12 +12,20 @@ from pydriver.wdf.collection import Collection
 from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
 from pydriver.wdf.ddi import REGISTRY, Ddi
 from pydriver.wdf.device import Device
-from pydriver.wdf.device_init import (
-    DeviceInit,
-    DeviceState,
-    FileObjectConfig,
-    PnpPowerEventCallbacks,
-    PowerDeviceState,
+from pydriver.wdf.device_init import DeviceInit
+from pydriver.wdf.device_interface import DeviceInterface
+from pydriver.wdf.device_object import (
+    DeviceIoType,
+    DeviceObject,
+    DeviceObjectFlags,
+    WdmFileObject,
+)
+from pydriver.wdf.device_property import (
+    GUID_BUS_INTERFACE_STANDARD,
+    BusInterfaceStandard,
+    DeviceProperty,
+    DevicePropertyData,
+    DevicePropertyType,
 )
 from pydriver.wdf.dma_adapter import ScatterGatherElement, ScatterGatherList
 from pydriver.wdf.dma_enabler import (
@@ -30,8 +38,9 @@ from pydriver.wdf.dma_enabler import (
 from pydriver.wdf.dma_transaction import DmaTransaction, TransferInfo
 from pydriver.wdf.dma_transfers import DmaTransactionState
 from pydriver.wdf.dpc import Dpc, DpcConfig
-from pydriver.wdf.driver import Driver, DriverConfig
+from pydriver.wdf.driver import Driver, DriverConfig, DriverInitFlags, get_driver
 from pydriver.wdf.file import File
+from pydriver.wdf.file_config import FileObjectClass, FileObjectConfig
 from pydriver.wdf.generic_object import GenericObject
 from pydriver.wdf.interrupt import Interrupt
 from pydriver.wdf.interrupt_config import (
@@ -63,6 +72,26 @@ from pydriver.wdf.object import (
     ObjectAttributes,
     SynchronizationScope,
 )
+from pydriver.wdf.pnp_config import (
+    DeviceFailedAction,
+    DevicePnpState,
+    DevicePowerPolicyState,
+    DevicePowerState,
+    DeviceRelationType,
+    DeviceState,
+    DeviceStateFlags,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
+    PowerPolicyEventCallbacks,
+    SpecialFileType,
+)
+from pydriver.wdf.power import DmaPower, Failure
+from pydriver.wdf.power_policy_config import (
+    IdleSettings,
+    PowerPolicyS0IdleCapabilities,
+    PowerPolicyUserControl,
+    WakeSettings,
+)
 from pydriver.wdf.registers import (
     MappedPorts,
     MappedRegisters,
@@ -71,6 +100,7 @@ from pydriver.wdf.registers import (
     read_register_ulong,
     write_register_ulong,
 )
+from pydriver.wdf.registry import KEY_READ, KEY_WRITE, PlugPlayRegistryKey, RegistryKey
 from pydriver.wdf.request import Request
 from pydriver.wdf.request_parameters import RequestParameters, RequestReuseParams
 from pydriver.wdf.resource import (
@@ -94,6 +124,9 @@ from pydriver.wdf.wait_lock import WaitLock
 from pydriver.wdf.work_item import WorkItem, WorkItemConfig
 
 __all__ = (
+    "GUID_BUS_INTERFACE_STANDARD",
+    "KEY_READ",
+    "KEY_WRITE",
     "NT_SUCCESS",
     "REGISTRY",
     "WDF_ABS_TIMEOUT_IN_MS",
@@ -102,17 +135,32 @@ __all__ = (
     "WDF_REL_TIMEOUT_IN_MS",
     "WDF_REL_TIMEOUT_IN_SEC",
     "WDF_REL_TIMEOUT_IN_US",
+    "BusInterfaceStandard",
     "Collection",
     "CommonBuffer",
     "CommonBufferConfig",
     "Ddi",
     "Device",
+    "DeviceFailedAction",
     "DeviceInit",
+    "DeviceInterface",
+    "DeviceIoType",
+    "DeviceObject",
+    "DeviceObjectFlags",
+    "DevicePnpState",
+    "DevicePowerPolicyState",
+    "DevicePowerState",
+    "DeviceProperty",
+    "DevicePropertyData",
+    "DevicePropertyType",
+    "DeviceRelationType",
     "DeviceState",
+    "DeviceStateFlags",
     "DmaDirection",
     "DmaEnabler",
     "DmaEnablerConfig",
     "DmaEnablerFlags",
+    "DmaPower",
     "DmaProfile",
     "DmaTransaction",
     "DmaTransactionState",
@@ -120,11 +168,15 @@ __all__ = (
     "DpcConfig",
     "Driver",
     "DriverConfig",
+    "DriverInitFlags",
     "ExecutionLevel",
+    "Failure",
     "File",
+    "FileObjectClass",
     "FileObjectConfig",
     "GenericObject",
     "GroupAffinity",
+    "IdleSettings",
     "Interrupt",
     "InterruptConfig",
     "InterruptDescriptor",
@@ -150,11 +202,16 @@ __all__ = (
     "NtStatusError",
     "Object",
     "ObjectAttributes",
+    "PlugPlayRegistryKey",
     "PnpPowerEventCallbacks",
     "PoolType",
     "PortDescriptor",
     "PowerDeviceState",
+    "PowerPolicyEventCallbacks",
+    "PowerPolicyS0IdleCapabilities",
+    "PowerPolicyUserControl",
     "ProcessorMode",
+    "RegistryKey",
     "Request",
     "RequestParameters",
     "RequestReuseParams",
@@ -163,6 +220,7 @@ __all__ = (
     "ScatterGatherElement",
     "ScatterGatherList",
     "ShareDisposition",
+    "SpecialFileType",
     "SpinLock",
     "SynchronizationScope",
     "Timer",
@@ -170,9 +228,12 @@ __all__ = (
     "TransferInfo",
     "TriState",
     "WaitLock",
+    "WakeSettings",
+    "WdmFileObject",
     "WorkItem",
     "WorkItemConfig",
     "ctl_code",
+    "get_driver",
     "mm_map_io_space",
     "mm_map_io_space_ex",
     "read_register_ulong",

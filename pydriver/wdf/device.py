@@ -1,93 +1,100 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDEVICE: a function device object, its resources and its PnP and power sequences.
+"""WDFDEVICE: a function device object or a filter; how requests reach its queues and its callbacks.
 
-All sequences run at PASSIVE_LEVEL on the caller's thread, one at a time per device.
+What the PnP and power sequences do with it is in `pydriver.wdf.pnp`, `power` and `power_policy`.
 """
 
-from collections.abc import Callable
 from threading import Lock
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
-    NT_SUCCESS,
+    STATUS_ACCESS_DENIED,
     STATUS_DEVICE_NOT_READY,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_DEVICE_STATE,
     STATUS_INVALID_PARAMETER,
-    STATUS_SUCCESS,
+    STATUS_INVALID_SECURITY_DESCR,
+    STATUS_NO_SUCH_DEVICE,
     STATUS_WDF_BUSY,
     NtStatusError,
-    status_name,
 )
-from pydriver.trace import Event
-from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.wdf.bus import BusFunction
 from pydriver.wdf.ddi import RAISES, creation_ddi, ddi
-from pydriver.wdf.device_init import DeviceInit, DeviceState, PowerDeviceState
+from pydriver.wdf.device_object import (
+    IRP_MJ_CREATE,
+    DeviceObject,
+    DeviceObjectFlags,
+    make_device_object,
+)
+from pydriver.wdf.device_property import DeviceProperties, instance_path
 from pydriver.wdf.file import File
+from pydriver.wdf.file_config import FileObjectClass, serializes_file_callbacks
 from pydriver.wdf.interrupt_resources import InterruptResources
-from pydriver.wdf.io_queue_config import IoStopAction
-from pydriver.wdf.irp import RequestType
+from pydriver.wdf.io_queue import IoQueue
+from pydriver.wdf.io_queue_config import IoQueueConfig, IoQueueDispatchType
+from pydriver.wdf.irp import Irp, RequestType
 from pydriver.wdf.object import ExecutionLevel, ObjectAttributes, ParentRule, SynchronizationScope
-from pydriver.wdf.resource import MemoryDescriptor, PortDescriptor, ResourceList
+from pydriver.wdf.pnp_config import DeviceState
 from pydriver.wdf.serialization import (
     CallbackKind,
     PresentationLock,
-    Presenting,
     effective_level,
     effective_scope,
     make_lock,
 )
+from pydriver.wdf.tri_state import TriState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydriver.ke.system import System
-    from pydriver.wdf.dma_enabler import DmaEnabler
+    from pydriver.wdf.device_init import DeviceInit
     from pydriver.wdf.driver import Driver
-    from pydriver.wdf.interrupt import Interrupt
-    from pydriver.wdf.io_queue import IoQueue
+    from pydriver.wdf.request import Request
+    from pydriver.wdf.request_base import RequestBase
 
 __all__ = ("Device",)
 
+_DISPATCHABLE = frozenset(RequestType)
 
-class Device(Presenting):
+
+class Device(DeviceProperties):
     """A device.
 
     :ivar function: the PCI function
     :ivar driver: that it belongs to
-    :ivar state: where it is in its life
-    :ivar interrupts: interrupt objects, in the order of creation
-    :ivar queues: queues, in the order of creation
-    :ivar dma_enablers: DMA enablers, in the order of creation
     :ivar io_lock: guards the queues and the requests; nothing waits under it
-    :ivar powered: it is in D0, and the queues present requests
     :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
+    :ivar device_object: its own device object
+    :ivar physical_device_object: the bus driver's, at the bottom of the stack
+    :ivar sees_requests: each request goes through :meth:`dispatch`
     """
 
     __slots__ = (
-        "_alignment_requirement",
-        "_callbacks_table",
+        "_caller_context",
         "_dispatched",
-        "_sequence",
-        "_started_once",
+        "_files_serialized",
+        "_package_queue",
         "control_queue",
+        "create_queue",
         "default_queue",
         "device_lock",
-        "dma_enablers",
+        "device_object",
         "driver",
         "file_attributes",
         "file_config",
+        "filter",
         "function",
         "internal_queue",
+        "interrupt_mode",
         "interrupt_resources",
-        "interrupts",
         "io_lock",
-        "powered",
-        "queues",
+        "message_limit",
+        "physical_device_object",
         "read_queue",
-        "resources",
-        "state",
+        "request_attributes",
         "system",
         "write_queue",
     )
@@ -97,11 +104,13 @@ class Device(Presenting):
     allows_scope: ClassVar[bool] = True
     passive_disposal: ClassVar[bool] = True
 
-    def __init__(self, init: DeviceInit, attributes: ObjectAttributes) -> None:
+    def __init__(self, init: "DeviceInit", attributes: ObjectAttributes) -> None:
         driver = init.driver
+        level = effective_level(attributes, driver.execution_level)
+        serialized = serializes_file_callbacks(init.file_attributes, level, "WdfDeviceCreate")
         super().__init__(driver._kernel, driver, attributes, deletable=False)
         self.driver = driver
-        self.execution_level = effective_level(attributes, driver.execution_level)
+        self.execution_level = level
         self.synchronization_scope = effective_scope(attributes, driver.synchronization_scope)
         # A quirk of the framework: a level that is inherited from the driver does not count here.
         passive = attributes.execution_level is ExecutionLevel.PASSIVE
@@ -111,29 +120,40 @@ class Device(Presenting):
         self.serialization_lock = None if unlocked else self.device_lock
         self.system: System = driver.system
         self.function = init.function
+        self.interrupt_mode = init.interrupt_mode
+        self.message_limit = init.message_limit
         self.interrupt_resources = InterruptResources(
             self.system, init.function, init.interrupt_mode, init.message_limit
         )
+        bus = BusFunction(self.system, init.function, self.interrupt_resources)
+        self.filter = init.filter
         self.file_config = init.file_config
         self.file_attributes = init.file_attributes
-        self.state = DeviceState.INIT
-        self.interrupts: list[Interrupt] = []
-        self.queues: list[IoQueue] = []
-        self.dma_enablers: list[DmaEnabler] = []
-        self._alignment_requirement = 0
-        self.resources = ResourceList(())
+        self._files_serialized = serialized
+        self.request_attributes = init.request_attributes
+        self.physical_device_object = DeviceObject(
+            name="\\Device\\" + instance_path(init.function).replace("\\", "#")
+        )
+        self.device_object = make_device_object(init, self.physical_device_object)
+        self._caller_context = init.evt_io_in_caller_context
+        owner = init.power_policy_owner
+        self.prepare_power(init.callbacks, bus, pageable=init.power_pageable)
+        self.prepare_pnp()
+        self.prepare_policy(
+            init.policy_callbacks,
+            owner=not init.filter if owner is None else owner,
+            sees_requests=self._caller_context is not None,
+        )
+        self.prepare_names()
         self.io_lock = Lock()
-        self.powered = False
         self.default_queue: IoQueue | None = None
         self.read_queue: IoQueue | None = None
         self.write_queue: IoQueue | None = None
         self.control_queue: IoQueue | None = None
         self.internal_queue: IoQueue | None = None
+        self.create_queue: IoQueue | None = None
         self._dispatched: dict[RequestType, IoQueue] = {}
-        self._callbacks_table = init.callbacks
-        # One PnP or power sequence at a time.
-        self._sequence = Lock()
-        self._started_once = False
+        self._package_queue: IoQueue | None = None
         init.device = self
 
     def __str__(self) -> str:
@@ -144,16 +164,6 @@ class Device(Presenting):
         """The device itself."""
         return self
 
-    @property
-    def initializing(self) -> bool:
-        """EvtDriverDeviceAdd has not returned yet, or the device has not been started."""
-        return self.state is DeviceState.INIT
-
-    @property
-    def preparing_hardware(self) -> bool:
-        """EvtDevicePrepareHardware is running."""
-        return self.state is DeviceState.PREPARING
-
     # DDIs
 
     @classmethod
@@ -163,36 +173,30 @@ class Device(Presenting):
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
-    def create(cls, device_init: DeviceInit, attributes: ObjectAttributes | None = None) -> Self:
+    def create(cls, device_init: "DeviceInit", attributes: ObjectAttributes | None = None) -> Self:
         """Creates the device; in EvtDriverDeviceAdd.
 
         :param device_init: given to that callback; consumed
         :param attributes: without a parent
-        :raises NtStatusError: the attributes are not valid, or ``device_init`` is consumed
+        :raises NtStatusError: the attributes are not valid, or ``device_init`` is consumed; it
+            has a security descriptor or a class, but no name; its file objects' scope is not
+            possible; the device is not there any more
         """
         what = "WdfDeviceCreate"
         attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
         if device_init.device is not None:
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, what)
+        secured = device_init.security_descriptor or device_init.device_class is not None
+        if secured and not device_init.name:
+            raise NtStatusError(STATUS_INVALID_SECURITY_DESCR, f"{what}: a device without a name")
+        if not device_init.function.is_present:
+            raise NtStatusError(STATUS_NO_SUCH_DEVICE, f"{what}: {device_init.function}")
         return cls(device_init, attributes)
 
     @ddi("WdfDeviceGetDriver", "WDFDRIVER (WDFDEVICE Device)")
     def get_driver(self) -> "Driver":
         """The driver that the device belongs to."""
         return self.driver
-
-    @ddi("WdfDeviceSetAlignmentRequirement", "VOID (WDFDEVICE Device, ULONG AlignmentRequirement)")
-    def set_alignment_requirement(self, alignment_requirement: int) -> None:
-        """Says how the device wants its buffers aligned.
-
-        :param alignment_requirement: a mask: the alignment in bytes, less one
-        """
-        self._alignment_requirement = alignment_requirement
-
-    @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (WDFDEVICE Device)")
-    def get_alignment_requirement(self) -> int:
-        """How the device wants its buffers aligned: a mask."""
-        return self._alignment_requirement
 
     @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (WDFDEVICE Device)")
     def get_default_queue(self) -> "IoQueue | None":
@@ -207,17 +211,11 @@ class Device(Presenting):
         """Has a queue take all requests of a type; in EvtDriverDeviceAdd.
 
         :param queue: of this device, not its default queue
-        :param request_type: READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
+        :param request_type: CREATE, READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
         :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
         """
         what = "WdfDeviceConfigureRequestDispatching"
-        possible = {
-            RequestType.READ,
-            RequestType.WRITE,
-            RequestType.DEVICE_CONTROL,
-            RequestType.DEVICE_CONTROL_INTERNAL,
-        }
-        if request_type not in possible:
+        if request_type not in _DISPATCHABLE:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         if queue.device is not self or queue is self.default_queue:
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
@@ -231,275 +229,194 @@ class Device(Presenting):
         queue.deletable = False
         self._update_dispatch()
 
+    @ddi("WdfDeviceEnqueueRequest", "NTSTATUS (WDFDEVICE Device, WDFREQUEST Request)")
+    def enqueue_request(self, request: "Request") -> None:
+        """Gives a request to the queue that it is for; in EvtIoInCallerContext.
+
+        :param request: given to that callback
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it comes from elsewhere, or no queue
+            takes it; the driver still owns it
+        """
+        what = f"WdfDeviceEnqueueRequest({request})"
+        kind = request.irp.kind
+        queue = self._dispatched.get(kind)
+        if queue is None and kind is not RequestType.CREATE:
+            queue = self.default_queue
+        if request.queue is not self._package_queue or queue is None:
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
+        status = request.forward_to_io_queue(queue)
+        if status:
+            raise NtStatusError(status, what)
+
+    @ddi("WdfDeviceSetAlignmentRequirement", "VOID (WDFDEVICE, ULONG AlignmentRequirement)")
+    def set_alignment_requirement(self, alignment_requirement: int) -> None:
+        """Sets how buffers have to be aligned.
+
+        :param alignment_requirement: a mask: the alignment in bytes, less one
+        """
+        self.device_object.alignment_requirement = alignment_requirement
+
+    @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (WDFDEVICE Device)")
+    def get_alignment_requirement(self) -> int:
+        """How buffers have to be aligned, as a mask."""
+        return self.device_object.alignment_requirement
+
+    @ddi("WdfDeviceWdmGetDeviceObject", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    def wdm_get_device_object(self) -> DeviceObject:
+        """The device's own device object."""
+        return self.device_object
+
+    @ddi("WdfDeviceWdmGetAttachedDevice", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    def wdm_get_attached_device(self) -> DeviceObject:
+        """The device object that the device's own is attached to."""
+        return self.physical_device_object
+
+    @ddi("WdfDeviceWdmGetPhysicalDevice", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    def wdm_get_physical_device(self) -> DeviceObject:
+        """The bus driver's device object."""
+        return self.physical_device_object
+
+    # Dispatching
+
     def set_default_queue(self, queue: "IoQueue") -> None:
         """Has a queue take what no other takes; by its creation."""
         self.default_queue = queue
         self._update_dispatch()
 
     def _update_dispatch(self) -> None:
-        find = self._dispatched.get
-        self.read_queue = find(RequestType.READ, self.default_queue)
-        self.write_queue = find(RequestType.WRITE, self.default_queue)
-        self.control_queue = find(RequestType.DEVICE_CONTROL, self.default_queue)
-        self.internal_queue = find(RequestType.DEVICE_CONTROL_INTERNAL, self.default_queue)
+        def find(kind: RequestType) -> IoQueue | None:
+            queue = self._dispatched.get(kind, self.default_queue)
+            # A filter passes on what the default queue would refuse.
+            passes_on = self.filter and queue is not None and not queue.handles(kind)
+            return None if passes_on else queue
+
+        self.read_queue = find(RequestType.READ)
+        self.write_queue = find(RequestType.WRITE)
+        self.control_queue = find(RequestType.DEVICE_CONTROL)
+        self.internal_queue = find(RequestType.DEVICE_CONTROL_INTERNAL)
+        self.create_queue = self._dispatched.get(RequestType.CREATE)
+
+    def dispatch(self, irp: Irp, queue: "IoQueue | None") -> None:
+        """Takes a request that does not go straight into a queue; at IRQL <= DISPATCH_LEVEL.
+
+        :param irp: the request
+        :param queue: that it is for; ``None``: the driver has none for it
+        """
+        if self.watches_io:
+            self.io_arrived()
+        if self._caller_context is not None:
+            request = self._own(irp)
+            if request is not None:
+                self._kernel.invoke(self._caller_context, self, request)
+        elif queue is not None:
+            queue.submit(irp)
+        elif self.filter:
+            irp.finish(self.physical_device_object.forward(irp.kind), 0)
+        else:
+            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+
+    def _own(self, irp: Irp) -> "Request | None":
+        """Makes a request that the driver owns, and that none of its queues has presented."""
+        if self._package_queue is None:
+            config = IoQueueConfig(
+                IoQueueDispatchType.MANUAL,
+                power_managed=TriState.FALSE,
+                allow_zero_length_requests=True,
+            )
+            self._package_queue = IoQueue(self, self, config, ObjectAttributes())
+            self._package_queue.deletable = False
+            self.queues.append(self._package_queue)
+        self._package_queue.submit(irp)
+        return self._package_queue.retrieve_next_request()
 
     # The application
 
-    def open(self, name: str = "") -> File:
+    def open(self, name: str = "", flags: int = 0, timeout: float | None = None) -> File:
         """Opens the device [CreateFile].
 
         :param name: of what to open on it
-        :raises NtStatusError: it is not started, or the driver refuses
+        :param flags: FO_*, of the file object
+        :param timeout: seconds for the driver's answer; ``None`` waits for ever
+        :raises NtStatusError: it is not started, or the driver refuses; it is open already, and
+            exclusive
+        :raises TimeoutError: the driver has not answered; the request has been cancelled
         """
         if self.state not in {DeviceState.STARTED, DeviceState.LOW_POWER}:
             raise NtStatusError(STATUS_DEVICE_NOT_READY, f"{self} is {self.state.value}")
-        file = File(self, name)
-        create = self.file_config.evt_device_file_create
-        if create is not None:
-            status = self._call("EvtDeviceFileCreate", create, self, file)
-            if not NT_SUCCESS(status):
-                file._delete()
-                raise NtStatusError(status, f"opening {self}")
+        if self.files and DeviceObjectFlags.EXCLUSIVE in self.device_object.flags:
+            raise NtStatusError(STATUS_ACCESS_DENIED, f"{self} is open already")
+        file = File(self, name, flags)
+        self.files.append(file)
+        try:
+            self._create(file, timeout)
+        except (NtStatusError, TimeoutError):
+            self.files.remove(file)
+            file._delete()
+            self.remove_if_unused()
+            raise
         return file
 
-    # Sequences
-
-    def start(self) -> None:
-        """Starts the device: the order of [A User Plugs In a Device], or its unwinding.
-
-        :raises NtStatusError: a callback failed
-        """
-        with self._sequence:
-            self._start()
-
-    def _start(self) -> None:
-        callbacks = self._callbacks_table
-        first = self.state is DeviceState.INIT
-        self._note("start")
-        try:
-            self._assign_resources()
-        except BaseException:
-            self.state = DeviceState.FAILED
-            raise
-        self.state = DeviceState.PREPARING
-        prepare = callbacks.evt_device_prepare_hardware
-        status = STATUS_SUCCESS
-        if prepare is not None:
-            status = self._call(
-                "EvtDevicePrepareHardware", prepare, self, self.resources, self.resources
-            )
-        failed = "EvtDevicePrepareHardware"
-        if NT_SUCCESS(status):
-            self.state = DeviceState.STARTING
-            self._compute_synchronize_irqls()
-            failed, status = self._power_up(PowerDeviceState.D3_FINAL, first=first)
-        if NT_SUCCESS(status):
-            self.state = DeviceState.STARTED
+    def _create(self, file: File, timeout: float | None) -> None:
+        config = self.file_config
+        callback = None if config is None else config.evt_device_file_create
+        if self.create_queue is None and callback is None:
+            if self.filter:
+                self.physical_device_object.forward(IRP_MJ_CREATE)
             return
-        self._note(f"start failed: {failed}: {status_name(status)}")
-        self._release_hardware()
-        self.state = DeviceState.FAILED
-        raise NtStatusError(status, f"{self} does not start: {failed}")
-
-    def _assign_resources(self) -> None:
-        kernel = self._kernel
-        resources = self.function.resources()
-        self.function.enable_memory()
-        self.function.enable_ports()
-        bars: list[MemoryDescriptor | PortDescriptor] = [
-            *(
-                MemoryDescriptor(each.bar, each.start, each.length, each.prefetchable, kernel)
-                for each in resources.memory
-            ),
-            *(
-                PortDescriptor(each.bar, each.start, each.length, kernel)
-                for each in resources.ports
-            ),
-        ]
-        bars.sort(key=lambda each: each.bar)
-        granted = self.interrupt_resources.allocate(self.interrupts)
-        for index, interrupt in enumerate(self.interrupts):
-            interrupt.assign(granted[index] if index < len(granted) else None)
-        self.resources = ResourceList((*bars, *granted))
-
-    def _compute_synchronize_irqls(self) -> None:
-        groups: dict[int, list[Interrupt]] = {}
-        for interrupt in self.interrupts:
-            lock = interrupt.config.spin_lock
-            key = id(interrupt) if lock is None else id(lock)
-            groups.setdefault(key, []).append(interrupt)
-        for group in groups.values():
-            highest = max(interrupt.irql for interrupt in group)
-            for interrupt in group:
-                interrupt.synchronize_irql = highest
-
-    def _power_up(self, previous: PowerDeviceState, *, first: bool) -> tuple[str, int]:
-        """Enters D0; what failed, and its status."""
-        callbacks = self._callbacks_table
-        self.function.enable_bus_master()
-        entry = callbacks.evt_device_d0_entry
-        if entry is not None:
-            status = self._call("EvtDeviceD0Entry", entry, self, previous)
-            if not NT_SUCCESS(status):
-                return "EvtDeviceD0Entry", status
-        self.interrupt_resources.enable()
-        failed, status = self._connect_interrupts(previous)
-        if not NT_SUCCESS(status):
-            self._disconnect_interrupts()
-            self._d0_exit(PowerDeviceState.D3_FINAL)
-            return failed, status
-        self.powered = True
-        for queue in tuple(self.queues):
-            queue.power_up()
-        if first or not self._started_once:
-            name, callback = (
-                "EvtDeviceSelfManagedIoInit",
-                callbacks.evt_device_self_managed_io_init,
-            )
+        kind = RequestType.CREATE
+        irp = Irp(self._kernel, file, kind, 0, 0, 0, None, None, None, None)
+        if self.create_queue is not None:
+            self.create_queue.submit(irp)
         else:
-            name, callback = (
-                "EvtDeviceSelfManagedIoRestart",
-                callbacks.evt_device_self_managed_io_restart,
+            assert config is not None
+            assert callback is not None
+            request = self._own(irp)
+            assert request is not None
+            none = config.file_object_class == FileObjectClass.NOT_REQUIRED
+            self.call_for_file(callback, self, request, None if none else file)
+        try:
+            irp.result(timeout)
+        except TimeoutError:
+            irp.cancel()
+            raise
+
+    def call_for_file(self, callback: "Callable[..., Any] | None", *arguments: Any) -> None:
+        """Calls one of the file callbacks, at PASSIVE_LEVEL, under the device's lock if it must."""
+        if callback is None:
+            return
+        if not self._files_serialized:
+            self._kernel.invoke(callback, *arguments)
+            return
+        irql = self.device_lock.acquire()
+        self._kernel.invoke(callback, *arguments)
+        self.device_lock.release(irql)
+
+    def outstanding_irps(self) -> list[Irp]:
+        """Requests that wait in the queues, or that the driver owns."""
+        with self.io_lock:
+            return [
+                request.irp for queue in self.queues for request in (*queue.queued, *queue.owned)
+            ]
+
+    def file_of(self, request: "RequestBase") -> File | None:
+        """What WdfRequestGetFileObject returns for a request of the device."""
+        config = self.file_config
+        if config is None:
+            self._kernel.verifier.violation(
+                "FileObjectConfigured",
+                f"WdfRequestGetFileObject({request}), but {self} has no file object configuration",
+                request,
             )
-        if callback is not None:
-            status = self._call(name, callback, self)
-            if not NT_SUCCESS(status):
-                self._stop_queues(IoStopAction.PURGE)
-                self._pre_interrupts_disabled(PowerDeviceState.D3_FINAL)
-                self._disconnect_interrupts()
-                self._d0_exit(PowerDeviceState.D3_FINAL)
-                return name, status
-        self._started_once = True
-        return "", STATUS_SUCCESS
+            return None
+        required = config.file_object_class != FileObjectClass.NOT_REQUIRED
+        return request.irp.file if required else None
 
-    def _connect_interrupts(self, previous: PowerDeviceState) -> tuple[str, int]:
-        for interrupt in self.interrupts:
-            status = interrupt.connect()
-            if not NT_SUCCESS(status):
-                return f"connection of {interrupt}", status
-        post = self._callbacks_table.evt_device_d0_entry_post_interrupts_enabled
-        name = "EvtDeviceD0EntryPostInterruptsEnabled"
-        if post is not None:
-            return name, self._call(name, post, self, previous)
-        return name, STATUS_SUCCESS
+    def forward_if_passed_on(self, major_function: int) -> None:
+        """Passes a cleanup or a close on to the bus driver, if that is configured."""
+        config = self.file_config
+        forward = TriState.USE_DEFAULT if config is None else config.auto_forward_cleanup_close
+        if forward == TriState.TRUE or (forward == TriState.USE_DEFAULT and self.filter):
+            self.physical_device_object.forward(major_function)
 
-    def _power_down(self, target: PowerDeviceState, action: IoStopAction) -> None:
-        """Leaves D0; goes on after a failure."""
-        suspend = self._callbacks_table.evt_device_self_managed_io_suspend
-        if suspend is not None:
-            self._call("EvtDeviceSelfManagedIoSuspend", suspend, self)
-        self._stop_queues(action)
-        self._pre_interrupts_disabled(target)
-        self._disconnect_interrupts()
-        self._d0_exit(target)
-
-    def _stop_queues(self, action: IoStopAction) -> None:
-        self.powered = False
-        queues = tuple(self.queues)
-        for queue in queues:
-            queue.hold()
-        for queue in queues:
-            queue.power_down(action)
-
-    def _pre_interrupts_disabled(self, target: PowerDeviceState) -> None:
-        callback = self._callbacks_table.evt_device_d0_exit_pre_interrupts_disabled
-        if callback is not None:
-            self._call("EvtDeviceD0ExitPreInterruptsDisabled", callback, self, target)
-
-    def _disconnect_interrupts(self) -> None:
-        for interrupt in reversed(self.interrupts):
-            interrupt.disconnect()
-
-    def _d0_exit(self, target: PowerDeviceState) -> None:
-        callback = self._callbacks_table.evt_device_d0_exit
-        if callback is not None:
-            self._call("EvtDeviceD0Exit", callback, self, target)
-        self.interrupt_resources.disable()
-        self.function.disable_bus_master()
-
-    def _release_hardware(self) -> None:
-        release = self._callbacks_table.evt_device_release_hardware
-        if release is not None:
-            self._call("EvtDeviceReleaseHardware", release, self, self.resources)
-        for interrupt in reversed(self.interrupts[:]):
-            if interrupt.prepared:
-                self.interrupts.remove(interrupt)
-                interrupt._delete()
-            else:
-                interrupt.assign(None)
-        self.interrupt_resources.free()
-        self.function.disable()
-        self.resources = ResourceList(())
-
-    def exit_d0(self, target: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device leave D0, as for idle or sleep [powerstatemachine.cpp].
-
-        :param target: D1, D2 or D3
-        """
-        with self._sequence:
-            if self.state is not DeviceState.STARTED:
-                raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
-            self._note(f"exit D0 to {target.name}")
-            self._power_down(target, IoStopAction.SUSPEND)
-            self.state = DeviceState.LOW_POWER
-
-    def enter_d0(self, previous: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device return to D0 [powerstatemachine.cpp].
-
-        :raises NtStatusError: a callback failed; the device has failed then
-        """
-        with self._sequence:
-            if self.state is not DeviceState.LOW_POWER:
-                raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
-            self._note(f"enter D0 from {previous.name}")
-            failed, status = self._power_up(previous, first=False)
-            if NT_SUCCESS(status):
-                self.state = DeviceState.STARTED
-                return
-            self._release_hardware()
-            self.state = DeviceState.FAILED
-            raise NtStatusError(status, f"{self} does not return to D0: {failed}")
-
-    def stop(self) -> None:
-        """Stops the device for new resources; :meth:`start` gives them."""
-        with self._sequence:
-            if self.state is not DeviceState.STARTED:
-                raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
-            self._note("stop")
-            self._power_down(PowerDeviceState.D3_FINAL, IoStopAction.SUSPEND)
-            self._release_hardware()
-            self.state = DeviceState.STOPPED
-
-    def remove(self) -> None:
-        """Removes the device in order, and deletes it [A User Unplugs a Device]."""
-        with self._sequence:
-            if self.state is DeviceState.REMOVED:
-                return
-            self._note("remove")
-            if self.state is DeviceState.STARTED:
-                self._power_down(PowerDeviceState.D3_FINAL, IoStopAction.PURGE)
-            if self.state in {DeviceState.STARTED, DeviceState.LOW_POWER}:
-                self._release_hardware()
-            self.state = DeviceState.REMOVED
-            callbacks = self._callbacks_table
-            for managed in (True, False):
-                for queue in tuple(self.queues):
-                    if queue.config.power_managed is managed:
-                        queue.shut_down()
-                flush = callbacks.evt_device_self_managed_io_flush
-                if managed and flush is not None and self._started_once:
-                    self._kernel.invoke(flush, self)
-            cleanup = callbacks.evt_device_self_managed_io_cleanup
-            if cleanup is not None and self._started_once:
-                self._kernel.invoke(cleanup, self)
-        self._delete()
-
-    def _call(self, name: str, callback: Callable[..., int | None], *arguments: Any) -> int:
-        self._note(name)
-        with self._kernel.watchdog.limit(name, self):
-            return self._kernel.invoke_status(callback, *arguments)
-
-    def _note(self, step: str) -> None:
-        kernel = self._kernel
-        irql = kernel.irql()
-        kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, irql, self, step))
+    def _on_dispose(self) -> None:
+        self.system.namespace.remove_device(self)

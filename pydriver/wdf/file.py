@@ -9,10 +9,14 @@ with device.open() as file:
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydriver.ke.status import STATUS_FILE_CLOSED, STATUS_INVALID_DEVICE_REQUEST, NtStatusError
+from pydriver.ke.event import KEvent
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_FILE_CLOSED, NtStatusError
 from pydriver.wdf.ddi import ddi
+from pydriver.wdf.device_object import IRP_MJ_CLEANUP, IRP_MJ_CLOSE, WdmFileObject
 from pydriver.wdf.irp import METHOD_BUFFERED, Irp, RequestType
 from pydriver.wdf.object import Object
 
@@ -38,19 +42,24 @@ class File(Object):
 
     :param device: that was opened
     :param name: of what was opened on the device
+    :param flags: FO_*
+    :ivar closed: the application has closed it
+    :ivar gone: an event: the driver has been told the last of it
     """
 
-    __slots__ = ("closed", "device", "name")
+    __slots__ = ("closed", "device", "flags", "gone", "name")
 
     fx_type: ClassVar[int] = 0x1018
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
 
-    def __init__(self, device: "Device", name: str) -> None:
+    def __init__(self, device: "Device", name: str, flags: int) -> None:
         super().__init__(device._kernel, device, device.file_attributes, deletable=False)
         self.device = device
         self.name = name
+        self.flags = flags
         self.closed = False
+        self.gone = KEvent(self._kernel)
 
     def __str__(self) -> str:
         return f"file of {self.device}"
@@ -83,9 +92,10 @@ class File(Object):
         target = memoryview(bytearray(buffer) if isinstance(buffer, int) else buffer)
         length = len(target)
         irp = Irp(self._kernel, self, READ, length, offset, 0, None, target, on_complete, context)
-        queue = self.device.read_queue
-        if queue is None:
-            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        device = self.device
+        queue = device.read_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -110,9 +120,10 @@ class File(Object):
         irp = Irp(
             self._kernel, self, WRITE, len(source), offset, 0, source, None, on_complete, context
         )
-        queue = self.device.write_queue
-        if queue is None:
-            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        device = self.device
+        queue = device.write_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -154,9 +165,10 @@ class File(Object):
             on_complete,
             context,
         )
-        queue = self.device.control_queue
-        if queue is None:
-            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        device = self.device
+        queue = device.control_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -195,9 +207,10 @@ class File(Object):
             on_complete,
             context,
         )
-        queue = self.device.internal_queue
-        if queue is None:
-            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
+        device = self.device
+        queue = device.internal_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -285,7 +298,11 @@ class File(Object):
             raise
 
     def close(self) -> None:
-        """Closes the handle: its requests that wait in queues are cancelled. Idempotent."""
+        """Closes the handle: its requests that wait in queues are cancelled. Idempotent.
+
+        EvtFileCleanup is called before this returns, EvtFileClose when the driver has completed
+        all requests of the file.
+        """
         if self.closed:
             return
         self.closed = True
@@ -295,15 +312,66 @@ class File(Object):
         for queue in tuple(device.queues):
             queue.cancel_of_file(self)
         config = device.file_config
-        for callback in (config.evt_file_cleanup, config.evt_file_close):
-            if callback is not None:
-                self._kernel.invoke(callback, self)
+        if config is not None:
+            device.call_for_file(config.evt_file_cleanup, self)
+        device.forward_if_passed_on(IRP_MJ_CLEANUP)
+        outstanding = [each for each in device.outstanding_irps() if each.file is self]
+        if outstanding:
+            self._close_after(outstanding)
+        else:
+            self._close()
+
+    def _close_after(self, outstanding: list[Irp]) -> None:
+        """Closes when some requests are complete: `status` first, then `on_complete`, see Irp."""
+        lock = Lock()
+        left = set(outstanding)
+
+        def forget(irp: Irp) -> None:
+            with lock:
+                last = left == {irp}
+                left.discard(irp)
+            if last:
+                self._kernel.threads.run(self._close)
+
+        for irp in outstanding:
+            irp.on_complete = _both(irp.on_complete, forget)
+            if irp.done:
+                forget(irp)
+
+    def _close(self) -> None:
+        device = self.device
+        config = device.file_config
+        if config is not None:
+            device.call_for_file(config.evt_file_close, self)
+        device.forward_if_passed_on(IRP_MJ_CLOSE)
+        device.files.remove(self)
         self._delete()
+        self.gone.set()
+        device.remove_if_unused()
 
     @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")
     def get_device(self) -> "Device":
         """The device that was opened."""
         return self.device
+
+    @ddi("WdfFileObjectGetFlags", "ULONG (WDFFILEOBJECT FileObject)")
+    def get_flags(self) -> int:
+        """The flags that it was opened with, FO_*."""
+        return self.flags
+
+    @ddi(
+        "WdfFileObjectGetFileName",
+        "PUNICODE_STRING (WDFFILEOBJECT FileObject)",
+        highest=PASSIVE_LEVEL,
+    )
+    def get_file_name(self) -> str:
+        """The name of what was opened on the device."""
+        return self.name
+
+    @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (WDFFILEOBJECT FileObject)")
+    def wdm_get_file_object(self) -> WdmFileObject:
+        """The I/O manager's file object."""
+        return WdmFileObject(self.device.device_object, self.name, self.flags)
 
     def _raise_closed(self) -> None:
         raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")
@@ -322,3 +390,12 @@ def _buffers(
         shared[:size] = data
         return shared[:size], shared[:length]
     return memoryview(data), memoryview(bytearray(output) if isinstance(output, int) else output)
+
+
+def _both(first: Completion | None, second: Completion) -> Completion:
+    def call(irp: Irp) -> None:
+        if first is not None:
+            first(irp)
+        second(irp)
+
+    return call

@@ -170,7 +170,7 @@ class InterruptConnection(InterruptLocking):
             # Before it is let through: the first ISR may already want the lock.
             self._kinterrupt = KInterrupt(self)
             self.device.interrupt_resources.connect(self, descriptor)
-        elif self.state is InterruptState.CONNECTED and not self.active:
+        elif self.state is InterruptState.CONNECTED:
             self._set_active(active=True)
         else:
             return STATUS_SUCCESS
@@ -200,6 +200,9 @@ class InterruptConnection(InterruptLocking):
         stays = self.config.report_inactive_on_power_down is TriState.TRUE
         if stays and not self.force_disconnected:
             self._set_active(active=False)
+            self.state = InterruptState.CONNECTED
+        elif self.device.keeps_interrupts and self.line_isr and not self.force_disconnected:
+            # A message cannot be sent in a low-power state: only a line is worth keeping.
             self.state = InterruptState.CONNECTED
         else:
             self._disconnect_from_kernel()

@@ -7,7 +7,7 @@ for; a driver must cope with fewer than it would like, down to one.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydriver.errors import CapabilityError, VectorsExhaustedError
@@ -58,6 +58,9 @@ class InterruptResources:
         self._granted: list[InterruptDescriptor] = []
         self._blocks: list[VectorBlock] = []
         self.mode = InterruptMode.NONE
+
+    def __len__(self) -> int:
+        return len(self._granted)
 
     def allocate(self, interrupts: Sequence["Interrupt"]) -> list[InterruptDescriptor]:
         """Takes vectors.
@@ -241,12 +244,20 @@ class InterruptResources:
 
     def free(self) -> None:
         """Gives the vectors back."""
+        self.retire()()
+
+    def retire(self) -> Callable[[], None]:
+        """Stops using the vectors, and keeps them from others until the result is called."""
         vectors = self._system.vectors
-        for block in self._blocks:
-            vectors.free(block)
-        for descriptor in self._granted:
-            if descriptor.line is not None:
-                vectors.release_line(descriptor.line)
-        self._blocks.clear()
-        self._granted.clear()
+        blocks, granted = self._blocks, self._granted
+        self._blocks, self._granted = [], []
         self.mode = InterruptMode.NONE
+
+        def free() -> None:
+            for block in blocks:
+                vectors.free(block)
+            for descriptor in granted:
+                if descriptor.line is not None:
+                    vectors.release_line(descriptor.line)
+
+        return free

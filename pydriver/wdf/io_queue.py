@@ -79,7 +79,9 @@ class IoQueue(QueueRetrieval):
                 STATUS_INVALID_PARAMETER,
                 f"{what}: scope Device, but the level {level.name} is not that of the device",
             )
-        managed = config.power_managed != TriState.FALSE
+        managed = config.power_managed == TriState.TRUE
+        if config.power_managed == TriState.USE_DEFAULT:
+            managed = not device.filter
         queue = cls(device, parent, replace(config, power_managed=managed), attributes)
         device.queues.append(queue)
         if config.default_queue:

@@ -10,6 +10,7 @@ a stack [FxIoQueue::QueueIdle, QueuePurge].
 import sys
 from collections.abc import Callable
 from enum import Enum
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,12 @@ class QueueStates(QueuePresentation):
                 rule="ChangeQueueState",
                 message=f"{what} of {self}, but {why}",
                 subject=self,
+            )
+        if self.device.surprised_thread == get_ident():
+            self._kernel.verifier.violation(
+                "EvtSurpriseRemoveNoSuspendQueue",
+                f"{what} of {self} in EvtDeviceSurpriseRemoval",
+                self,
             )
         if self.pending:
             names = " and ".join(each.value for each in self.pending)

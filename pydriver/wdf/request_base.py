@@ -105,6 +105,9 @@ class RequestBase(Object):
         self.canceled = False
         self.cancel_routine: CancelCallback | None = None
         self.stop_state = _RUNNING
+        attributes = queue.device.request_attributes
+        if attributes is not None:
+            self._attach(attributes)
 
     def __str__(self) -> str:
         what = "made by the driver" if self.state == CREATED else self.irp
@@ -255,11 +258,11 @@ class RequestBase(Object):
         return self.queue
 
     @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (WDFREQUEST Request)")
-    def get_file_object(self) -> "File":
-        """The file that the request was sent to."""
+    def get_file_object(self) -> "File | None":
+        """The file that the request was sent to; ``None`` without a file object configuration."""
         if self.state != OWNED:
             self.misused("WdfRequestGetFileObject")
-        return self.irp.file
+        return self.queue.device.file_of(self)
 
     @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (WDFREQUEST Request)")
     def get_requestor_mode(self) -> ProcessorMode:

@@ -17,6 +17,8 @@ OBJECTS = {
     "Collection": "Collection",
     "CommonBuffer": "CommonBuffer",
     "Device": "Device",
+    "DeviceNames": "Device",
+    "DeviceProperties": "Device",
     "DeviceInit": "DeviceInit",
     "DmaEnabler": "DmaEnabler",
     "DmaTransaction": "DmaTransaction",
@@ -35,6 +37,10 @@ OBJECTS = {
     "QueueStates": "IoQueue",
     "Request": "Request",
     "RequestBase": "Request",
+    "PolicyDevice": "Device",
+    "RegistryKey": "Registry",
+    "ReportingDevice": "Device",
+    "ResourceList": "CmResourceList",
     "SpinLock": "SpinLock",
     "Timer": "Timer",
     "WaitLock": "WaitLock",
@@ -42,6 +48,9 @@ OBJECTS = {
 }
 # A macro or an inline function calls these under a longer name.
 SUFFIXES = ("Worker", "Actual")
+# DDIs of function drivers that belong to a class whose others are for all drivers.
+ALSO = {"DeviceProperties": "Fdo", "DeviceInit": "FdoInit"}
+WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def method_of(declared: Ddi) -> tuple[type, str]:
@@ -56,13 +65,19 @@ FRAMEWORK = {name: declared for name, declared in REGISTRY.items() if name.start
 @pytest.mark.parametrize("declared", FRAMEWORK.values(), ids=list(FRAMEWORK))
 def test_method_has_the_name_of_its_ddi(declared: Ddi) -> None:
     owner, name = method_of(declared)
-    prefix = f"Wdf{OBJECTS[owner.__name__]}"
+    if not name:  # a function, not a method
+        prefix, name = "Wdf", owner.__name__
+        assert inspect.getdoc(owner), "a DDI is documented"
+    else:
+        prefix = f"Wdf{OBJECTS[owner.__name__]}"
+        if not declared.name.startswith(prefix):
+            prefix = f"Wdf{ALSO[owner.__name__]}"
+        assert inspect.getdoc(getattr(owner, name)), "a DDI is documented"
     assert declared.name.startswith(prefix)
     rest = declared.name[len(prefix) :]
     for suffix in SUFFIXES:
         rest = rest.removesuffix(suffix)
-    assert name == re.sub(r"(?<!^)(?=[A-Z])", "_", rest).lower()
-    assert inspect.getdoc(getattr(owner, name)), "a DDI is documented"
+    assert name == WORDS.sub("_", rest).lower()
 
 
 @pytest.mark.parametrize("declared", REGISTRY.values(), ids=list(REGISTRY))

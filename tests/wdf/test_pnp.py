@@ -8,7 +8,6 @@ import pytest
 
 from pydriver.errors import VectorsExhaustedError
 from pydriver.ke import NtStatusError
-from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_DEVICE_CONFIGURATION_ERROR,
     STATUS_DEVICE_NOT_READY,
@@ -21,8 +20,6 @@ from pydriver.ke.status import (
 from pydriver.pci import InterruptMode, VectorBlock
 from pydriver.wdf import (
     Device,
-    DeviceInit,
-    DeviceState,
     Driver,
     DriverConfig,
     Interrupt,
@@ -34,209 +31,17 @@ from pydriver.wdf import (
     IoStopAction,
     ObjectAttributes,
     PnpPowerEventCallbacks,
-    PowerDeviceState,
     Request,
     ResourceList,
 )
 
 from .bench import TIMEOUT, Bench, Edu, Plan, Signal, arrival
-
-START = [
-    ("DeviceAdd", PASSIVE_LEVEL),
-    ("PrepareHardware", PASSIVE_LEVEL),
-    ("D0Entry D3_FINAL", PASSIVE_LEVEL),
-    ("InterruptEnable 0", "DIRQL"),
-    ("InterruptEnable 1", "DIRQL"),
-    ("PostInterruptsEnabled D3_FINAL", PASSIVE_LEVEL),
-    ("SelfManagedIoInit", PASSIVE_LEVEL),
-]
-LEAVE = [
-    ("SelfManagedIoSuspend", PASSIVE_LEVEL),
-    ("PreInterruptsDisabled D3_FINAL", PASSIVE_LEVEL),
-    ("InterruptDisable 1", "DIRQL"),
-    ("InterruptDisable 0", "DIRQL"),
-    ("D0Exit D3_FINAL", PASSIVE_LEVEL),
-]
-RELEASE = [("ReleaseHardware", PASSIVE_LEVEL)]
-REMOVE = [
-    ("SelfManagedIoFlush", PASSIVE_LEVEL),
-    ("SelfManagedIoCleanup", PASSIVE_LEVEL),
-]
-CLEANUP = [("Cleanup", PASSIVE_LEVEL), ("Destroy", PASSIVE_LEVEL)]
-
-
-class Witness:
-    """A driver with two interrupt objects that notes each callback, and the guest's CR8 in it."""
-
-    def __init__(self, bench: Bench, fail: str = "") -> None:
-        self.bench = bench
-        self.fail = fail
-        self.calls: list[tuple[str, object]] = []
-        self.device: Device | None = None
-
-    def note(self, what: str, interrupt: Interrupt | None = None) -> int:
-        with self.bench.kernel.borrowed() as link:
-            irql: object = link.get_cr8()
-        if interrupt is not None:
-            assert irql == interrupt.irql or interrupt.synchronize_irql == irql
-            irql = "DIRQL"
-        self.calls.append((what, irql))
-        return STATUS_INSUFFICIENT_RESOURCES if what == self.fail else STATUS_SUCCESS
-
-    def load(self) -> Device:
-        driver = self.bench.system.load_driver(
-            lambda driver_object: Driver.create(
-                driver_object,
-                DriverConfig(
-                    evt_driver_device_add=self.add,
-                    evt_driver_unload=lambda driver: self.calls.append(("Unload", PASSIVE_LEVEL)),
-                ),
-            ),
-            name="witness",
-        )
-        self.bench.drivers.append(driver)
-        return driver.add_device(
-            self.bench.system.pci.find(0x1234, 0x6D71), interrupts=InterruptMode.MSIX
-        )
-
-    def add(self, driver: Driver, init: DeviceInit) -> int:
-        def previous(what: str) -> Callable[[Device, PowerDeviceState], int]:
-            return lambda device, state: self.note(f"{what} {state.name}")
-
-        def plain(what: str) -> Callable[[Device], int]:
-            return lambda device: self.note(what)
-
-        init.set_pnp_power_event_callbacks(
-            PnpPowerEventCallbacks(
-                evt_device_d0_entry=previous("D0Entry"),
-                evt_device_d0_entry_post_interrupts_enabled=previous("PostInterruptsEnabled"),
-                evt_device_d0_exit=previous("D0Exit"),
-                evt_device_d0_exit_pre_interrupts_disabled=previous("PreInterruptsDisabled"),
-                evt_device_prepare_hardware=lambda device, raw, translated: self.note(
-                    "PrepareHardware"
-                ),
-                evt_device_release_hardware=lambda device, translated: self.note("ReleaseHardware"),
-                evt_device_self_managed_io_init=plain("SelfManagedIoInit"),
-                evt_device_self_managed_io_suspend=plain("SelfManagedIoSuspend"),
-                evt_device_self_managed_io_restart=plain("SelfManagedIoRestart"),
-                evt_device_self_managed_io_flush=plain("SelfManagedIoFlush"),
-                evt_device_self_managed_io_cleanup=plain("SelfManagedIoCleanup"),
-            )
-        )
-        device = self.device = Device.create(
-            init,
-            ObjectAttributes(
-                evt_cleanup_callback=lambda device: self.note("Cleanup"),
-                evt_destroy_callback=lambda device: self.note("Destroy"),
-            ),
-        )
-        for number in range(2):
-            Interrupt.create(
-                device,
-                InterruptConfig(
-                    evt_interrupt_isr=lambda interrupt, message: False,
-                    evt_interrupt_enable=self.interrupt(f"InterruptEnable {number}"),
-                    evt_interrupt_disable=self.interrupt(f"InterruptDisable {number}"),
-                ),
-            )
-        return self.note("DeviceAdd")
-
-    def interrupt(self, what: str) -> Callable[[Interrupt, Device], int]:
-        return lambda interrupt, device: self.note(what, interrupt)
+from .witness import Witness
 
 
 @pytest.fixture
 def mqdma(boot: Callable[..., Bench]) -> Bench:
     return boot(1)
-
-
-def test_start_and_removal_call_in_the_order_of_windows(mqdma: Bench) -> None:
-    witness = Witness(mqdma)
-    device = witness.load()
-    assert witness.calls == START
-    assert device.state is DeviceState.STARTED
-    witness.calls.clear()
-    mqdma.close()
-    assert witness.calls == [
-        *LEAVE,
-        *RELEASE,
-        *REMOVE,
-        *CLEANUP,
-        ("Unload", PASSIVE_LEVEL),
-    ]
-    assert device.state is DeviceState.REMOVED
-
-
-def test_leaving_and_entering_d0_restarts_instead_of_initialising(mqdma: Bench) -> None:
-    witness = Witness(mqdma)
-    device = witness.load()
-    witness.calls.clear()
-    device.exit_d0(PowerDeviceState.D3)
-    assert [what for what, _ in witness.calls] == [
-        "SelfManagedIoSuspend",
-        "PreInterruptsDisabled D3",
-        "InterruptDisable 1",
-        "InterruptDisable 0",
-        "D0Exit D3",
-    ]
-    witness.calls.clear()
-    device.enter_d0()
-    assert [what for what, _ in witness.calls] == [
-        "D0Entry D3",
-        "InterruptEnable 0",
-        "InterruptEnable 1",
-        "PostInterruptsEnabled D3",
-        "SelfManagedIoRestart",
-    ]
-
-
-def test_stop_for_new_resources_and_start_again(mqdma: Bench) -> None:
-    witness = Witness(mqdma)
-    device = witness.load()
-    witness.calls.clear()
-    device.stop()
-    assert witness.calls == [*LEAVE, *RELEASE]
-    assert device.interrupts[0].vector == 0
-    witness.calls.clear()
-    device.start()
-    assert witness.calls == [*START[1:-1], ("SelfManagedIoRestart", PASSIVE_LEVEL)]
-
-
-@pytest.mark.parametrize(
-    ("fail", "called"),
-    [
-        ("DeviceAdd", [*START[:1], *CLEANUP]),
-        ("PrepareHardware", [*START[:2], *RELEASE, *CLEANUP]),
-        ("D0Entry D3_FINAL", [*START[:3], *RELEASE, *CLEANUP]),
-        (
-            "InterruptEnable 0",
-            [*START[:4], ("D0Exit D3_FINAL", PASSIVE_LEVEL), *RELEASE, *CLEANUP],
-        ),
-        (
-            "InterruptEnable 1",
-            [
-                *START[:5],
-                ("InterruptDisable 0", "DIRQL"),
-                ("D0Exit D3_FINAL", PASSIVE_LEVEL),
-                *RELEASE,
-                *CLEANUP,
-            ],
-        ),
-        ("PostInterruptsEnabled D3_FINAL", [*START[:6], *LEAVE[2:], *RELEASE, *CLEANUP]),
-        ("SelfManagedIoInit", [*START[:7], *LEAVE[1:], *RELEASE, *CLEANUP]),
-    ],
-)
-def test_failed_start_is_unwound(mqdma: Bench, fail: str, called: list[tuple[str, object]]) -> None:
-    witness = Witness(mqdma, fail)
-    with pytest.raises(NtStatusError) as failed:
-        witness.load()
-    assert failed.value.status == STATUS_INSUFFICIENT_RESOURCES
-    assert witness.calls == called
-    assert mqdma.drivers[0].devices == ()
-    # Nothing is left that a second try would trip over.
-    again = Witness(mqdma)
-    again.load()
-    assert again.calls == START
 
 
 def test_interrupts_get_vectors_of_their_irql_and_one_message_each(mqdma: Bench) -> None:
@@ -265,8 +70,8 @@ def test_interrupt_object_without_a_message_is_never_connected(mqdma: Bench) -> 
 
     device = load()
     assert device.interrupts[1].get_info().vector == 0
-    assert ("InterruptEnable 0", "DIRQL") in witness.calls
-    assert ("InterruptEnable 1", "DIRQL") not in witness.calls
+    assert ("InterruptEnable 0", "DIRQL", 0) in witness.calls
+    assert ("InterruptEnable 1", "DIRQL", 0) not in witness.calls
 
 
 def test_interrupt_is_created_in_prepare_hardware_from_its_resource(bench: Bench) -> None:
@@ -488,7 +293,7 @@ def test_removal_cancels_what_waits_and_waits_for_what_the_driver_owns(bench: Be
     owned: list[Request] = []
 
     def stop(queue: IoQueue, request: Request, action: IoStopAction) -> None:
-        assert action & IoStopAction.PURGE
+        assert action & IoStopAction.SUSPEND
         request.complete(STATUS_INSUFFICIENT_RESOURCES)
 
     config = IoQueueConfig(

@@ -70,17 +70,6 @@ def test_stop_says_what_for_and_whether_the_request_is_cancelable(bench: Bench) 
             request.complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("EvtIoStop", "WDF_REQUEST_STOP_ACTION_FLAGS")
-def test_removal_stops_with_purge(bench: Bench) -> None:
-    presented = Presented()
-    stops, stop = stop_with(lambda request: request.complete(STATUS_CANCELLED))
-    edu = bench.load(default(PARALLEL, presented, evt_io_stop=stop))
-    irp = edu.device.open().write_async(b"x")
-    bench.close()
-    assert [action & PURGE for _, action in stops] == [PURGE]
-    assert irp.status == STATUS_CANCELLED
-
-
 @pytest.mark.covers("WdfRequestStopAcknowledge", "EvtIoResume")
 def test_request_that_is_kept_may_be_completed_before_d0_and_is_not_resumed_then(
     bench: Bench,

@@ -155,7 +155,7 @@ def test_manual_queue_retrieves_by_file_object(bench: Bench) -> None:
         other.write_async(b"2")
         request = queue.retrieve_request_by_file_object(other)
         assert request is not None
-        assert request.get_file_object() is other
+        assert request.irp.file is other
         assert queue.retrieve_request_by_file_object(other) is None
         request.complete(STATUS_SUCCESS)
 
