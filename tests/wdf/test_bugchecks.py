@@ -304,7 +304,7 @@ def test_dpc_that_returns_at_another_irql_breaks_a_rule(doomed: Bench) -> None:
     assert stopped.parameters == (0, 5, DISPATCH_LEVEL, 0)
 
 
-@pytest.mark.covers("WdfRequestCompleteWithInformation", "WDF_VIOLATION.REQUEST_FATAL_ERROR")
+@pytest.mark.covers("WdfRequestCompleteWithInformation")
 def test_request_completed_with_more_bytes_than_it_has_is_a_wdf_violation(
     doomed: Bench,
 ) -> None:

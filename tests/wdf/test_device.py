@@ -327,9 +327,7 @@ def test_create_and_internal_requests_can_be_dispatched(bench: Bench) -> None:
 
 
 @pytest.mark.covers(
-    "EvtIoInCallerContext",
-    "WdfDeviceEnqueueRequest",
-    "WdfDeviceInitSetIoInCallerContextCallback",
+    "EvtIoInCallerContext", "WdfDeviceEnqueueRequest", "WdfDeviceInitSetIoInCallerContextCallback"
 )
 def test_requests_are_seen_in_the_context_of_their_sender(bench: Bench) -> None:
     seen: list[tuple[int, int]] = []

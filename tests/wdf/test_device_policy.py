@@ -146,11 +146,7 @@ def waking(sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch) -> Sleeper:
     return sleeper
 
 
-@pytest.mark.covers(
-    "WdfDeviceAssignS0IdleSettings",
-    "WdfDeviceStopIdle",
-    "WdfDeviceResumeIdle",
-)
+@pytest.mark.covers("WdfDeviceAssignS0IdleSettings", "WdfDeviceStopIdle", "WdfDeviceResumeIdle")
 def test_device_that_idles_is_powered_down_and_stop_idle_powers_it_up(sleeper: Sleeper) -> None:
     device = sleeper.load()
     down, up = sleeper.downs[:2], sleeper.ups[0]
@@ -232,9 +228,7 @@ def test_idle_that_is_disabled_powers_the_device_up(sleeper: Sleeper) -> None:
     assert device._timer is None
 
 
-@pytest.mark.covers(
-    "WdfDeviceAssignS0IdleSettings",
-)
+@pytest.mark.covers("WdfDeviceAssignS0IdleSettings")
 @pytest.mark.parametrize(
     ("settings", "status"),
     [
@@ -257,9 +251,7 @@ def test_idle_settings_are_checked(sleeper: Sleeper, settings: Any, status: int)
     assert refused.value.status == status
 
 
-@pytest.mark.covers(
-    "WdfDeviceAssignSxWakeSettings",
-)
+@pytest.mark.covers("WdfDeviceAssignSxWakeSettings")
 @pytest.mark.parametrize(
     ("settings", "status"),
     [

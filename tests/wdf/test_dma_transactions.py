@@ -589,9 +589,7 @@ def test_immediate_execution_does_not_wait(bench: Bench) -> None:
     two.transaction.dma_completed()
 
 
-@pytest.mark.covers(
-    "WdfDmaTransactionAllocateResources", "WdfDmaTransactionFreeResources", "EvtReserveDma"
-)
+@pytest.mark.covers("WdfDmaTransactionAllocateResources", "WdfDmaTransactionFreeResources")
 def test_reserved_map_registers_are_there_at_once(bench: Bench) -> None:
     one = dma(bench)
     two = another(one)

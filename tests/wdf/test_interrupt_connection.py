@@ -235,7 +235,13 @@ def test_connection_changes_at_passive_level_only(bench: Bench, name: str) -> No
     assert bench.violation().rule == "KmdfIrql"
 
 
-@pytest.mark.covers("WdfInterruptWdmGetInterrupt", "EvtInterruptEnable", "EvtInterruptDisable")
+@pytest.mark.covers(
+    "WdfInterruptWdmGetInterrupt",
+    "EvtInterruptEnable",
+    "EvtInterruptDisable",
+    "WDF_INTERRUPT_CONFIG.EvtInterruptEnable",
+    "WDF_INTERRUPT_CONFIG.EvtInterruptDisable",
+)
 def test_kernel_interrupt_is_there_while_it_is_connected(bench: Bench) -> None:
     seen: list[tuple[str, bool, int]] = []
 
@@ -390,7 +396,6 @@ def test_isrs_of_two_messages_overlap_unless_they_share_a_lock(
     assert overlapped == [not shared]
 
 
-EXTENDED = "WDF_INTERRUPT_EXTENDED_POLICY"
 GOOD = InterruptExtendedPolicy(
     InterruptPolicy.SPECIFIED_PROCESSORS, InterruptPriority.HIGH, GroupAffinity(2)
 )
@@ -406,9 +411,9 @@ def load_with_policy(bench: Bench, use: Callable[[Interrupt], None]) -> Edu:
 @pytest.mark.covers(
     "WdfInterruptSetExtendedPolicy",
     "WdfInterruptSetPolicy",
-    f"{EXTENDED}.Policy",
-    f"{EXTENDED}.Priority",
-    f"{EXTENDED}.TargetProcessorSetAndGroup",
+    "WDF_INTERRUPT_EXTENDED_POLICY.Policy",
+    "WDF_INTERRUPT_EXTENDED_POLICY.Priority",
+    "WDF_INTERRUPT_EXTENDED_POLICY.TargetProcessorSetAndGroup",
 )
 @pytest.mark.parametrize("extended", [False, True])
 def test_policy_decides_on_processor_and_irql(boot: Callable[..., Bench], extended: bool) -> None:

@@ -333,6 +333,22 @@ def test_memory_of_a_read_is_the_applications_buffer(bench: Bench) -> None:
             touch()
 
 
+@pytest.mark.covers("WdfRequestRetrieveInputWdmMdl")
+def test_mdl_of_a_write_describes_what_the_application_sends(bench: Bench) -> None:
+    found: list[Any] = []
+
+    def write(queue: object, request: Request, length: int) -> None:
+        mdl = request.retrieve_input_wdm_mdl()
+        found.append((mdl.get_byte_count(), bytes(mdl.get_virtual_address())))
+        found.append(status_of(request.retrieve_output_wdm_mdl))
+        request.complete_with_information(STATUS_SUCCESS, length)
+
+    with serve(bench, evt_io_write=write).device.open() as file:
+        file.write(b"described", timeout=TIMEOUT)
+    assert found == [(9, b"described"), STATUS_INVALID_DEVICE_REQUEST]
+    assert bench.violation().rule == "OutputBufferAPI"
+
+
 @pytest.mark.covers("WdfRequestRetrieveInputMemory", "WdfMemoryCopyFromBuffer")
 def test_memory_of_a_write_is_read_only(bench: Bench) -> None:
     found: list[Any] = []

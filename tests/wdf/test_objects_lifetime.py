@@ -156,7 +156,7 @@ def test_parent_that_is_needed_and_missing_and_one_that_is_not_allowed(bench: Be
 # Contexts
 
 
-@pytest.mark.covers("WdfObjectContextGetObject", "WdfObjectGetTypedContext")
+@pytest.mark.covers("WdfObjectContextGetObject", "WdfObjectGetTypedContextWorker")
 def test_context_leads_back_to_its_object(bench: Bench) -> None:
     device = bench.load().device
     one, two = (
@@ -215,7 +215,13 @@ def test_attributes_of_a_context_are_required(doomed: Bench) -> None:
 # Deletion
 
 
-@pytest.mark.covers("WdfObjectDelete", "EvtCleanupCallback", "EvtDestroyCallback")
+@pytest.mark.covers(
+    "WdfObjectDelete",
+    "EvtCleanupCallback",
+    "EvtDestroyCallback",
+    "WDF_OBJECT_ATTRIBUTES.EvtCleanupCallback",
+    "WDF_OBJECT_ATTRIBUTES.EvtDestroyCallback",
+)
 def test_tree_is_cleaned_up_depth_first_and_then_destroyed(bench: Bench) -> None:
     log = Log()
     top = log.create("top", bench.load().device)
@@ -254,7 +260,7 @@ def test_object_is_disposed_of_before_its_cleanup_callback(bench: Bench) -> None
     assert order == ["callback", "cleanup"]
 
 
-@pytest.mark.covers("WdfObjectReference", "WdfObjectDereference", "EvtDestroyCallback")
+@pytest.mark.covers("WdfObjectReferenceActual", "WdfObjectDereferenceActual", "EvtDestroyCallback")
 def test_parent_is_destroyed_before_a_child_that_is_referenced(bench: Bench) -> None:
     log = Log()
     parent = log.create("parent", bench.load().device)
@@ -478,7 +484,7 @@ def test_what_the_framework_owns_is_not_deletable(bench: Bench) -> None:
 # References
 
 
-@pytest.mark.covers("WdfObjectDereference")
+@pytest.mark.covers("WdfObjectDereferenceActual")
 def test_last_reference_of_an_object_with_a_parent_cannot_be_dropped(doomed: Bench) -> None:
     made = GenericObject.create(ObjectAttributes(parent_object=doomed.load().device))
     with pytest.raises(BugCheck) as stopped:
@@ -487,7 +493,7 @@ def test_last_reference_of_an_object_with_a_parent_cannot_be_dropped(doomed: Ben
     assert stopped.value.parameters == (7, id(made), id(made), 0)
 
 
-@pytest.mark.covers("WdfObjectReferenceWithTag", "WdfObjectDereferenceWithTag")
+@pytest.mark.covers("WdfObjectReferenceActual", "WdfObjectDereferenceActual")
 def test_tag_of_a_reference_is_kept_until_it_is_dropped(bench: Bench) -> None:
     made = GenericObject.create(ObjectAttributes(parent_object=bench.load().device))
     made.reference("io", 7, "driver.py")
@@ -498,7 +504,7 @@ def test_tag_of_a_reference_is_kept_until_it_is_dropped(bench: Bench) -> None:
     assert made.references == ()
 
 
-@pytest.mark.covers("WdfObjectReferenceWithTag", "WdfObjectReference")
+@pytest.mark.covers("WdfObjectReferenceActual")
 def test_each_leaked_reference_of_each_object_is_found_at_unload(bench: Bench) -> None:
     """Objects that were deleted long before, too, and a request that was completed."""
     kept: list[Request] = []

@@ -71,7 +71,7 @@ def test_handler_of_a_type_gets_its_requests_and_the_default_the_others(
             request.complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("EvtIoInternalDeviceControl", "InternalIoctlReqs")
+@pytest.mark.covers("EvtIoInternalDeviceControl")
 def test_internal_device_control_comes_from_kernel_mode_with_buffers_of_any_method(
     bench: Bench,
 ) -> None:
@@ -135,7 +135,7 @@ def test_request_of_no_bytes_waits_for_its_turn(bench: Bench, *, allowed: bool) 
         presented.requests[-1].complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests")
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.NumberOfPresentedRequests")
 def test_parallel_queue_with_a_limit_of_none_presents_nothing(bench: Bench) -> None:
     presented = Presented()
     edu = bench.load(default(PARALLEL, presented, number_of_presented_requests=0))
@@ -149,7 +149,7 @@ def test_parallel_queue_with_a_limit_of_none_presents_nothing(bench: Bench) -> N
 
 @pytest.mark.covers(
     "WDF_IO_QUEUE_CONFIG.DispatchType",
-    "WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests",
+    "WDF_IO_QUEUE_CONFIG.NumberOfPresentedRequests",
     "WdfIoQueueCreate",
 )
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_queue_of_a_wrong_configuration_is_not_created(
     assert edu.device.queues == []
 
 
-@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests")
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.NumberOfPresentedRequests")
 def test_limit_of_none_is_accepted_for_every_type(bench: Bench) -> None:
     edu = bench.load()
     for kind, handler in ((SEQUENTIAL, Presented()), (PARALLEL, Presented()), (MANUAL, None)):
@@ -215,7 +215,7 @@ def test_queue_with_the_scope_of_the_device_needs_its_level(bench: Bench) -> Non
     assert queue.serialization_lock is edu.device.device_lock
 
 
-@pytest.mark.covers("EvtIoDefault", "WDF_VIOLATION.VERIFIER_IRQL_MISMATCH")
+@pytest.mark.covers("EvtIoDefault")
 def test_handler_that_returns_at_another_irql_is_a_wdf_violation(doomed: Bench) -> None:
     def handler(queue: IoQueue, request: Request) -> None:
         request.complete(STATUS_SUCCESS)
@@ -227,7 +227,6 @@ def test_handler_that_returns_at_another_irql_is_a_wdf_violation(doomed: Bench) 
     assert stopped.value.parameters[:3] == (0xE, PASSIVE_LEVEL, DISPATCH_LEVEL)
 
 
-@pytest.mark.covers("WdfSpinlockRelease")
 def test_handler_that_returns_with_a_spin_lock_held_is_a_violation(bench: Bench) -> None:
     def handler(queue: IoQueue, request: Request) -> None:
         lock.acquire()

@@ -149,7 +149,6 @@ def test_power_down_waits_until_a_request_that_was_not_acknowledged_has_ended(
         edu.device.enter_d0()
 
 
-@pytest.mark.covers("EvtIoStopCompleteOrStopAck", "DrvAckIoStop")
 @pytest.mark.parametrize("stops", [True, False])
 def test_request_that_holds_the_power_down_up_for_long_is_a_violation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, *, stops: bool
@@ -209,7 +208,7 @@ def test_cancel_callback_is_held_off_while_stop_is_called_for_its_request(bench:
         edu.device.enter_d0()
 
 
-@pytest.mark.covers("StopAckWithinEvtIoStop", "WdfRequestStopAcknowledge")
+@pytest.mark.covers("WdfRequestStopAcknowledge")
 def test_acknowledgement_outside_of_stop_is_a_violation_and_does_nothing(bench: Bench) -> None:
     presented = Presented()
     stops, stop = stop_with(lambda request: request.complete(STATUS_SUCCESS))
@@ -223,7 +222,7 @@ def test_acknowledgement_outside_of_stop_is_a_violation_and_does_nothing(bench: 
         edu.device.enter_d0()
 
 
-@pytest.mark.covers("ReqMarkCancelableSend", "WdfRequestStopAcknowledge")
+@pytest.mark.covers("WdfRequestStopAcknowledge")
 def test_cancelable_request_is_not_requeued_in_stop(bench: Bench) -> None:
     presented = Presented()
 
@@ -243,7 +242,6 @@ def test_cancelable_request_is_not_requeued_in_stop(bench: Bench) -> None:
         presented.requests[1].complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("EvtIoStopResume")
 def test_request_that_is_kept_by_a_queue_without_resume_is_a_violation(bench: Bench) -> None:
     presented = Presented()
     _, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))

@@ -136,7 +136,6 @@ def test_request_that_was_not_found_and_is_retrieved_by_a_tag_is_a_violation(
         request.complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("WdfIoQueueFindRequestFailed")
 def test_retrieval_without_a_tag_is_an_invalid_handle(doomed: Bench) -> None:
     queue = doomed.load(manual()).device.queues[0]
     with pytest.raises(BugCheck) as stopped:

@@ -24,7 +24,7 @@ NOTHING = IoQueueState.NO_REQUESTS | IoQueueState.DRIVER_NO_REQUESTS
 HELD = IoQueueState.PNP_HELD
 
 
-@pytest.mark.covers("WdfIoQueueGetState", "WDF_IO_QUEUE_STATE")
+@pytest.mark.covers("WdfIoQueueGetState")
 def test_state_has_its_flags_and_counts_its_requests(bench: Bench) -> None:
     presented = Presented()
     edu = bench.load(default(SEQUENTIAL, presented))
@@ -44,13 +44,6 @@ def test_state_has_its_flags_and_counts_its_requests(bench: Bench) -> None:
     edu.device.enter_d0()
 
 
-@pytest.mark.covers(
-    "WDF_IO_QUEUE_IDLE",
-    "WDF_IO_QUEUE_READY",
-    "WDF_IO_QUEUE_STOPPED",
-    "WDF_IO_QUEUE_DRAINED",
-    "WDF_IO_QUEUE_PURGED",
-)
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
@@ -200,7 +193,6 @@ def test_synchronous_change_in_a_dpc_breaks_the_irql_rule_and_changes_nothing(
     assert queue.get_state()[0] == ACCEPT | DISPATCH | NOTHING
 
 
-@pytest.mark.covers("NoIoQueuePurgeSynchronously")
 def test_synchronous_change_in_a_handler_of_the_queue_is_a_violation_and_does_not_wait(
     bench: Bench,
 ) -> None:
@@ -218,7 +210,6 @@ def test_synchronous_change_in_a_handler_of_the_queue_is_a_violation_and_does_no
     edu.device.queues[0].start()
 
 
-@pytest.mark.covers("NoIoQueuePurgeSynchronously")
 def test_synchronous_change_in_a_callback_of_another_queue_is_a_violation_and_waits(
     bench: Bench,
 ) -> None:
@@ -234,7 +225,6 @@ def test_synchronous_change_in_a_callback_of_another_queue_is_a_violation_and_wa
     assert other.get_state()[0].purged
 
 
-@pytest.mark.covers("WDF_VIOLATION.QUEUE_FATAL_ERROR", "ChangeQueueState")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -260,7 +250,6 @@ def test_second_pending_state_change_of_a_kind_is_a_wdf_violation(
     assert stopped.value.rule == "ChangeQueueState"
 
 
-@pytest.mark.covers("ChangeQueueState")
 def test_change_while_another_kind_is_pending_is_a_violation_and_goes_on(bench: Bench) -> None:
     presented = Presented()
     told: list[str] = []
@@ -276,7 +265,6 @@ def test_change_while_another_kind_is_pending_is_a_violation_and_goes_on(bench: 
     queue.start()
 
 
-@pytest.mark.covers("WDF_VIOLATION.QUEUE_FATAL_ERROR")
 def test_state_change_of_a_queue_that_is_being_deleted_is_a_wdf_violation(doomed: Bench) -> None:
     def cleanup(queue: IoQueue) -> None:
         queue.stop()

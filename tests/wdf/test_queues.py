@@ -91,7 +91,7 @@ def test_parallel_queue_presents_all_at_once(bench: Bench) -> None:
             request.complete(STATUS_SUCCESS)
 
 
-@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.Settings.Parallel.NumberOfPresentedRequests")
+@pytest.mark.covers("WDF_IO_QUEUE_CONFIG.NumberOfPresentedRequests")
 def test_parallel_queue_presents_no_more_than_its_limit(bench: Bench) -> None:
     presented = Presented()
     edu = bench.load(default(PARALLEL, presented, number_of_presented_requests=3))
