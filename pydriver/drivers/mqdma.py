@@ -12,11 +12,10 @@ repair work item, and, with MSI-X, a message of its own. The way of a request:
 - what failed, and a queue that hangs, is left to the work item: it resets the queue if it must
   and submits again what had been in flight.
 
-Interrupts can get lost, too. While requests are in flight, another work item looks now and then
-for completions that nobody was told of.
+Interrupts can get lost, too. While requests are in flight, a timer looks now and then for
+completions that nobody was told of.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,7 +23,7 @@ from enum import Enum
 from pydriver.abi._native import lib
 from pydriver.drivers.mqdma_queue import HardwareQueue, QueueLayout
 from pydriver.errors import ConfigurationError
-from pydriver.ke import DriverObject, KEvent
+from pydriver.ke import DriverObject
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -33,6 +32,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
 )
 from pydriver.wdf import (
+    WDF_REL_TIMEOUT_IN_MS,
     Device,
     DeviceInit,
     Dpc,
@@ -50,6 +50,8 @@ from pydriver.wdf import (
     Request,
     ResourceList,
     SpinLock,
+    Timer,
+    TimerConfig,
     WorkItem,
     WorkItemConfig,
     ctl_code,
@@ -81,8 +83,7 @@ IOCTL_NOP = ctl_code(0x801)
 
 CRC_BYTES = 4
 ALL_ONES = 0xFFFFFFFF
-WATCH_INTERVAL = -500_000
-"""50 ms, in units of 100 ns."""
+WATCH_INTERVAL = WDF_REL_TIMEOUT_IN_MS(50)
 MAX_SHARED = 4 << 30
 
 
@@ -146,8 +147,8 @@ class MqdmaDevice:
     :ivar queues: one for each hardware queue
     :ivar requests: counts what came in; decides which queue is next
     :ivar gone: the device answers with all ones
-    :ivar watching: the watch is queued or running
-    :ivar stopping: the device leaves D0, or is not in it
+    :ivar watching: the watch is started
+    :ivar seen: what each queue had completed when the watch looked last
     """
 
     parameters: Parameters = field(default_factory=Parameters)
@@ -158,8 +159,8 @@ class MqdmaDevice:
     exclusive: bool = False
     watching: bool = False
     registers: MappedRegisters = field(init=False)
-    watch: WorkItem = field(init=False)
-    stopping: KEvent = field(init=False)
+    watch: Timer = field(init=False)
+    seen: list[int] = field(default_factory=list)
 
 
 def driver_entry(driver_object: DriverObject) -> Driver:
@@ -186,12 +187,12 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
             evt_device_d0_entry=_d0_entry,
             evt_device_d0_exit=_d0_exit,
             evt_device_release_hardware=_release_hardware,
+            evt_device_surprise_removal=_surprise_removal,
         )
     )
     device = Device.create(init, ObjectAttributes(context_type=MqdmaDevice))
     context = device.get_typed_context(MqdmaDevice)
     context.parameters = parameters
-    context.stopping = KEvent(device.system.kernel)
     # How many of them are used is known when the messages and the device's queues are.
     for index in range(lib.MQDMA_MAX_QUEUES):
         context.interrupts.append(_create_interrupt(device, context, index))
@@ -203,8 +204,8 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
             default_queue=True,
         ),
     )
-    context.watch = WorkItem.create(
-        WorkItemConfig(evt_work_item_func=_watch), ObjectAttributes(parent_object=device)
+    context.watch = Timer.create(
+        TimerConfig(evt_timer_func=_watch), ObjectAttributes(parent_object=device)
     )
 
 
@@ -268,14 +269,13 @@ def _d0_entry(device: Device, previous: int) -> None:
     write32(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_ENABLE)
     for queue in context.queues:
         queue.program()
-    context.stopping.clear()
 
 
 def _d0_exit(device: Device, target: int) -> None:
     context = device.get_typed_context(MqdmaDevice)
     # Not before: the queues have just waited for requests whose interrupts may have been lost.
-    context.stopping.set()
-    context.watch.flush()
+    context.watch.stop(wait=True)
+    context.watching = False
     for queue in context.queues:
         queue.repair.flush()
     # A reset also clears the causes, which would assert the line once messages are off.
@@ -286,6 +286,14 @@ def _release_hardware(device: Device, translated: ResourceList) -> None:
     context = device.get_typed_context(MqdmaDevice)
     for queue in context.queues:
         queue.unmap()
+
+
+def _surprise_removal(device: Device) -> None:
+    """The device has been pulled out: what it has will never be completed."""
+    context = device.get_typed_context(MqdmaDevice)
+    context.gone = True
+    for queue in context.queues:
+        queue.give_up()
 
 
 # Interrupts
@@ -368,29 +376,24 @@ def _make_router(context: MqdmaDevice) -> Callable[[IoQueue, Request, int, int, 
 def _start_watch(context: MqdmaDevice) -> None:
     if not context.watching:
         context.watching = True
-        context.watch.enqueue()
+        context.seen = [-1] * len(context.queues)
+        context.watch.start(WATCH_INTERVAL)
 
 
-def _watch(work_item: WorkItem) -> None:
+def _watch(timer: Timer) -> None:
     """Looks after queues that have requests in flight and make no progress."""
-    device = work_item.get_parent_object()
+    device = timer.get_parent_object()
     assert isinstance(device, Device)
     context = device.get_typed_context(MqdmaDevice)
-    seen: deque[int] = deque([-1] * len(context.queues))
-    watching = True
-    while watching:
-        if context.stopping.wait(WATCH_INTERVAL) == STATUS_SUCCESS:
-            break
-        watching = False
-        for queue in context.queues:
-            if queue.in_flight and seen[queue.index] == queue.completed:
-                queue.look_after()
-                context.gone = context.gone or queue.gone
-            watching = watching or queue.in_flight > 0
-            seen[queue.index] = queue.completed
-    context.watching = False
-    if context.stopping.signaled:
+    for queue in context.queues:
+        if queue.in_flight and context.seen[queue.index] == queue.completed:
+            queue.look_after()
+            context.gone = context.gone or queue.gone
+        context.seen[queue.index] = queue.completed
+    if any(queue.in_flight for queue in context.queues):
+        timer.start(WATCH_INTERVAL)
         return
+    context.watching = False
     # A request that was submitted meanwhile saw the flag still set.
     if any(queue.in_flight for queue in context.queues):
         _start_watch(context)

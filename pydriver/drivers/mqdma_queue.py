@@ -2,14 +2,15 @@
 # Copyright (c) 2026 the pydriver authors
 """One hardware queue of `mqdma`: its rings, its requests in flight, its repair.
 
-`lock` guards the rings, `_free`, `_requests` and `_failing`. Submission, the DPC and the work item
-take it; nothing is completed under it, because a completion callback may submit the next request.
+`lock` guards the rings, `_requests`, `_failing` and the counters of requests. Submission, the DPC,
+the watch and the work item take it. Whoever takes a request out of `_requests` completes it,
+without the lock, because a completion callback may submit the next request.
 `events` and `_captured` belong to the ISR, and to the DPC that it queues.
 """
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -228,18 +229,20 @@ class HardwareQueue:
         self, queue: "IoQueue", request: "Request", output_length: int, size: int, code: int
     ) -> None:
         """Hands a request to the device. The router has checked it."""
-        if self.gone:
-            request.complete(STATUS_NO_SUCH_DEVICE)
-            return
         slot = self._free.pop()
-        self._requests[slot] = request
-        self._attempts[slot] = 1
         data = request.irp.input
         if data:
             source = self._sources[slot]
             self._view[source : source + size] = data
         lock = self.lock
         lock.acquire()
+        if self.gone:
+            lock.release()
+            self._free.append(slot)
+            request.complete(STATUS_NO_SUCH_DEVICE)
+            return
+        self._requests[slot] = request
+        self._attempts[slot] = 1
         self.in_flight += 1
         self._submit(slot, size)
         self.write32(self.doorbell, self._tail)
@@ -278,7 +281,7 @@ class HardwareQueue:
 
     def reap(self) -> None:
         """Completes what the device has completed; leaves what failed to the work item."""
-        done: list[tuple[int, int]] = []
+        done: list[tuple[int, Request, int]] = []
         lock = self.lock
         lock.acquire()
         head, phase = self._head, self._phase
@@ -286,10 +289,12 @@ class HardwareQueue:
         entry = completions[head]
         while entry.flags & PHASE == phase:
             slot = self._slots[entry.sq_index]
+            request = self._requests[slot]
             if entry.status != STATUS_OK or entry.cookie != slot:
                 self._failing.append(slot)
-            else:
-                done.append((slot, entry.result))
+            elif request is not None:  # the device's removal has not ended it
+                self._requests[slot] = None
+                done.append((slot, request, entry.result))
             head = (head + 1) & self._mask
             if not head:
                 phase ^= PHASE
@@ -297,15 +302,15 @@ class HardwareQueue:
         if head != self._head:
             self._head, self._phase = head, phase
             self.write32(self._cq_head, head)
+        self.in_flight -= len(done)
+        self.completed += len(done)
         lock.release()
-        for slot, result in done:
-            self._complete(slot, result)
+        for slot, request, result in done:
+            self._complete(slot, request, result)
         if self._failing or self._captured:
             self.repair.enqueue()
 
-    def _complete(self, slot: int, crc: int) -> None:
-        request = self._requests[slot]
-        assert request is not None
+    def _complete(self, slot: int, request: "Request", crc: int) -> None:
         irp = request.irp
         size = 0
         source = irp.input
@@ -317,14 +322,8 @@ class HardwareQueue:
             output[:size] = self._view[target : target + size]
             CRC.pack_into(output, size, crc)
             size += CRC_BYTES
-        self._release(slot)
-        request.complete_with_information(STATUS_SUCCESS, size)
-
-    def _release(self, slot: int) -> None:
-        self._requests[slot] = None
-        self.in_flight -= 1
-        self.completed += 1
         self._free.append(slot)
+        request.complete_with_information(STATUS_SUCCESS, size)
 
     # Repair, in the work item at PASSIVE_LEVEL
 
@@ -350,16 +349,18 @@ class HardwareQueue:
                 self.retries += 1
                 self._submit(slot, len(request.irp.input or b""))
             self.write32(self.doorbell, self._tail)
-        for slot in hopeless:
-            self._fail(slot, STATUS_IO_DEVICE_ERROR)
+        self._fail(hopeless, STATUS_IO_DEVICE_ERROR)
+
+    def give_up(self) -> None:
+        """Ends all that is in flight, and all that comes: the device is gone."""
+        with self.lock:
+            self.gone = True
+        self._fail(range(len(self._requests)), STATUS_NO_SUCH_DEVICE)
 
     def look_after(self) -> None:
-        """Finds out why there was no progress, and sees to it."""
+        """Finds out why there was no progress, and sees to it; in the watch."""
         if self._read32(self._page + lib.MQDMA_Q_STATUS) == ALL_ONES:
-            self.gone = True
-            for slot, request in enumerate(self._requests):
-                if request is not None:
-                    self._fail(slot, STATUS_NO_SUCH_DEVICE)
+            self.give_up()
         elif self._completions[self._head].flags & PHASE == self._phase:
             self.recovered += 1
             self.dpc.enqueue()
@@ -370,8 +371,16 @@ class HardwareQueue:
         status = self._read32(self._page + lib.MQDMA_Q_STATUS)
         return status & lib.MQDMA_Q_STATUS_STATE_MASK  # type: ignore[no-any-return]
 
-    def _fail(self, slot: int, status: int) -> None:
-        request = self._requests[slot]
-        if request is not None:
-            self._release(slot)
+    def _fail(self, slots: Iterable[int], status: int) -> None:
+        failed: list[Request] = []
+        with self.lock:
+            for slot in slots:
+                request = self._requests[slot]
+                if request is not None:
+                    self._requests[slot] = None
+                    self._free.append(slot)
+                    failed.append(request)
+            self.in_flight -= len(failed)
+            self.completed += len(failed)
+        for request in failed:
             request.complete(status)
