@@ -226,16 +226,19 @@ class BugCheck(BaseException):
         return self.state.report()
 
 
+GENERATED = "<DDI "
+"""How the names of the files begin that the DDIs' checks are compiled from."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FRAMEWORK = tuple(
     str(_PACKAGE / folder) + "/"
     for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace")
-)
+) + (GENERATED,)
 
 
 def is_driver_frame(frame: FrameType) -> bool:
     """Whether a frame runs a driver's code, or an application's: none of ours."""
-    return not frame.f_code.co_filename.startswith((*_FRAMEWORK, "<"))
+    return not frame.f_code.co_filename.startswith(_FRAMEWORK)
 
 
 def _name(frame: FrameType) -> str:

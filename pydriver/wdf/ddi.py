@@ -18,6 +18,7 @@ from enum import Enum
 from time import perf_counter_ns
 from typing import Any, NoReturn, TypeVar, cast
 
+from pydriver.ke.bugcheck import GENERATED
 from pydriver.ke.irql import (
     APC_LEVEL,
     DISPATCH_LEVEL,
@@ -196,7 +197,7 @@ def _checked(
             else "        return _refusal\n"
         ),
     )
-    exec(compile(source, f"<{name}>", "exec"), namespace)
+    exec(compile(source, f"{GENERATED}{name}>", "exec"), namespace)
     wrapper = namespace[function.__name__]
     for attribute in ("__module__", "__qualname__", "__doc__", "__annotations__", "ddi_name"):
         setattr(wrapper, attribute, getattr(function, attribute))
