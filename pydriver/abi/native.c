@@ -103,14 +103,17 @@ static bool has_upcall(struct link_cpu *cpu)
 /*
  * All that was posted has been executed, and no inner frame is still on its
  * way out: it executes an outer frame's commands too. (An outer frame may
- * have been told to return, when an interrupt came before it did.)
+ * have been told to return, when an interrupt came before it did.) An upcall
+ * that begins changes depth before done: done is this frame's if depth is
+ * still the same after it was read.
  */
 static bool all_done(struct link_cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
     return LOAD(mailbox->depth) == cpu->index &&
-           LOAD(mailbox->done) == cpu->frame->posted;
+           LOAD(mailbox->done) == cpu->frame->posted &&
+           LOAD(mailbox->depth) == cpu->index;
 }
 
 /* done is announced now and then only: there is at least as much room. */
@@ -389,12 +392,26 @@ int link_post(struct link_cpu *cpu, int op, int width, uint32_t count,
     return LINK_DONE;
 }
 
+/*
+ * The level of the frame whose command is done. An interrupt may have come
+ * since: its upcall changes depth first, and then the mailbox's level, which
+ * is not ours any more. The value and the status stay: they change with the
+ * next command only, which nobody posts meanwhile.
+ */
+static inline uint32_t level_of_frame(struct link_cpu *cpu)
+{
+    uint32_t level = LOAD(cpu->mailbox->level);
+
+    return LOAD(cpu->mailbox->depth) == cpu->index ? level
+                                                   : LOAD(cpu->frame->level);
+}
+
 /* A posted write's fault is reported by the next command that waits. */
 static inline int report(struct link_cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;
 
-    cpu->irql = mailbox->level;
+    cpu->irql = level_of_frame(cpu);
     cpu->value = mailbox->value;
     cpu->status = mailbox->status;
     if (mailbox->write_faults != cpu->write_faults) {

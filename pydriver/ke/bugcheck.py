@@ -230,10 +230,13 @@ GENERATED = "<DDI "
 """How the names of the files begin that the DDIs' checks are compiled from."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_FRAMEWORK = tuple(
-    str(_PACKAGE / folder) + "/"
-    for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace")
-) + (GENERATED,)
+_FRAMEWORK = (
+    *(
+        str(_PACKAGE / folder) + "/"
+        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace")
+    ),
+    GENERATED,
+)
 
 
 def is_driver_frame(frame: FrameType) -> bool:
