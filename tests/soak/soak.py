@@ -33,6 +33,7 @@ from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_DEVICE_NOT_READY,
     STATUS_INVALID_DEVICE_STATE,
+    STATUS_IO_DEVICE_ERROR,
     STATUS_SUCCESS,
     status_name,
 )
@@ -47,8 +48,14 @@ PATH = "/machine/peripheral/dma"
 REPAIRED = ("lost", "hung", "corrupt", "dma", "spurious")
 """Faults that the driver makes good."""
 
-ENDINGS = {STATUS_SUCCESS, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE}
-"""How a request may end: the device was being removed when it came, for the last one."""
+ENDINGS = {
+    STATUS_SUCCESS,
+    STATUS_CANCELLED,
+    STATUS_INVALID_DEVICE_STATE,
+    STATUS_IO_DEVICE_ERROR,
+}
+"""How a request may end. The last but one: the device was being removed when it came; the last one:
+three faults in a row hit it, and the driver has given up on it."""
 
 
 @dataclass
@@ -119,7 +126,7 @@ class Application(threading.Thread):
         self._pool = self._random.randbytes(2 * BLOCK)
 
     def run(self) -> None:
-        while time.monotonic() < self._end:
+        while time.monotonic() < self._end and not self._tally.wrong:
             device = self._shelf.borrow(self._end)
             if device is None:
                 return
@@ -138,7 +145,7 @@ class Application(threading.Thread):
         with device.open() as file:
             flying: list[tuple[bytes, Irp, list[int]]] = []
             until = min(self._end, time.monotonic() + self._random.uniform(0.05, 0.5))
-            while time.monotonic() < until and not self._shelf.wanted:
+            while time.monotonic() < until and not self._shelf.wanted and not self._tally.wrong:
                 while len(flying) < WINDOW:
                     flying.append(self._send(file))
                 if self._random.random() < 0.2:
