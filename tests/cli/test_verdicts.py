@@ -66,10 +66,10 @@ def test_a_wrong_crc_is_found(small: Path, tmp_path: Path) -> None:
 def test_a_wrong_copy_is_found(small: Path) -> None:
     prelude = (
         "import pydriver.drivers.mqdma_queue as m; right = m.HardwareQueue._complete\n"
-        "def wrong(self, slot, crc):\n"
+        "def wrong(self, slot, request, crc):\n"
         "    target = self._sources[slot] + self._layout.stride\n"
         "    self._view[target + 5] ^= 1\n"
-        "    right(self, slot, crc)\n"
+        "    right(self, slot, request, crc)\n"
         "m.HardwareQueue._complete = wrong"
     )
     result = run("run", small, "--json", prelude=prelude)
