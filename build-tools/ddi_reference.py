@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Make docs/ddi.md and what `pydriver ddi` knows about tests, from the registry and the tests.
+"""Make docs/ddi.md, docs/verifier.md and what `pydriver ddi` knows about tests.
 
     .venv/bin/python build-tools/ddi_reference.py [--check]
 
-A test says what it shows with `@pytest.mark.covers("WdfDpcEnqueue", ...)`.
+They come from the registry and from the tests. A test says what it shows with
+`@pytest.mark.covers("WdfDpcEnqueue", ...)`, and which mistake of a driver the verifier finds in it
+with `@pytest.mark.mistake("DoubleCompletion")` or, if it ends in a bug check,
+`@pytest.mark.mistake("WdfSpinlock", 0x0F)`.
 """
 
 import ast
@@ -13,13 +16,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pydriver.wdf
+from pydriver.ke.bugcheck import KMDF_RULES, bug_check_name
 from pydriver.ke.irql import irql_name
 from pydriver.wdf.ddi import REGISTRY, Ddi
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "ddi.md"
+MISTAKES = PROJECT / "docs" / "verifier.md"
 KNOWLEDGE = PROJECT / "pydriver" / "cli" / "ddi_tests.json"
 
 assert pydriver.wdf  # its modules fill the registry
@@ -29,9 +35,24 @@ HEAD = """\
 
 Made by `make docs` from the registry (`pydriver.wdf.REGISTRY`) and from the marks of the tests; do
 not edit. `pydriver ddi` prints the same list. {count} DDIs and kernel routines; what is left out,
-and why, is in [left-out.md](left-out.md).
+and why, is in [left-out.md](left-out.md). What the verifier finds is in [verifier.md](verifier.md).
 
 `pydriver.ddi` offers each under its exact name: `from pydriver.ddi import WdfDpcEnqueue`.
+"""
+
+MISTAKES_HEAD = """\
+# Mistakes that the verifier finds
+
+Made by `make docs` from the marks of the tests; do not edit. {count} mistakes of drivers, each made
+by a test, which fails unless the verifier reports the rule and, where there is one, the bug check.
+
+Without a bug check WDF breaks into the debugger, or Windows notices nothing: the run goes on, and
+`System.close` raises what was found. A rule of the KMDF rule sets has the page that is named, in
+the documentation of Windows drivers; a name in capitals is Windows' name of the bug check, or of
+its first parameter; the other rules are of this verifier.
+
+| rule | bug check | page | mistake |
+| --- | --- | --- | --- |
 """
 
 FAMILIES = (
@@ -64,29 +85,68 @@ FAMILIES = (
 )
 
 
+class Mistake(NamedTuple):
+    """A mistake that a test makes: the rule, the bug check's code, and the test."""
+
+    rule: str
+    code: int | None
+    test: str
+
+    @property
+    def words(self) -> str:
+        """What the test's name says."""
+        return self.test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def marks(tests: Path, name: str) -> Iterator[tuple[str, list[Any]]]:
+    """The tests with a mark of some name, and its arguments; marks of parameters, too.
+
+    :param tests: folder
+    :param name: of the mark
+    :raises SystemExit: an argument is no literal
+    """
+    for path in sorted(tests.rglob("test_*.py")):
+        where = path.relative_to(tests.parent).as_posix()
+        for test in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
+                for decorator in test.decorator_list:
+                    for node in ast.walk(decorator):
+                        if _is_mark(node, name):
+                            yield f"{where}::{test.name}", _arguments(test, name, node)
+
+
+def _is_mark(node: ast.AST, name: str) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == name
+        and ast.unparse(node.func.value) == "pytest.mark"
+    )
+
+
+def _arguments(test: ast.FunctionDef, name: str, mark: ast.AST) -> list[Any]:
+    assert isinstance(mark, ast.Call)
+    values = [each.value for each in mark.args if isinstance(each, ast.Constant)]
+    if len(values) < len(mark.args) or mark.keywords:
+        raise SystemExit(f"{test.name}: {name}() takes literals, as they are written")
+    return values
+
+
 def covered(tests: Path) -> dict[str, list[str]]:
     """The tests that show a row of the reference, by the row's name."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for path in sorted(tests.rglob("test_*.py")):
-        where = path.relative_to(tests.parent).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                for name in _names(node):
-                    found[name].append(f"{where}::{node.name}")
+    for test, names in marks(tests, "covers"):
+        for name in names:
+            found[name].append(test)
     return dict(found)
 
 
-def _names(test: ast.FunctionDef) -> Iterator[str]:
-    for decorator in test.decorator_list:
-        if (
-            isinstance(decorator, ast.Call)
-            and isinstance(decorator.func, ast.Attribute)
-            and decorator.func.attr == "covers"
-        ):
-            for argument in decorator.args:
-                if not isinstance(argument, ast.Constant):
-                    raise SystemExit(f"{test.name}: covers() takes names, as they are written")
-                yield argument.value
+def mistakes(tests: Path) -> list[Mistake]:
+    """The mistakes that tests make."""
+    return [
+        Mistake(rule, code[0] if code else None, test)
+        for test, (rule, *code) in marks(tests, "mistake")
+    ]
 
 
 def irqls(declared: Ddi) -> str:
@@ -124,12 +184,26 @@ def document(tests: dict[str, list[str]]) -> str:
     return "\n".join(parts)
 
 
+def mistakes_document(found: list[Mistake]) -> str:
+    """docs/verifier.md."""
+    lines = []
+    for rule, code, words in sorted(
+        ((each.rule, each.code, each.words) for each in found),
+        key=lambda each: (each[0].lower(), each[1] or 0, each[2]),
+    ):
+        bug_check = "-" if code is None else f"0x{code:X} {bug_check_name(code)}"
+        page = f"kmdf-{rule.lower()}" if rule in KMDF_RULES else "-"
+        lines.append(f"| `{rule}` | {bug_check} | {page} | {words} |\n")
+    return MISTAKES_HEAD.format(count=len(lines)) + "".join(lines)
+
+
 def main() -> int:
-    """Write both files, or with --check see whether they are as they would be written."""
+    """Write the files, or with --check see whether they are as they would be written."""
     tests: dict[str, list[str]] = defaultdict(list, covered(PROJECT / "tests"))
     known = {name: tests[name] for name in sorted(REGISTRY)}
     texts = {
         DOCUMENT: document(tests),
+        MISTAKES: mistakes_document(mistakes(PROJECT / "tests")),
         KNOWLEDGE: json.dumps(known, indent=0, sort_keys=True) + "\n",
     }
     if "--check" in sys.argv[1:]:

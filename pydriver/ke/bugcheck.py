@@ -7,6 +7,7 @@ the debugger there is no bug check: see `pydriver.ke.verifier`.
 """
 
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ __all__ = (
     "TIMER_OR_DPC_INVALID",
     "UNEXPECTED_KERNEL_MODE_TRAP",
     "WDF_VIOLATION",
+    "WDF_VIOLATION_NAMES",
     "BugCheck",
     "BugCheckState",
     "Incident",
@@ -60,6 +62,25 @@ _NAMES = {value: name for name, value in globals().items() if name.isupper() and
 PYTHON_EXCEPTION = 0xE0507945
 """Parameter 1 of 0x1E and 0x7E for a Python exception: customer bit, and "Pye"."""
 
+WDF_VIOLATION_NAMES = {
+    0x1: "POWER_ROUTINE_TIMED_OUT",
+    0x2: "RECURSIVE_LOCK",
+    0x3: "VERIFIER_FATAL_ERROR",
+    0x4: "REQUIRED_PARAMETER_IS_NULL",
+    0x5: "INVALID_HANDLE",
+    0x6: "REQUEST_FATAL_ERROR",
+    0x7: "OBJECT_ERROR",
+    0x8: "DMA_FATAL_ERROR",
+    0xA: "QUEUE_FATAL_ERROR",
+    0xB: "INVALID_LOCK_OPERATION",
+    0xC: "PNP_FATAL_ERROR",
+    0xD: "POWER_MULTIPLE_PPO",
+    0xE: "VERIFIER_IRQL_MISMATCH",
+    0xF: "VERIFIER_CRITICAL_REGION_MISMATCH",
+    0x10: "API_UNAVAILABLE",
+}
+"""Parameter 1 of WDF_VIOLATION [Bug Check 0x10D]."""
+
 REPORTED_EVENTS = 32
 
 
@@ -76,10 +97,8 @@ KMDF_RULES = frozenset(
         "BufAfterReqCompletedWrite",
         "ChangeQueueState",
         "CompleteCanceledReq",
-        "DeferredRequestCompleted",
         "DoubleCompletion",
         "DrvAckIoStop",
-        "EvtIoStopCancel",
         "EvtIoStopCompleteOrStopAck",
         "EvtIoStopResume",
         "EvtSurpriseRemoveNoSuspendQueue",
@@ -96,8 +115,6 @@ KMDF_RULES = frozenset(
         "MemAfterReqCompletedWrite",
         "NoIoQueuePurgeSynchronously",
         "OutputBufferAPI",
-        "ParentObjectCheck",
-        "ParentObjectCheckLock",
         "ReqDelete",
         "ReqIsCancOnCancReq",
         "ReqMarkCancelableSend",
@@ -108,7 +125,6 @@ KMDF_RULES = frozenset(
         "StopAckWithinEvtIoStop",
         "WdfInterruptLock",
         "WdfInterruptLockRelease",
-        "WdfIoQueueFindRequestFailed",
         "WdfIoQueueRetrieveFoundRequest",
         "WdfIoQueueRetrieveNextRequest",
         "WdfSpinlock",
@@ -149,6 +165,11 @@ class Incident:
         """The rule's page in the driver documentation, ``kmdf-kmdfirql``; empty if none."""
         return f"kmdf-{self.rule.lower()}" if self.rule in KMDF_RULES else ""
 
+    @property
+    def cause(self) -> str:
+        """What a report names as broken: the rule."""
+        return self.rule
+
     def lines(self, title: str, *, events: bool) -> list[str]:
         """All of it as lines, under a title."""
         where = "no processor" if self.processor is None else f"processor {self.processor}"
@@ -156,7 +177,7 @@ class Incident:
         lines = [
             title,
             f"    {self.message}",
-            f"    rule:      {self.rule or '-'}{page}",
+            f"    rule:      {self.cause}{page}",
             *([f"    object:    {self.subject}"] if self.subject else ()),
             f"    callback:  {self.callback or '-'}",
             f"    at:        {where}, {irql_name(self.irql)}",
@@ -184,6 +205,12 @@ class BugCheckState(Incident):
     def name(self) -> str:
         """The code's name, ``WDF_VIOLATION``."""
         return bug_check_name(self.code)
+
+    @property
+    def cause(self) -> str:
+        """The rule; without one Windows' name of parameter 1 of WDF_VIOLATION, or of the code."""
+        names = WDF_VIOLATION_NAMES if self.code == WDF_VIOLATION else {}
+        return self.rule or names.get(self.parameters[0], self.name)
 
     def report(self) -> str:
         """All of it, for people."""
@@ -236,6 +263,7 @@ _FRAMEWORK = (
         for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace")
     ),
     GENERATED,
+    str(_PACKAGE / "ddi.py"),
 )
 
 
@@ -278,7 +306,8 @@ def driver_stack(
         frames.reverse()
     run: list[FrameType] = []
     for frame in reversed(frames):
-        if is_driver_frame(frame):
+        # What starts a thread of the host is nobody's callback.
+        if is_driver_frame(frame) and frame.f_code.co_filename != threading.__file__:
             run.append(frame)
         elif run:
             break

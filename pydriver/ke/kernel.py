@@ -378,6 +378,8 @@ class Kernel:
         except PydriverError:
             irql = PASSIVE_LEVEL
         callback, stack = driver_stack(error.__traceback__ if error else None, frame)
+        if error is not None and not stack:  # raised by the call of what cannot be called
+            callback, stack = driver_stack()
         return {
             "rule": rule,
             "message": message,
@@ -435,6 +437,7 @@ class Kernel:
         *arguments: Any,
         enhanced: bool = True,
         code: int = KMODE_EXCEPTION_NOT_HANDLED,
+        statuses: bool = False,
     ) -> Any:
         """Calls a driver's callback. What escapes from it is a bug check.
 
@@ -444,13 +447,14 @@ class Kernel:
         :param enhanced: it is one of the callbacks that WDF's enhanced verifier wraps: another
             IRQL is WDF_VIOLATION 0xE then
         :param code: of the bug check for an exception: 0x1E, or 0x7E for a worker thread
+        :param statuses: an :class:`NtStatusError` that leaves the callback is its result
         :return: what the callback returned
         """
         if not self.verifying:
             try:
                 return callback(*arguments)
             except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                self.escaped(error, code)
+                return self._status_of(error, code, statuses=statuses)
         current = self.current
         processor = current.processor
         entered = 0 if processor is None else processor.state.irql
@@ -459,7 +463,7 @@ class Kernel:
         try:
             result = callback(*arguments)
         except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self.escaped(error, code)
+            result = self._status_of(error, code, statuses=statuses)
         processor = current.processor
         left = 0 if processor is None else processor.state.irql
         if (
@@ -470,20 +474,18 @@ class Kernel:
             self._bad_return(callback, entered, left, held, regions, enhanced=enhanced)
         return result
 
+    def _status_of(self, error: Exception, code: int, *, statuses: bool) -> int:
+        if not statuses or not isinstance(error, NtStatusError):
+            self.escaped(error, code)
+        return error.status
+
     def invoke_status(self, callback: Callable[..., int | None], *arguments: Any) -> int:
         """Calls a callback that returns NTSTATUS; ``None`` is STATUS_SUCCESS.
 
         :class:`NtStatusError` that leaves it is its status, as ``return status`` after
         ``if (!NT_SUCCESS(status))`` would be.
         """
-
-        def returning(*arguments: Any) -> int | None:
-            try:
-                return callback(*arguments)
-            except NtStatusError as error:
-                return error.status
-
-        status = self.invoke(returning, *arguments)
+        status = self.invoke(callback, *arguments, statuses=True)
         if status is None:
             return STATUS_SUCCESS
         if not isinstance(status, int) or isinstance(status, bool):

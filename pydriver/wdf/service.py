@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
+from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.processor import RETURN_EOI, RETURN_EOI_DISPATCH
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
@@ -57,8 +58,10 @@ def _plain_message(interrupt: "Interrupt") -> Callable[[], int]:
         interrupt.interrupts += 1
         interrupt._owner = processor
         try:
-            if not isr(interrupt, message):
+            if not (claimed := isr(interrupt, message)):
                 interrupt.unclaimed += 1
+                if claimed is None:
+                    raise _no_boolean(isr)  # noqa: TRY301 -- a bug check, as any exception is
         except Exception as error:  # noqa: BLE001 -- becomes a bug check
             kernel.escaped(error)
         interrupt._owner = None
@@ -95,8 +98,10 @@ def _verified_message(interrupt: "Interrupt") -> Callable[[], int]:
         interrupt._owner = processor
         locks = processor.interrupt_locks
         try:
-            if not isr(interrupt, message):
+            if not (claimed := isr(interrupt, message)):
                 interrupt.unclaimed += 1
+                if claimed is None:
+                    raise _no_boolean(isr)  # noqa: TRY301 -- a bug check, as any exception is
         except Exception as error:  # noqa: BLE001 -- becomes a bug check
             kernel.escaped(error)
         if state.irql != level or processor.interrupt_locks != locks:
@@ -108,6 +113,11 @@ def _verified_message(interrupt: "Interrupt") -> Callable[[], int]:
         return eoi
 
     return serve
+
+
+def _no_boolean(isr: Callable[..., object]) -> TypeError:
+    """An ISR has no ``return``: in C that does not compile."""
+    return TypeError(f"{callback_name(isr)} returned None, which is no BOOLEAN")
 
 
 def _report_return(interrupt: "Interrupt", processor: "Processor", level: int, locks: int) -> None:
@@ -179,7 +189,10 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
         claimed = False
         if interrupt._kinterrupt is not None:
             try:
-                claimed = bool(isr(interrupt, message))
+                result = isr(interrupt, message)
+                if result is None:
+                    raise _no_boolean(isr)  # noqa: TRY301 -- a bug check, as any exception is
+                claimed = bool(result)
             except Exception as error:  # noqa: BLE001 -- becomes a bug check
                 kernel.escaped(error)
             if verifying and (state.irql != synchronize or processor.interrupt_locks != locks):
@@ -218,7 +231,10 @@ def passive_routine(connection: "InterruptConnection") -> Callable[[], bool]:
             start = perf_counter_ns()
             kernel.record((start, Event.ISR, NO_PROCESSOR, vector, interrupt, message))
             interrupt.interrupts += 1
-            claimed = bool(kernel.invoke(isr, interrupt, message, enhanced=False))
+            result = kernel.invoke(isr, interrupt, message, enhanced=False)
+            if result is None:
+                kernel.escaped(_no_boolean(isr))
+            claimed = bool(result)
         wait_lock.release()
         if not claimed:
             interrupt.unclaimed += 1

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydriver.ke import System, Violation
+from pydriver.ke import BugCheck, System, Violation
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptMode
 from pydriver.wdf import (
@@ -38,6 +38,9 @@ IDENTITY, LIVENESS, FACTORIAL, STATUS = 0x00, 0x04, 0x08, 0x20
 CAUSE, RAISE, ACKNOWLEDGE = 0x24, 0x60, 0x64
 
 TIMEOUT = 10.0
+
+Mistake = tuple[str, int | None]
+"""A rule, and the code of the bug check if there is one; as in `pytest.mark.mistake`."""
 
 
 class Arrival(NamedTuple):
@@ -120,6 +123,7 @@ class Bench:
         self.kernel = system.kernel
         self.functions = system.pci.find_all(*EDU)
         self.drivers: list[Driver] = []
+        self._found: set[Mistake] = set()
 
     def load(self, plan: Plan | None = None, index: int = 0) -> Edu:
         """Load a driver for a device and start it."""
@@ -165,6 +169,7 @@ class Bench:
         """What the verifier has found since the last call; who asks for it has expected it."""
         found = list(self.kernel.verifier.violations)
         self.kernel.verifier.clear()
+        self._found |= {(each.rule, None) for each in found}
         return found
 
     def violation(self) -> Violation:
@@ -172,6 +177,13 @@ class Bench:
         found = self.violations()
         assert len(found) == 1, [each.report() for each in found]
         return found[0]
+
+    def mistakes(self) -> set[Mistake]:
+        """What was found in the test: the violations that it asked for, and the bug check."""
+        failure = self.kernel.failure
+        if isinstance(failure, BugCheck):
+            return {*self._found, (failure.state.cause, failure.code)}
+        return self._found
 
     def unload_and_look(self) -> list[Violation]:
         """Unload the drivers; what the verifier has found by then."""

@@ -3,8 +3,9 @@
 """Systems with `edu` devices: one that is shared, and ones that a test may bring down.
 
 A test during which a system ended, by a bug check or by QEMU's death, fails with the report, and
-so does one in which the verifier found what the test has not asked for (`Bench.violations`); a
-test that fails shows the recorder's last events.
+so does one in which the verifier found what the test has not asked for (`Bench.violations`), or
+did not find the mistake that the test is marked with; a test that fails shows the recorder's last
+events.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,6 +80,15 @@ def bench(shared: list[System], request: pytest.FixtureRequest) -> Iterator[Benc
             pytest.fail(f"a bug check that nobody expected:\n{kernel.failure.report}")
         raise kernel.failure
     check_violations(bench)
+    check_mistakes(request, [bench])
+
+
+def check_mistakes(request: pytest.FixtureRequest, benches: list[Bench]) -> None:
+    """Fail a test that is marked with a mistake that the verifier has not found in it."""
+    marked = {(*mark.args, None)[:2] for mark in request.node.iter_markers("mistake")}
+    found = {mistake for bench in benches for mistake in bench.mistakes()}
+    if not marked <= found:
+        pytest.fail(f"the verifier has not found {marked - found}, but {found}")
 
 
 def check_violations(bench: Bench) -> None:
@@ -105,6 +115,8 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Bench]]:
         end(bench.system, orderly=not broken)
         if found:
             pytest.fail("\n".join(each.report(events=True) for each in found))
+    if not broken:
+        check_mistakes(request, benches)
 
 
 @pytest.fixture

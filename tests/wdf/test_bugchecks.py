@@ -138,6 +138,7 @@ def refused_wait(lock: WaitLock) -> None:
     assert refused.value.status == STATUS_INVALID_DEVICE_REQUEST
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -162,6 +163,7 @@ def test_ddi_above_dispatch_level_breaks_the_irql_rule(
     assert "misbehaving_isr" in found.callback
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.parametrize(
     ("make", "call", "name"),
     [
@@ -181,6 +183,7 @@ def test_waiting_ddi_in_a_dpc_breaks_the_irql_rule_and_does_not_wait(
     assert found.message.startswith(f"{name} at DISPATCH_LEVEL (2); its limit is PASSIVE_LEVEL")
 
 
+@pytest.mark.mistake("KmdfIrql", 0xB8)
 @pytest.mark.parametrize(
     "wait",
     [
@@ -192,10 +195,11 @@ def test_waiting_ddi_in_a_dpc_breaks_the_irql_rule_and_does_not_wait(
 )
 def test_wait_in_a_dpc_is_an_attempted_switch(doomed: Bench, wait: Callback) -> None:
     stopped = in_dpc(doomed, wait)
-    assert stopped.code == ATTEMPTED_SWITCH_FROM_DPC
+    assert (stopped.code, stopped.rule) == (ATTEMPTED_SWITCH_FROM_DPC, "KmdfIrql")
     assert "misbehaving_dpc" in stopped.state.callback
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 def test_wait_with_a_spin_lock_held_breaks_a_rule(doomed: Bench) -> None:
     edu = doomed.load()
     lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))
@@ -203,7 +207,7 @@ def test_wait_with_a_spin_lock_held_breaks_a_rule(doomed: Bench) -> None:
     with pytest.raises(BugCheck) as stopped:
         KEvent(doomed.kernel).wait()
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.value.state.irql == DISPATCH_LEVEL
+    assert (stopped.value.rule, stopped.value.state.irql) == ("KmdfIrql", DISPATCH_LEVEL)
 
 
 def test_event_of_no_wait_may_be_looked_at_in_a_dpc(bench: Bench) -> None:
@@ -222,11 +226,14 @@ def test_event_of_no_wait_may_be_looked_at_in_a_dpc(bench: Bench) -> None:
     assert seen == [STATUS_TIMEOUT, STATUS_SUCCESS, STATUS_TIMEOUT]
 
 
+@pytest.mark.mistake("IrqlKeSetEvent", 0xC4)
 def test_event_set_in_an_isr_breaks_a_rule(doomed: Bench) -> None:
     stopped = in_isr(doomed, lambda edu: KEvent(doomed.kernel).set())
     assert (stopped.code, stopped.parameters[0]) == (DRIVER_VERIFIER_DETECTED_VIOLATION, 0x80)
+    assert stopped.rule == "IrqlKeSetEvent"
 
 
+@pytest.mark.mistake("KmdfIrql")
 def test_request_completed_in_an_isr_breaks_the_irql_rule(bench: Bench) -> None:
     requests: list[Request] = []
 
@@ -248,6 +255,7 @@ def test_request_completed_in_an_isr_breaks_the_irql_rule(bench: Bench) -> None:
     assert found.message.startswith("WdfRequestComplete at DIRQL")
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 def test_spin_lock_in_an_isr_breaks_the_irql_rule(doomed: Bench) -> None:
     lock = SpinLock.create(ObjectAttributes(parent_object=doomed.load(index=1).device))
     stopped = in_isr(doomed, lambda edu: lock.acquire())
@@ -265,6 +273,7 @@ def test_spin_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) 
     assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_ALREADY_OWNED, "WdfSpinlock")
 
 
+@pytest.mark.mistake("WdfSpinlockRelease", 0x10D)
 def test_spin_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_operation(
     doomed: Bench,
 ) -> None:
@@ -278,6 +287,7 @@ def test_spin_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_opera
     assert stopped.value.rule == "WdfSpinlockRelease"
 
 
+@pytest.mark.mistake("WdfInterruptLock", 0x0F)
 def test_interrupt_lock_acquired_in_its_isr_is_reported_instead_of_hanging(
     doomed: Bench,
 ) -> None:
@@ -304,6 +314,7 @@ def test_dpc_that_returns_at_another_irql_breaks_a_rule(doomed: Bench) -> None:
     assert stopped.parameters == (0, 5, DISPATCH_LEVEL, 0)
 
 
+@pytest.mark.mistake("REQUEST_FATAL_ERROR", 0x10D)
 @pytest.mark.covers("WdfRequestCompleteWithInformation")
 def test_request_completed_with_more_bytes_than_it_has_is_a_wdf_violation(
     doomed: Bench,
@@ -318,6 +329,7 @@ def test_request_completed_with_more_bytes_than_it_has_is_a_wdf_violation(
     assert (stopped.value.code, stopped.value.parameters[:2]) == (WDF_VIOLATION, (6, 4))
 
 
+@pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
 def test_exception_in_an_isr_is_not_handled(doomed: Bench) -> None:
     stopped = in_isr(doomed, lambda edu: 1 // 0)
     assert stopped.code == KMODE_EXCEPTION_NOT_HANDLED
@@ -327,13 +339,15 @@ def test_exception_in_an_isr_is_not_handled(doomed: Bench) -> None:
     assert "misbehaving_isr (test_bugchecks.py:" in stopped.state.callback
 
 
+@pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
 def test_exception_in_a_dpc_is_not_handled(doomed: Bench) -> None:
     stopped = in_dpc(doomed, lambda edu: {}["missing"])
-    assert stopped.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert (stopped.code, stopped.parameters[0]) == (KMODE_EXCEPTION_NOT_HANDLED, PYTHON_EXCEPTION)
     assert "KeyError" in stopped.state.message
     assert stopped.state.irql == DISPATCH_LEVEL
 
 
+@pytest.mark.mistake("SYSTEM_THREAD_EXCEPTION_NOT_HANDLED", 0x7E)
 def test_exception_in_a_work_item_is_not_handled_by_its_thread(doomed: Bench) -> None:
     def faulty_work(item: WorkItem) -> None:
         raise ValueError("broken")
@@ -343,10 +357,12 @@ def test_exception_in_a_work_item_is_not_handled_by_its_thread(doomed: Bench) ->
     WorkItem.create(WorkItemConfig(faulty_work), attributes).enqueue()
     stopped = ended(doomed)
     assert stopped.code == SYSTEM_THREAD_EXCEPTION_NOT_HANDLED
+    assert stopped.parameters[0] == PYTHON_EXCEPTION
     assert "faulty_work" in stopped.state.callback
     assert stopped.state.processor is None
 
 
+@pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
 def test_exception_in_a_queue_handler_is_not_handled(doomed: Bench) -> None:
     def write(queue: IoQueue, request: Request, length: int) -> None:
         raise ValueError("broken")
@@ -356,8 +372,10 @@ def test_exception_in_a_queue_handler_is_not_handled(doomed: Bench) -> None:
     with pytest.raises(BugCheck) as stopped:
         edu.device.open().write(b"x")
     assert stopped.value.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert stopped.value.parameters[0] == PYTHON_EXCEPTION
 
 
+@pytest.mark.mistake("DRIVER_IRQL_NOT_LESS_OR_EQUAL", 0xD1)
 @pytest.mark.parametrize(
     ("access", "write"),
     [

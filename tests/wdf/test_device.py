@@ -215,6 +215,7 @@ def test_exclusive_device_is_open_once(bench: Bench) -> None:
     device.open().close()
 
 
+@pytest.mark.mistake("StructureSize")
 @pytest.mark.covers("WdfDeviceInitSetPnpPowerEventCallbacks", "WdfDeviceInitSetFileObjectConfig")
 def test_structure_of_the_wrong_kind_is_ignored(bench: Bench) -> None:
     def setup(init: Any) -> None:
@@ -231,6 +232,7 @@ def test_structure_of_the_wrong_kind_is_ignored(bench: Bench) -> None:
     assert {each.rule for each in bench.violations()} == {"StructureSize"}
 
 
+@pytest.mark.mistake("UsageNotification")
 @pytest.mark.covers("WdfDeviceInitSetPnpPowerEventCallbacks")
 def test_usage_notification_with_and_without_ex_is_ignored(bench: Bench) -> None:
     callbacks = PnpPowerEventCallbacks(
@@ -242,6 +244,7 @@ def test_usage_notification_with_and_without_ex_is_ignored(bench: Bench) -> None
     assert bench.violation().rule == "UsageNotification"
 
 
+@pytest.mark.mistake("InitFreeDeviceCallback")
 @pytest.mark.covers("WdfDeviceInitFree")
 def test_init_of_device_add_is_not_freed_by_the_driver(bench: Bench) -> None:
     load(bench, lambda init: init.free())

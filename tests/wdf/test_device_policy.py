@@ -163,6 +163,7 @@ def test_device_that_idles_is_powered_down_and_stop_idle_powers_it_up(sleeper: S
     down[1].wait("the next idle time-out")
 
 
+@pytest.mark.mistake("ResumeIdleUnbalanced")
 @pytest.mark.covers("WdfDeviceStopIdleNoTrack", "WdfDeviceResumeIdleNoTrack")
 def test_stop_idle_without_a_wait_is_pending(sleeper: Sleeper) -> None:
     device = sleeper.load()
@@ -180,6 +181,7 @@ def test_stop_idle_without_a_wait_is_pending(sleeper: Sleeper) -> None:
     assert sleeper.bench.violation().rule == "ResumeIdleUnbalanced"
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfDeviceStopIdle")
 def test_stop_idle_with_a_wait_is_refused_at_dispatch_level(sleeper: Sleeper) -> None:
     device = sleeper.load()

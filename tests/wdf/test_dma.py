@@ -140,6 +140,7 @@ def test_parent_of_an_enabler_is_below_its_device(bench: Bench) -> None:
         assert status == STATUS_WDF_OBJECT_ATTRIBUTES_INVALID
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfDmaEnablerCreate", "WdfCommonBufferCreate")
 def test_enabler_and_common_buffer_are_created_at_passive_level(bench: Bench) -> None:
     device = bench.load().device
@@ -169,6 +170,7 @@ def test_map_registers_limit_a_fragment(bench: Bench, maximum: int, fragment: in
     assert enabler.get_fragment_length(READ) == enabler.get_fragment_length(WRITE) == fragment
 
 
+@pytest.mark.mistake("DmaElements")
 @pytest.mark.covers(
     "WdfDmaEnablerSetMaximumScatterGatherElements", "WdfDmaEnablerGetMaximumScatterGatherElements"
 )

@@ -362,6 +362,7 @@ def test_buffer_of_a_transaction_must_be_in_the_mdl(bench: Bench) -> None:
     assert t.state is State.CREATED
 
 
+@pytest.mark.mistake("REQUIRED_PARAMETER_IS_NULL", 0x10D)
 @pytest.mark.covers("WdfDmaTransactionInitialize", "WdfDmaTransactionInitializeUsingOffset")
 @pytest.mark.parametrize("missing", ["program", "mdl", "address"])
 def test_arguments_of_a_transaction_are_required(doomed: Bench, missing: str) -> None:
@@ -462,6 +463,7 @@ def test_program_dma_may_end_the_transaction_and_delete_it(bench: Bench) -> None
     left.dma_completed()
 
 
+@pytest.mark.mistake("DmaMaximumLength")
 @pytest.mark.covers("WdfDmaTransactionRelease", "WdfDmaTransactionSetMaximumLength")
 def test_released_transaction_is_used_again(bench: Bench) -> None:
     one = dma(bench)
@@ -655,6 +657,7 @@ CALLS: dict[str, Callable[[Dma], object]] = {
 }
 
 
+@pytest.mark.mistake("DmaTransactionState", 0x10D)
 @pytest.mark.covers(
     "WdfDmaTransactionExecute",
     "WdfDmaTransactionInitializeUsingOffset",
@@ -709,6 +712,7 @@ def test_call_in_a_wrong_state_stops_the_system(doomed: Bench, state: State, cal
         CALLS[call](one)
     assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters == (8, id(t), state, 0)
+    assert stopped.value.rule == "DmaTransactionState"
 
 
 @pytest.mark.covers("WdfDmaTransactionRelease")
@@ -785,6 +789,7 @@ def test_direction_of_a_request_must_match(bench: Bench) -> None:
     assert found == [b"", b"data", b"", b"question", b""]
 
 
+@pytest.mark.mistake("MdlAfterReqCompletedRead")
 @pytest.mark.covers("WdfDmaTransactionInitializeUsingRequest", "EvtDestroyCallback")
 def test_transaction_keeps_its_request_until_it_is_released(bench: Bench) -> None:
     order: list[str] = []

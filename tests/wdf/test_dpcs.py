@@ -498,12 +498,14 @@ def bug_check_of(bench: Bench, callback: Callable[[Dpc], object]) -> BugCheck:
     return stopped.value
 
 
+@pytest.mark.mistake("IrqlDispatch", 0xC4)
 def test_dpc_that_returns_at_another_irql_is_found_with_the_verifier(doomed: Bench) -> None:
     stopped = bug_check_of(doomed, lambda dpc: doomed.kernel.raise_irql(5))
     assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert (stopped.parameters, stopped.rule) == ((0, 5, DISPATCH_LEVEL, 0), "IrqlDispatch")
 
 
+@pytest.mark.mistake("WdfSpinlockRelease")
 def test_dpc_that_returns_with_a_spin_lock_is_found(bench: Bench) -> None:
     device = load_device(bench)
     lock = SpinLock.create(ObjectAttributes(parent_object=device))
@@ -526,6 +528,7 @@ def test_dpc_that_returns_with_a_spin_lock_is_found(bench: Bench) -> None:
     assert seen == [DISPATCH_LEVEL]
 
 
+@pytest.mark.mistake("CriticalRegion", 0xC7)
 def test_dpc_that_returns_with_a_wait_lock_has_changed_the_apc_count(doomed: Bench) -> None:
     device = load_device(doomed)
     lock = WaitLock.create(ObjectAttributes(parent_object=device))
@@ -533,6 +536,7 @@ def test_dpc_that_returns_with_a_wait_lock_has_changed_the_apc_count(doomed: Ben
     with pytest.raises(BugCheck) as stopped:
         KEvent(doomed.kernel).wait(FOREVER)
     assert (stopped.value.code, stopped.value.parameters[0]) == (TIMER_OR_DPC_INVALID, 4)
+    assert stopped.value.rule == "CriticalRegion"
     assert [each.rule for each in doomed.violations()] == ["WdfWaitlockRelease"]
 
 

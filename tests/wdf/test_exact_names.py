@@ -36,6 +36,7 @@ def test_functions_do_what_the_methods_do(bench: Bench) -> None:
     WdfObjectDelete(dpc)
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 def test_handle_of_another_type_is_an_invalid_handle(doomed: Bench) -> None:
     device = doomed.load().device
     with pytest.raises(BugCheck) as stopped:

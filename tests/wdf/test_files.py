@@ -189,6 +189,7 @@ def test_requests_have_a_file_object_if_the_driver_wants_one(
     assert (created, files) == ([expected], [expected])
 
 
+@pytest.mark.mistake("FileObjectConfigured")
 @pytest.mark.covers("WdfRequestGetFileObject")
 def test_request_has_no_file_object_without_a_configuration(bench: Bench) -> None:
     files: list[File | None] = []

@@ -223,6 +223,7 @@ def test_failure_of_enable_is_not_reported_to_its_caller(bench: Bench) -> None:
     assert interrupt.state is InterruptState.CONNECTED
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfInterruptEnable", "WdfInterruptDisable")
 @pytest.mark.parametrize("name", ["enable", "disable"])
 def test_connection_changes_at_passive_level_only(bench: Bench, name: str) -> None:
@@ -427,6 +428,7 @@ def test_policy_decides_on_processor_and_irql(boot: Callable[..., Bench], extend
     assert (info.target_processor_set, info.irql) == (2, 10)
 
 
+@pytest.mark.mistake("InterruptPolicy")
 @pytest.mark.covers("WdfInterruptSetPolicy", "WdfInterruptSetExtendedPolicy")
 @pytest.mark.parametrize(
     "policy",
@@ -455,6 +457,7 @@ def test_policy_out_of_range_is_a_violation_and_ignored(
     assert interrupt.priority is InterruptPriority.UNDEFINED
 
 
+@pytest.mark.mistake("InterruptPolicy")
 @pytest.mark.covers("WdfInterruptSetPolicy")
 def test_policy_for_an_interrupt_that_has_its_resource_is_a_violation_and_stored(
     bench: Bench,

@@ -270,11 +270,14 @@ INCOMPATIBLE = STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL
     "row",
     [
         Serialized(ObjectAttributes(), STATUS_SUCCESS, STATUS_SUCCESS, STATUS_SUCCESS),
-        Serialized(
-            ObjectAttributes(synchronization_scope=SCOPE_DEVICE),
-            STATUS_SUCCESS,
-            INCOMPATIBLE,
-            INCOMPATIBLE,
+        pytest.param(
+            Serialized(
+                ObjectAttributes(synchronization_scope=SCOPE_DEVICE),
+                STATUS_SUCCESS,
+                INCOMPATIBLE,
+                INCOMPATIBLE,
+            ),
+            marks=pytest.mark.mistake("ExecutionLevel"),
         ),
         Serialized(
             ObjectAttributes(
@@ -354,6 +357,7 @@ def test_interrupt_that_the_driver_keeps_keeps_its_device(bench: Bench) -> None:
     assert type(device).__name__ == "FreedDevice"
 
 
+@pytest.mark.mistake("WdfSpinlock")
 @pytest.mark.covers("WDF_INTERRUPT_CONFIG.SpinLock")
 def test_spin_lock_of_an_interrupt_is_of_no_use_to_the_driver(bench: Bench) -> None:
     def add(device: Device) -> SpinLock:

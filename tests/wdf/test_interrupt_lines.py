@@ -52,6 +52,7 @@ def storm(bench: Bench) -> Edu:
     return edu
 
 
+@pytest.mark.mistake("InterruptStorm")
 @pytest.mark.covers("EvtInterruptIsr")
 def test_storm_is_reported_and_ended_by_a_mask(bench: Bench) -> None:
     edu = storm(bench)
@@ -187,6 +188,7 @@ def test_isr_that_is_active_again_has_its_place_in_the_chain(bench: Bench) -> No
     assert called == ["first", "second"]
 
 
+@pytest.mark.mistake("InterruptNotConnected")
 @pytest.mark.covers("WdfInterruptReportInactive", "WdfInterruptReportActive")
 def test_report_without_a_connection_is_a_violation(bench: Bench) -> None:
     edu = load(bench, not_mine)

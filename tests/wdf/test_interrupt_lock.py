@@ -62,6 +62,7 @@ def test_lock_raises_to_synchronize_irql_and_restores(bench: Bench) -> None:
         bench.kernel.lower_irql(old)
 
 
+@pytest.mark.mistake("WdfInterruptLock")
 @pytest.mark.covers("WdfInterruptAcquireLock", "WdfInterruptReleaseLock")
 def test_unconnected_interrupt_has_no_lock(bench: Bench) -> None:
     edu = unconnected(bench)
@@ -88,6 +89,7 @@ def test_unconnected_interrupt_has_no_lock_without_the_verifier(
     edu.interrupt.release_lock()
 
 
+@pytest.mark.mistake("WdfInterruptLock")
 @pytest.mark.covers("WdfInterruptReleaseLock")
 def test_lock_released_without_being_held_breaks_the_alternation(bench: Bench) -> None:
     edu = load(bench)
@@ -98,6 +100,7 @@ def test_lock_released_without_being_held_breaks_the_alternation(bench: Bench) -
     edu.interrupt.release_lock()
 
 
+@pytest.mark.mistake("WdfInterruptLock", 0x0F)
 @pytest.mark.covers("WdfInterruptAcquireLock")
 def test_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) -> None:
     edu = load(doomed)
@@ -108,6 +111,8 @@ def test_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) -> No
     assert stopped.value.rule == "WdfInterruptLock"
 
 
+@pytest.mark.mistake("KmdfIrql")
+@pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("WdfInterruptAcquireLock")
 def test_lock_of_a_lower_interrupt_cannot_be_taken(doomed: Bench) -> None:
     low = load(doomed, 0, priority=InterruptPriority.LOW)
@@ -116,10 +121,11 @@ def test_lock_of_a_lower_interrupt_cannot_be_taken(doomed: Bench) -> None:
     with pytest.raises(BugCheck) as stopped:
         low.interrupt.acquire_lock()
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.value.parameters[0] == 0x30
+    assert (stopped.value.parameters[0], stopped.value.rule) == (0x30, "IrqlKeRaiseLower")
     assert doomed.violation().rule == "KmdfIrql"
 
 
+@pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("WdfInterruptReleaseLock")
 def test_each_lock_goes_back_to_the_irql_that_it_saved(doomed: Bench) -> None:
     """Out of order: the first release lowers to below the lock that is still held."""
@@ -133,10 +139,13 @@ def test_each_lock_goes_back_to_the_irql_that_it_saved(doomed: Bench) -> None:
     assert kernel.irql() == DISPATCH_LEVEL
     with pytest.raises(BugCheck) as stopped:
         high.interrupt.release_lock()
+    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.value.parameters[:3] == (0x31, DISPATCH_LEVEL, low.interrupt.irql)
+    assert stopped.value.rule == "IrqlKeRaiseLower"
     assert old == PASSIVE_LEVEL
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 @pytest.mark.covers("WdfInterruptAcquireLock")
 def test_spin_lock_under_the_interrupt_lock_breaks_its_irql_rule(doomed: Bench) -> None:
     edu = load(doomed)
@@ -144,7 +153,8 @@ def test_spin_lock_under_the_interrupt_lock_breaks_its_irql_rule(doomed: Bench) 
     edu.interrupt.acquire_lock()
     with pytest.raises(BugCheck) as stopped:
         lock.acquire()
-    assert stopped.value.parameters[0] == 0x42
+    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
+    assert (stopped.value.parameters[0], stopped.value.rule) == (0x42, "KmdfIrql")
 
 
 @pytest.mark.covers("WDF_INTERRUPT_CONFIG.SpinLock")
@@ -173,6 +183,8 @@ def ended(bench: Bench) -> BugCheck:
     return stopped.value
 
 
+@pytest.mark.mistake("WdfInterruptLockRelease")
+@pytest.mark.mistake("KmdfIrql2", 0xC4)
 @pytest.mark.covers("WdfInterruptReleaseLock")
 def test_lock_that_a_work_item_keeps_is_found(doomed: Bench) -> None:
     edu = load(doomed)
@@ -181,7 +193,8 @@ def test_lock_that_a_work_item_keeps_is_found(doomed: Bench) -> None:
         ObjectAttributes(parent_object=edu.device),
     )
     item.enqueue()
-    assert ended(doomed).rule == "KmdfIrql2"
+    stopped = ended(doomed)
+    assert (stopped.code, stopped.rule) == (DRIVER_VERIFIER_DETECTED_VIOLATION, "KmdfIrql2")
     found = doomed.violation()
     assert (found.rule, found.page) == ("WdfInterruptLockRelease", "kmdf-wdfinterruptlockrelease")
 
@@ -226,6 +239,7 @@ def test_synchronize_excludes_the_isr_and_passes_its_result_on(bench: Bench) -> 
     assert edu.interrupt.synchronize(lambda interrupt, context: False) is False
 
 
+@pytest.mark.mistake("REQUIRED_PARAMETER_IS_NULL", 0x10D)
 @pytest.mark.covers("WdfInterruptSynchronize")
 def test_synchronize_without_a_callback_is_a_wdf_violation(doomed: Bench) -> None:
     edu = load(doomed)
@@ -282,6 +296,7 @@ def test_kernel_routine_synchronizes_up_to_synchronize_irql(bench: Bench) -> Non
     assert kernel_interrupt.vector == edu.interrupt.vector
 
 
+@pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
 @pytest.mark.covers("KeSynchronizeExecution")
 def test_kernel_interrupt_is_of_no_use_after_disconnection(doomed: Bench) -> None:
     edu = load(doomed)
@@ -291,8 +306,10 @@ def test_kernel_interrupt_is_of_no_use_after_disconnection(doomed: Bench) -> Non
     with pytest.raises(BugCheck) as stopped:
         kernel_interrupt.synchronize_execution(lambda context: True)
     assert stopped.value.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert stopped.value.parameters[0] == STATUS_ACCESS_VIOLATION
 
 
+@pytest.mark.mistake("WdfInterruptLock")
 @pytest.mark.covers("WdfInterruptTryToAcquireLock")
 def test_interrupt_at_dirql_has_no_lock_to_try(bench: Bench) -> None:
     edu = load(bench)

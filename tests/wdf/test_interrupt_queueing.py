@@ -242,6 +242,7 @@ def ended(bench: Bench) -> BugCheck:
     return stopped.value
 
 
+@pytest.mark.mistake("DRIVER_IRQL_NOT_LESS_OR_EQUAL", 0xD1)
 @pytest.mark.covers("WdfInterruptQueueDpcForIsr")
 def test_dpc_that_does_not_exist_stops_the_system_when_it_runs(doomed: Bench) -> None:
     edu = doomed.load(Plan(isr=not_mine))

@@ -32,6 +32,7 @@ def ended(bench: Bench, edu: Edu) -> BugCheck:
     raise AssertionError("no bug check")
 
 
+@pytest.mark.mistake("KmdfIrql2", 0xC4)
 @pytest.mark.covers("EvtInterruptIsr")
 @pytest.mark.parametrize("mode", [InterruptMode.MSI, InterruptMode.INTX])
 @pytest.mark.parametrize("cpus", [1, 2])
@@ -53,6 +54,7 @@ def test_isr_that_returns_at_another_irql_stops_the_system(
     assert "misbehaving_isr" in stopped.state.message
 
 
+@pytest.mark.mistake("WdfInterruptLockRelease")
 @pytest.mark.covers("EvtInterruptIsr", "WdfInterruptAcquireLock")
 @pytest.mark.parametrize("mode", [InterruptMode.MSI, InterruptMode.INTX])
 def test_isr_that_keeps_the_lock_of_another_interrupt_is_found(

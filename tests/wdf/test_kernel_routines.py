@@ -28,6 +28,7 @@ from pydriver.ke import (
 from pydriver.ke.bugcheck import (
     ATTEMPTED_SWITCH_FROM_DPC,
     DRIVER_VERIFIER_DETECTED_VIOLATION,
+    PYTHON_EXCEPTION,
     SYSTEM_THREAD_EXCEPTION_NOT_HANDLED,
 )
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL
@@ -80,14 +81,18 @@ def test_irql_is_raised_and_restored(bench: Bench) -> None:
         assert kernel.irql() == level
 
 
+@pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("KeRaiseIrql")
 def test_irql_raised_to_a_lower_level_is_a_verifier_bug_check(doomed: Bench) -> None:
     doomed.kernel.raise_irql(5)
     with pytest.raises(BugCheck) as stopped:
         doomed.kernel.raise_irql(DISPATCH_LEVEL)
+    assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.value.parameters == (0x30, 5, DISPATCH_LEVEL, 0)
+    assert stopped.value.rule == "IrqlKeRaiseLower"
 
 
+@pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("KeLowerIrql")
 def test_irql_lowered_to_a_higher_level_is_a_verifier_bug_check(doomed: Bench) -> None:
     doomed.kernel.raise_irql(DISPATCH_LEVEL)
@@ -95,12 +100,16 @@ def test_irql_lowered_to_a_higher_level_is_a_verifier_bug_check(doomed: Bench) -
         doomed.kernel.lower_irql(5)
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.value.parameters == (0x31, DISPATCH_LEVEL, 5, 0)
+    assert stopped.value.rule == "IrqlKeRaiseLower"
 
 
+@pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("KeLowerIrql")
 def test_irql_lowered_in_a_dpc_is_a_verifier_bug_check(doomed: Bench) -> None:
     in_dpc(doomed, load_device(doomed), lambda: doomed.kernel.lower_irql(PASSIVE_LEVEL))
-    assert bug_check(doomed).parameters == (0x31, DISPATCH_LEVEL, PASSIVE_LEVEL, 1)
+    stopped = bug_check(doomed)
+    assert (stopped.code, stopped.rule) == (DRIVER_VERIFIER_DETECTED_VIOLATION, "IrqlKeRaiseLower")
+    assert stopped.parameters == (0x31, DISPATCH_LEVEL, PASSIVE_LEVEL, 1)
 
 
 # Events and waits
@@ -192,6 +201,7 @@ def test_event_may_be_looked_at_and_set_in_a_dpc(bench: Bench) -> None:
     assert seen == [STATUS_TIMEOUT, False, STATUS_SUCCESS]
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 @pytest.mark.covers("KeWaitForSingleObject")
 def test_not_even_a_look_is_legal_above_dispatch_level(doomed: Bench) -> None:
     doomed.kernel.raise_irql(5)
@@ -199,6 +209,7 @@ def test_not_even_a_look_is_legal_above_dispatch_level(doomed: Bench) -> None:
         KEvent(doomed.kernel).wait(0)
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.value.parameters == (0, 5, DISPATCH_LEVEL, 0)
+    assert stopped.value.rule == "KmdfIrql"
 
 
 @pytest.mark.covers("KeSetEvent")
@@ -275,6 +286,7 @@ def test_stall_keeps_the_processor_and_lets_interrupts_in(bench: Bench) -> None:
     assert order == ["isr", "dpc"]
 
 
+@pytest.mark.mistake("StallTooLong")
 @pytest.mark.covers("KeStallExecutionProcessor")
 def test_stall_that_is_too_long_breaks_a_rule(bench: Bench) -> None:
     start = perf_counter_ns()
@@ -349,6 +361,7 @@ def test_system_thread_that_returns_has_ended(bench: Bench) -> None:
     assert thread.exit_status == STATUS_SUCCESS
 
 
+@pytest.mark.mistake("SystemThreadLeft")
 @pytest.mark.covers("PsCreateSystemThread")
 def test_system_thread_that_outlives_its_driver_is_reported_with_its_line(bench: Bench) -> None:
     load_device(bench)
@@ -376,6 +389,7 @@ def test_system_thread_that_outlives_its_driver_is_reported_with_its_line(bench:
     assert thread.wait(LONG) == STATUS_SUCCESS
 
 
+@pytest.mark.mistake("SYSTEM_THREAD_EXCEPTION_NOT_HANDLED", 0x7E)
 @pytest.mark.covers("PsCreateSystemThread")
 def test_exception_in_a_system_thread_is_a_bug_check(doomed: Bench) -> None:
     load_device(doomed)
@@ -386,9 +400,11 @@ def test_exception_in_a_system_thread_is_a_bug_check(doomed: Bench) -> None:
     create_system_thread(driver_object(doomed), broken)
     stopped = bug_check(doomed)
     assert stopped.code == SYSTEM_THREAD_EXCEPTION_NOT_HANDLED
+    assert stopped.parameters[0] == PYTHON_EXCEPTION
     assert "broken" in stopped.state.callback
 
 
+@pytest.mark.mistake("IrqlPassive")
 @pytest.mark.covers("PsCreateSystemThread", "PsTerminateSystemThread")
 def test_thread_routines_are_for_passive_level(bench: Bench) -> None:
     device = load_device(bench)
@@ -400,7 +416,9 @@ def test_thread_routines_are_for_passive_level(bench: Bench) -> None:
     )
     bench.kernel.flush_queued_dpcs()
     threads[0].wait(LONG)
-    assert bench.violation().message.startswith("PsCreateSystemThread at DISPATCH_LEVEL")
+    found = bench.violation()
+    assert found.rule == "IrqlPassive"
+    assert found.message.startswith("PsCreateSystemThread at DISPATCH_LEVEL")
 
 
 def test_system_joins_its_threads_at_the_end(boot: Callable[..., Bench]) -> None:

@@ -128,6 +128,7 @@ def test_history_of_a_spin_lock_says_who_held_it_and_how_long(bench: Bench) -> N
     assert lock.history[-1].caller.startswith("test_locks.py:")
 
 
+@pytest.mark.mistake("WdfSpinlockRelease", 0x10D)
 @pytest.mark.covers("WdfSpinLockRelease")
 def test_spin_lock_released_on_another_processor_is_an_invalid_lock_operation(
     boot: Callable[..., Bench],
@@ -170,6 +171,7 @@ def test_release_by_anybody_goes_through_with_the_verifier_off(
     assert bench.kernel.failure is None
 
 
+@pytest.mark.mistake("WdfSpinlock", 0x0F)
 @pytest.mark.covers("WdfSpinLockAcquire")
 def test_spin_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) -> None:
     lock = spin_lock(load_device(doomed))
@@ -179,6 +181,7 @@ def test_spin_lock_acquired_twice_is_reported_instead_of_hanging(doomed: Bench) 
     assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_ALREADY_OWNED, "WdfSpinlock")
 
 
+@pytest.mark.mistake("LockOrder", 0xC4)
 @pytest.mark.covers("WdfSpinLockAcquire")
 @pytest.mark.parametrize("kinds", ["spin", "wait"])
 def test_locks_acquired_in_both_orders_are_a_deadlock(doomed: Bench, kinds: str) -> None:
@@ -206,7 +209,13 @@ def test_spin_lock_of_an_interrupt_is_left_alone(bench: Bench) -> None:
     assert [each.rule for each in bench.violations()] == ["WdfSpinlock", "WdfSpinlock"]
 
 
-@pytest.mark.parametrize("kind", ["spin", "wait"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("spin", marks=pytest.mark.mistake("WdfSpinlock")),
+        pytest.param("wait", marks=pytest.mark.mistake("WdfWaitlock")),
+    ],
+)
 def test_lock_that_is_deleted_while_held_breaks_a_rule(bench: Bench, kind: str) -> None:
     device = load_device(bench)
     lock = spin_lock(device) if kind == "spin" else wait_lock(device)
@@ -266,6 +275,7 @@ def test_wait_lock_excludes_and_times_out(bench: Bench) -> None:
     thread.join(TIMEOUT)
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfWaitLockAcquire", "WdfWaitLockRelease")
 def test_wait_lock_may_be_tried_at_dispatch_level_but_not_waited_for(bench: Bench) -> None:
     device = load_device(bench)
@@ -287,6 +297,7 @@ def test_wait_lock_may_be_tried_at_dispatch_level_but_not_waited_for(bench: Benc
     assert (found.rule, found.times) == ("KmdfIrql", 2)
 
 
+@pytest.mark.mistake("WdfWaitlock")
 @pytest.mark.covers("WdfWaitLockAcquire")
 def test_wait_lock_is_not_recursive(bench: Bench) -> None:
     lock = wait_lock(load_device(bench))
@@ -296,6 +307,7 @@ def test_wait_lock_is_not_recursive(bench: Bench) -> None:
     lock.release()
 
 
+@pytest.mark.mistake("WdfWaitlockRelease")
 @pytest.mark.covers("WdfWaitLockRelease")
 def test_wait_lock_released_by_another_thread_breaks_a_rule(bench: Bench) -> None:
     lock = wait_lock(load_device(bench))
@@ -312,6 +324,7 @@ def test_wait_lock_released_by_another_thread_breaks_a_rule(bench: Bench) -> Non
 # What a callback may not keep
 
 
+@pytest.mark.mistake("CriticalRegion", 0x10D)
 @pytest.mark.covers("EvtDeviceD0Entry", "WdfWaitLockAcquire")
 @pytest.mark.parametrize("keeps", ["wait lock", "critical region"])
 def test_callback_that_returns_in_a_critical_region_is_a_wdf_violation(
@@ -328,6 +341,7 @@ def test_callback_that_returns_in_a_critical_region_is_a_wdf_violation(
     with pytest.raises(BugCheck) as stopped:
         doomed.load(Plan(callbacks=PnpPowerEventCallbacks(evt_device_d0_entry=d0_entry)))
     assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, 0xF)
+    assert stopped.value.rule == "CriticalRegion"
     rules = [each.rule for each in doomed.violations()]
     assert rules == (["WdfWaitlockRelease"] if keeps == "wait lock" else [])
 
@@ -367,6 +381,7 @@ def test_kernel_spin_lock_at_dpc_level_leaves_the_irql(bench: Bench) -> None:
     kernel.lower_irql(old)
 
 
+@pytest.mark.mistake("Spinlock", 0xC4)
 @pytest.mark.covers(
     "KeAcquireSpinLock",
     "KeReleaseSpinLock",
@@ -395,17 +410,21 @@ def test_kernel_spin_lock_at_a_wrong_irql_is_a_verifier_bug_check(
     assert stopped.value.rule == "Spinlock"
 
 
-@pytest.mark.covers("KeAcquireSpinLock", "KeReleaseSpinLock")
-def test_kernel_spin_lock_is_owned_once(boot: Callable[..., Bench]) -> None:
-    bench = boot()
-    lock = KSpinLock(bench.kernel)
+@pytest.mark.mistake("Spinlock", 0x0F)
+@pytest.mark.covers("KeAcquireSpinLock")
+def test_kernel_spin_lock_is_acquired_once(doomed: Bench) -> None:
+    lock = KSpinLock(doomed.kernel)
     lock.acquire()
     with pytest.raises(BugCheck) as stopped:
         lock.acquire()
-    assert stopped.value.code == SPIN_LOCK_ALREADY_OWNED
-    bench = boot()
-    lock = KSpinLock(bench.kernel)
-    bench.kernel.raise_irql(DISPATCH_LEVEL)
+    assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_ALREADY_OWNED, "Spinlock")
+
+
+@pytest.mark.mistake("SpinlockRelease", 0x10)
+@pytest.mark.covers("KeReleaseSpinLock")
+def test_kernel_spin_lock_is_released_by_its_owner(doomed: Bench) -> None:
+    lock = KSpinLock(doomed.kernel)
+    doomed.kernel.raise_irql(DISPATCH_LEVEL)
     with pytest.raises(BugCheck) as stopped:
         lock.release(PASSIVE_LEVEL)
     assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_NOT_OWNED, "SpinlockRelease")
@@ -434,6 +453,7 @@ def test_kernel_spin_lock_excludes_across_processors(boot: Callable[..., Bench])
     assert total == 400
 
 
+@pytest.mark.mistake("SpinlockRelease")
 def test_callback_that_keeps_a_kernel_spin_lock_is_found(bench: Bench) -> None:
     device = load_device(bench)
     lock = KSpinLock(bench.kernel)

@@ -8,7 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from pydriver.ke import BugCheck, KEvent
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
+from pydriver.ke.bugcheck import (
+    ATTEMPTED_SWITCH_FROM_DPC,
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    WDF_VIOLATION,
+)
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.wdf import (
     Device,
@@ -99,6 +103,7 @@ def test_lock_of_a_device_keeps_its_serialized_callback_out(
     assert order == ["released", "callback"]
 
 
+@pytest.mark.mistake("INVALID_LOCK_OPERATION", 0x10D)
 @pytest.mark.covers("WdfObjectAcquireLock", "WdfObjectReleaseLock")
 @pytest.mark.parametrize("call", ["acquire_lock", "release_lock"])
 @pytest.mark.parametrize("kind", ["device without scope", "queue without scope", "DPC", "lock"])
@@ -119,6 +124,7 @@ def test_object_without_a_presentation_lock_is_an_invalid_lock_operation(
     assert stopped.value.parameters[:3] == (0xB, id(target), 0)
 
 
+@pytest.mark.mistake("RECURSIVE_LOCK", 0x10D)
 @pytest.mark.covers("WdfObjectAcquireLock")
 @pytest.mark.parametrize("owner", ["device", "queue"])
 @pytest.mark.parametrize("level", list(LEVELS))
@@ -133,6 +139,7 @@ def test_presentation_lock_entered_twice_is_a_recursive_lock(
     assert stopped.value.parameters == (2, id(target.serialization_lock), 0, 0)
 
 
+@pytest.mark.mistake("RECURSIVE_LOCK", 0x10D)
 @pytest.mark.covers("WdfObjectAcquireLock")
 def test_lock_taken_in_a_callback_that_runs_under_it_is_a_recursive_lock(doomed: Bench) -> None:
     device = load_device(doomed, SynchronizationScope.DEVICE)
@@ -140,9 +147,10 @@ def test_lock_taken_in_a_callback_that_runs_under_it_is_a_recursive_lock(doomed:
     Dpc.create(DpcConfig(lambda dpc: device.acquire_lock()), attributes).enqueue()
     with pytest.raises(BugCheck) as stopped:
         KEvent(doomed.kernel).wait(FOREVER)
-    assert stopped.value.parameters[0] == 2
+    assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, 2)
 
 
+@pytest.mark.mistake("INVALID_LOCK_OPERATION", 0x10D)
 @pytest.mark.covers("WdfObjectReleaseLock")
 def test_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_operation(
     doomed: Bench,
@@ -150,9 +158,11 @@ def test_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_operation(
     device = load_device(doomed, SynchronizationScope.DEVICE)
     with pytest.raises(BugCheck) as stopped:
         device.release_lock()
+    assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters[:3] == (0xB, id(device), 1)
 
 
+@pytest.mark.mistake("PresentationLockDropped")
 @pytest.mark.covers("WdfObjectReleaseLock")
 @pytest.mark.parametrize("level", list(LEVELS))
 def test_callback_that_drops_its_lock_breaks_a_rule(bench: Bench, level: ExecutionLevel) -> None:
@@ -177,6 +187,7 @@ def test_callback_that_drops_its_lock_breaks_a_rule(bench: Bench, level: Executi
     device.release_lock()
 
 
+@pytest.mark.mistake("PresentationLockOrder")
 @pytest.mark.covers("WdfObjectAcquireLock")
 @pytest.mark.parametrize("level", list(LEVELS))
 def test_lock_of_a_device_is_taken_before_that_of_a_queue(
@@ -198,6 +209,7 @@ def test_lock_of_a_device_is_taken_before_that_of_a_queue(
     queue.release_lock()
 
 
+@pytest.mark.mistake("LockOrder", 0xC4)
 def test_presentation_lock_takes_part_in_the_order_of_locks(doomed: Bench) -> None:
     device = load_device(doomed, SynchronizationScope.DEVICE)
     lock = SpinLock.create(ObjectAttributes(parent_object=device))
@@ -208,9 +220,10 @@ def test_presentation_lock_takes_part_in_the_order_of_locks(doomed: Bench) -> No
     with pytest.raises(BugCheck) as stopped:
         lock.acquire()
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
-    assert stopped.value.parameters[0] == 0x1001
+    assert (stopped.value.parameters[0], stopped.value.rule) == (0x1001, "LockOrder")
 
 
+@pytest.mark.mistake("KmdfIrql", 0xB8)
 def test_passive_presentation_lock_cannot_be_waited_for_in_a_dpc(doomed: Bench) -> None:
     device = load_device(doomed, SynchronizationScope.DEVICE, ExecutionLevel.PASSIVE)
     attributes = ObjectAttributes(parent_object=device)
@@ -218,7 +231,7 @@ def test_passive_presentation_lock_cannot_be_waited_for_in_a_dpc(doomed: Bench) 
     Dpc.create(config, attributes).enqueue()
     with pytest.raises(BugCheck) as stopped:
         KEvent(doomed.kernel).wait(FOREVER)
-    assert stopped.value.code == 0xB8
+    assert (stopped.value.code, stopped.value.rule) == (ATTEMPTED_SWITCH_FROM_DPC, "KmdfIrql")
 
 
 def test_queue_of_scope_device_shares_the_lock_of_its_device(bench: Bench) -> None:

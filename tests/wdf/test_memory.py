@@ -92,6 +92,7 @@ def test_memory_needs_a_parent_and_a_size(bench: Bench) -> None:
         assert status_of(create) == status
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfMemoryCreate")
 def test_paged_memory_is_refused_above_apc_level(bench: Bench) -> None:
     device = bench.load().device
@@ -103,6 +104,7 @@ def test_paged_memory_is_refused_above_apc_level(bench: Bench) -> None:
     assert bench.violation().rule == "KmdfIrql"
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 @pytest.mark.covers("WdfMemoryCreate")
 def test_nonpaged_pool_is_not_allocated_above_dispatch_level(doomed: Bench) -> None:
     device = doomed.load().device
@@ -110,8 +112,10 @@ def test_nonpaged_pool_is_not_allocated_above_dispatch_level(doomed: Bench) -> N
     stopped = bug_check_of(lambda: Memory.create(below(device), NON_PAGED, "", 64))
     assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.parameters == (2, DISPATCH_LEVEL + 1, NON_PAGED, 64)
+    assert stopped.rule == "KmdfIrql"
 
 
+@pytest.mark.mistake("KmdfIrql", 0xC4)
 @pytest.mark.covers("WdfMemoryCreateFromLookaside", "WdfLookasideListCreate")
 def test_paged_list_gives_no_memory_at_dispatch_level(doomed: Bench) -> None:
     lookaside = LookasideList.create(below(doomed.load().device), 32, PoolType.PAGED)
@@ -119,14 +123,16 @@ def test_paged_list_gives_no_memory_at_dispatch_level(doomed: Bench) -> None:
     stopped = bug_check_of(lambda: Memory.create_from_lookaside(lookaside))
     assert stopped.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.parameters == (1, DISPATCH_LEVEL, PoolType.PAGED, 32)
+    assert stopped.rule == "KmdfIrql"
 
 
+@pytest.mark.mistake("KmdfIrql", 0xD1)
 @pytest.mark.covers("WdfMemoryCopyToBuffer")
 def test_paged_memory_is_not_touched_at_dispatch_level(doomed: Bench) -> None:
     memory = Memory.create(below(doomed.load().device), PoolType.PAGED, "", 16)
     doomed.kernel.raise_irql(DISPATCH_LEVEL)
     stopped = bug_check_of(lambda: memory.copy_to_buffer(0, bytearray(4)))
-    assert stopped.code == DRIVER_IRQL_NOT_LESS_OR_EQUAL
+    assert (stopped.code, stopped.rule) == (DRIVER_IRQL_NOT_LESS_OR_EQUAL, "KmdfIrql")
     assert stopped.parameters[1:3] == (DISPATCH_LEVEL, 0)
 
 
@@ -180,6 +186,7 @@ def test_preallocated_memory_is_the_drivers_buffer(bench: Bench) -> None:
     mine[0] = other[0] = 0
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 @pytest.mark.covers("WdfMemoryAssignBuffer")
 def test_memory_of_pool_is_given_no_other_buffer(doomed: Bench) -> None:
     memory = Memory.create(below(doomed.load().device), NON_PAGED, "", 4)
@@ -187,6 +194,7 @@ def test_memory_of_pool_is_given_no_other_buffer(doomed: Bench) -> None:
     assert (stopped.code, stopped.parameters) == (WDF_VIOLATION, (5, id(memory), 0x1022, 0))
 
 
+@pytest.mark.mistake("REQUIRED_PARAMETER_IS_NULL", 0x10D)
 @pytest.mark.covers("WdfMemoryCreatePreallocated")
 def test_preallocated_buffer_is_required(doomed: Bench) -> None:
     attributes = below(doomed.load().device)
@@ -305,6 +313,7 @@ def serve(bench: Bench, **callbacks: Callable[..., None]) -> Edu:
     return bench.load(Plan(queues=[config]))
 
 
+@pytest.mark.mistake("InputBufferAPI")
 @pytest.mark.covers("WdfRequestRetrieveOutputMemory", "WdfRequestRetrieveOutputWdmMdl")
 def test_memory_of_a_read_is_the_applications_buffer(bench: Bench) -> None:
     found: list[Any] = []
@@ -333,6 +342,7 @@ def test_memory_of_a_read_is_the_applications_buffer(bench: Bench) -> None:
             touch()
 
 
+@pytest.mark.mistake("OutputBufferAPI")
 @pytest.mark.covers("WdfRequestRetrieveInputWdmMdl")
 def test_mdl_of_a_write_describes_what_the_application_sends(bench: Bench) -> None:
     found: list[Any] = []
@@ -398,6 +408,7 @@ def test_memory_of_a_request_takes_no_context_and_is_not_deletable(bench: Bench)
     assert bench.violation().rule == "ObjectNotDeletable"
 
 
+@pytest.mark.mistake("VERIFIER_FATAL_ERROR", 0x10D)
 @pytest.mark.covers("WdfRequestRetrieveOutputMemory", "WdfRequestComplete")
 def test_request_is_not_completed_while_its_memory_is_referenced(doomed: Bench) -> None:
     kept: list[Request] = []
@@ -416,7 +427,14 @@ def test_request_is_not_completed_while_its_memory_is_referenced(doomed: Bench) 
 
 
 @pytest.mark.covers("WdfRequestRetrieveOutputMemory", "WdfRequestRetrieveInputMemory")
-@pytest.mark.parametrize("kind", ["Read", "Write", "Ioctl"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("Read", marks=pytest.mark.mistake("MemAfterReqCompletedRead", 0x10D)),
+        pytest.param("Write", marks=pytest.mark.mistake("MemAfterReqCompletedWrite", 0x10D)),
+        pytest.param("Ioctl", marks=pytest.mark.mistake("MemAfterReqCompletedIoctl", 0x10D)),
+    ],
+)
 def test_memory_is_gone_when_its_request_is_complete(doomed: Bench, kind: str) -> None:
     kept: list[Memory] = []
 
@@ -433,6 +451,7 @@ def test_memory_is_gone_when_its_request_is_complete(doomed: Bench, kind: str) -
         else:
             file.device_control(ctl_code(0x800), b"", 4, timeout=TIMEOUT)
         stopped = bug_check_of(kept[0].get_buffer)
+    assert stopped.code == WDF_VIOLATION
     assert stopped.parameters == (5, id(kept[0]), Memory.fx_type, 0)
     assert stopped.rule == f"MemAfterReqCompleted{kind}"
 

@@ -200,6 +200,7 @@ def test_driver_cannot_delete_what_the_framework_owns(bench: Bench) -> None:
     assert (found.rule, found.subject) == ("ObjectNotDeletable", str(device))
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 def test_destroyed_object_is_an_invalid_handle(doomed: Bench) -> None:
     dpc = Dpc.create(DpcConfig(), ObjectAttributes(parent_object=doomed.load().device))
     dpc.delete()

@@ -40,6 +40,7 @@ def test_collection_is_a_list_in_the_order_of_addition(bench: Bench) -> None:
     assert refused.value.status == STATUS_WDF_PARENT_NOT_SPECIFIED
 
 
+@pytest.mark.mistake("CollectionItem")
 @pytest.mark.covers("WdfCollectionRemove", "WdfCollectionRemoveItem")
 def test_objects_are_removed_by_handle_and_by_index(bench: Bench) -> None:
     collection, (one, two) = made(bench, 2)

@@ -204,6 +204,7 @@ def test_context_is_not_allocated_for_an_object_that_is_being_deleted(bench: Ben
     made.dereference()
 
 
+@pytest.mark.mistake("REQUIRED_PARAMETER_IS_NULL", 0x10D)
 @pytest.mark.covers("WdfObjectAllocateContext")
 def test_attributes_of_a_context_are_required(doomed: Bench) -> None:
     device = doomed.load().device
@@ -431,6 +432,7 @@ def test_cleanup_on_a_worker_thread_may_delete_the_parent(bench: Bench) -> None:
     destroyed.wait("EvtDestroy of the parent")
 
 
+@pytest.mark.mistake("ObjectDeletedTwice")
 @pytest.mark.covers("WdfObjectDelete")
 def test_object_that_is_deleted_twice_is_a_violation(bench: Bench) -> None:
     log = Log()
@@ -456,6 +458,7 @@ def test_parents_cleanup_may_delete_its_children(bench: Bench) -> None:
     assert log.lines == ["cleanup child", "destroy child"]
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 @pytest.mark.covers("WdfObjectDelete")
 def test_deleted_object_without_references_is_an_invalid_handle(doomed: Bench) -> None:
     made = GenericObject.create(ObjectAttributes(parent_object=doomed.load().device))
@@ -466,6 +469,7 @@ def test_deleted_object_without_references_is_an_invalid_handle(doomed: Bench) -
     assert stopped.value.parameters == (5, id(made), GenericObject.fx_type, 0)
 
 
+@pytest.mark.mistake("ObjectNotDeletable")
 @pytest.mark.covers("WdfObjectDelete")
 def test_what_the_framework_owns_is_not_deletable(bench: Bench) -> None:
     queue = IoQueueConfig(
@@ -484,6 +488,7 @@ def test_what_the_framework_owns_is_not_deletable(bench: Bench) -> None:
 # References
 
 
+@pytest.mark.mistake("OBJECT_ERROR", 0x10D)
 @pytest.mark.covers("WdfObjectDereferenceActual")
 def test_last_reference_of_an_object_with_a_parent_cannot_be_dropped(doomed: Bench) -> None:
     made = GenericObject.create(ObjectAttributes(parent_object=doomed.load().device))
@@ -504,6 +509,7 @@ def test_tag_of_a_reference_is_kept_until_it_is_dropped(bench: Bench) -> None:
     assert made.references == ()
 
 
+@pytest.mark.mistake("ObjectLeak")
 @pytest.mark.covers("WdfObjectReferenceActual")
 def test_each_leaked_reference_of_each_object_is_found_at_unload(bench: Bench) -> None:
     """Objects that were deleted long before, too, and a request that was completed."""

@@ -361,6 +361,7 @@ def test_power_managed_queue_is_asked_to_suspend_and_then_to_purge(bench: Bench)
     assert irp.status == STATUS_INSUFFICIENT_RESOURCES
 
 
+@pytest.mark.mistake("RequestCompleted", 0x9F)
 def test_request_that_stays_owned_at_removal_ends_in_a_bug_check(
     boot: Callable[..., Bench],
 ) -> None:
@@ -460,6 +461,7 @@ def test_usage_notification_without_ex_cannot_refuse(bench: Bench) -> None:
     device.usage_notification(SpecialFileType.HIBERNATION, in_path=False)
 
 
+@pytest.mark.mistake("PrepareHardwareStatus")
 def test_prepare_hardware_that_returns_not_supported_is_a_violation(bench: Bench) -> None:
     callbacks = PnpPowerEventCallbacks(
         evt_device_prepare_hardware=lambda device, raw, translated: STATUS_NOT_SUPPORTED
@@ -571,6 +573,7 @@ def test_failed_device_is_added_again_a_few_times(bench: Bench) -> None:
     assert driver.devices == (), "more than that is too often"
 
 
+@pytest.mark.mistake("DeviceFailedAction")
 @pytest.mark.covers("WdfDeviceSetFailed")
 def test_failed_action_that_does_not_exist_is_ignored(bench: Bench) -> None:
     device = bench.load().device

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pydriver.ke import BugCheck
+from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
@@ -215,6 +216,7 @@ def test_queue_with_the_scope_of_the_device_needs_its_level(bench: Bench) -> Non
     assert queue.serialization_lock is edu.device.device_lock
 
 
+@pytest.mark.mistake("VERIFIER_IRQL_MISMATCH", 0x10D)
 @pytest.mark.covers("EvtIoDefault")
 def test_handler_that_returns_at_another_irql_is_a_wdf_violation(doomed: Bench) -> None:
     def handler(queue: IoQueue, request: Request) -> None:
@@ -224,9 +226,11 @@ def test_handler_that_returns_at_another_irql_is_a_wdf_violation(doomed: Bench) 
     edu = doomed.load(default(PARALLEL, handler))
     with pytest.raises(BugCheck) as stopped:
         edu.device.open().write_async(b"x")
+    assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters[:3] == (0xE, PASSIVE_LEVEL, DISPATCH_LEVEL)
 
 
+@pytest.mark.mistake("WdfSpinlockRelease")
 def test_handler_that_returns_with_a_spin_lock_held_is_a_violation(bench: Bench) -> None:
     def handler(queue: IoQueue, request: Request) -> None:
         lock.acquire()

@@ -149,7 +149,13 @@ def test_power_down_waits_until_a_request_that_was_not_acknowledged_has_ended(
         edu.device.enter_d0()
 
 
-@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize(
+    "stops",
+    [
+        pytest.param(True, marks=pytest.mark.mistake("EvtIoStopCompleteOrStopAck")),
+        pytest.param(False, marks=pytest.mark.mistake("DrvAckIoStop")),
+    ],
+)
 def test_request_that_holds_the_power_down_up_for_long_is_a_violation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, *, stops: bool
 ) -> None:
@@ -208,6 +214,7 @@ def test_cancel_callback_is_held_off_while_stop_is_called_for_its_request(bench:
         edu.device.enter_d0()
 
 
+@pytest.mark.mistake("StopAckWithinEvtIoStop")
 @pytest.mark.covers("WdfRequestStopAcknowledge")
 def test_acknowledgement_outside_of_stop_is_a_violation_and_does_nothing(bench: Bench) -> None:
     presented = Presented()
@@ -222,6 +229,7 @@ def test_acknowledgement_outside_of_stop_is_a_violation_and_does_nothing(bench: 
         edu.device.enter_d0()
 
 
+@pytest.mark.mistake("ReqMarkCancelableSend")
 @pytest.mark.covers("WdfRequestStopAcknowledge")
 def test_cancelable_request_is_not_requeued_in_stop(bench: Bench) -> None:
     presented = Presented()
@@ -242,6 +250,7 @@ def test_cancelable_request_is_not_requeued_in_stop(bench: Bench) -> None:
         presented.requests[1].complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("EvtIoStopResume")
 def test_request_that_is_kept_by_a_queue_without_resume_is_a_violation(bench: Bench) -> None:
     presented = Presented()
     _, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))

@@ -120,6 +120,7 @@ def test_search_is_for_manual_queues(bench: Bench) -> None:
         presented.requests[0].complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("WdfIoQueueRetrieveFoundRequest")
 @pytest.mark.covers("WdfIoQueueRetrieveFoundRequest")
 def test_request_that_was_not_found_and_is_retrieved_by_a_tag_is_a_violation(
     bench: Bench,
@@ -136,6 +137,7 @@ def test_request_that_was_not_found_and_is_retrieved_by_a_tag_is_a_violation(
         request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 def test_retrieval_without_a_tag_is_an_invalid_handle(doomed: Bench) -> None:
     queue = doomed.load(manual()).device.queues[0]
     with pytest.raises(BugCheck) as stopped:
@@ -146,6 +148,7 @@ def test_retrieval_without_a_tag_is_an_invalid_handle(doomed: Bench) -> None:
     )
 
 
+@pytest.mark.mistake("WdfIoQueueRetrieveNextRequest")
 @pytest.mark.covers("WdfIoQueueRetrieveNextRequest")
 def test_next_request_retrieved_after_a_search_is_a_violation(bench: Bench) -> None:
     edu = bench.load(manual())
@@ -162,6 +165,7 @@ def test_next_request_retrieved_after_a_search_is_a_violation(bench: Bench) -> N
         assert queue.retrieve_next_request() is None
 
 
+@pytest.mark.mistake("SequentialRetrieve")
 @pytest.mark.covers("WdfIoQueueRetrieveNextRequest")
 def test_retrieval_from_a_sequential_queue_of_which_nothing_is_owned_is_a_violation(
     bench: Bench,

@@ -173,6 +173,7 @@ def test_synchronous_change_waits_for_what_the_driver_owns(
     queue.start()
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.parametrize(
     "change",
     [
@@ -193,6 +194,7 @@ def test_synchronous_change_in_a_dpc_breaks_the_irql_rule_and_changes_nothing(
     assert queue.get_state()[0] == ACCEPT | DISPATCH | NOTHING
 
 
+@pytest.mark.mistake("NoIoQueuePurgeSynchronously")
 def test_synchronous_change_in_a_handler_of_the_queue_is_a_violation_and_does_not_wait(
     bench: Bench,
 ) -> None:
@@ -210,6 +212,7 @@ def test_synchronous_change_in_a_handler_of_the_queue_is_a_violation_and_does_no
     edu.device.queues[0].start()
 
 
+@pytest.mark.mistake("NoIoQueuePurgeSynchronously")
 def test_synchronous_change_in_a_callback_of_another_queue_is_a_violation_and_waits(
     bench: Bench,
 ) -> None:
@@ -225,6 +228,7 @@ def test_synchronous_change_in_a_callback_of_another_queue_is_a_violation_and_wa
     assert other.get_state()[0].purged
 
 
+@pytest.mark.mistake("ChangeQueueState", 0x10D)
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -250,6 +254,7 @@ def test_second_pending_state_change_of_a_kind_is_a_wdf_violation(
     assert stopped.value.rule == "ChangeQueueState"
 
 
+@pytest.mark.mistake("ChangeQueueState")
 def test_change_while_another_kind_is_pending_is_a_violation_and_goes_on(bench: Bench) -> None:
     presented = Presented()
     told: list[str] = []
@@ -265,6 +270,7 @@ def test_change_while_another_kind_is_pending_is_a_violation_and_goes_on(bench: 
     queue.start()
 
 
+@pytest.mark.mistake("ChangeQueueState", 0x10D)
 def test_state_change_of_a_queue_that_is_being_deleted_is_a_wdf_violation(doomed: Bench) -> None:
     def cleanup(queue: IoQueue) -> None:
         queue.stop()
@@ -276,6 +282,7 @@ def test_state_change_of_a_queue_that_is_being_deleted_is_a_wdf_violation(doomed
     with pytest.raises(BugCheck) as stopped:
         queue.delete()
     assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, 0xA)
+    assert stopped.value.rule == "ChangeQueueState"
 
 
 @pytest.mark.covers("WdfIoQueueStart")

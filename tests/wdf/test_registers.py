@@ -166,6 +166,7 @@ def test_register_functions_do_what_the_methods_do(bench: Bench) -> None:
 Access = Callable[[MappedRegisters], object]
 
 
+@pytest.mark.mistake("PAGE_FAULT_IN_NONPAGED_AREA", 0x50)
 @pytest.mark.covers("MmMapIoSpaceEx", "READ_REGISTER_BUFFER_ULONG", "WRITE_REGISTER_BUFFER_ULONG")
 @pytest.mark.parametrize(
     ("access", "write"),
@@ -186,6 +187,7 @@ def test_access_outside_of_the_mapping_is_a_page_fault(
     assert stopped.value.parameters[1] == write
 
 
+@pytest.mark.mistake("PAGE_FAULT_IN_NONPAGED_AREA", 0x50)
 @pytest.mark.covers("READ_PORT_ULONG", "WRITE_PORT_UCHAR")
 @pytest.mark.parametrize(
     ("access", "write"),
@@ -207,7 +209,15 @@ def test_access_outside_of_the_ports_is_a_page_fault(
 
 
 @pytest.mark.covers("MmUnmapIoSpace")
-@pytest.mark.parametrize("irql", [PASSIVE_LEVEL, DISPATCH_LEVEL])
+@pytest.mark.parametrize(
+    "irql",
+    [
+        pytest.param(PASSIVE_LEVEL, marks=pytest.mark.mistake("PAGE_FAULT_IN_NONPAGED_AREA", 0x50)),
+        pytest.param(
+            DISPATCH_LEVEL, marks=pytest.mark.mistake("DRIVER_IRQL_NOT_LESS_OR_EQUAL", 0xD1)
+        ),
+    ],
+)
 @pytest.mark.parametrize("kept", [False, True], ids=["method", "kept function"])
 def test_access_after_unmapping_is_a_page_fault(doomed: Bench, irql: int, kept: bool) -> None:
     edu = doomed.load()
@@ -237,6 +247,7 @@ def test_access_after_unmapping_is_a_page_fault(doomed: Bench, irql: int, kept: 
         assert state.parameters[:3] == (registers.address, DISPATCH_LEVEL, 0)
 
 
+@pytest.mark.mistake("IrqlMmDispatch", 0xC4)
 @pytest.mark.covers("MmMapIoSpace", "MmMapIoSpaceEx")
 @pytest.mark.parametrize("map_it", [mm_map_io_space, mm_map_io_space_ex])
 def test_mapping_is_for_dispatch_level_at_most(
@@ -253,8 +264,10 @@ def test_mapping_is_for_dispatch_level_at_most(
     assert irql == PASSIVE_LEVEL
     assert stopped.value.code == DRIVER_VERIFIER_DETECTED_VIOLATION
     assert stopped.value.parameters == (0x73, DISPATCH_LEVEL + 1, address, 8)
+    assert stopped.value.rule == "IrqlMmDispatch"
 
 
+@pytest.mark.mistake("IrqlMmApcLte", 0xC4)
 @pytest.mark.covers("MmUnmapIoSpace")
 def test_unmapping_is_for_apc_level_at_most(doomed: Bench) -> None:
     kernel = doomed.kernel
@@ -264,4 +277,8 @@ def test_unmapping_is_for_apc_level_at_most(doomed: Bench) -> None:
     kernel.raise_irql(DISPATCH_LEVEL)
     with pytest.raises(BugCheck) as stopped:
         second.unmap()
+    assert (stopped.value.code, stopped.value.rule) == (
+        DRIVER_VERIFIER_DETECTED_VIOLATION,
+        "IrqlMmApcLte",
+    )
     assert stopped.value.parameters == (0x7B, DISPATCH_LEVEL, 0x100000, 8)

@@ -150,6 +150,7 @@ def test_request_knows_where_it_comes_from(owner: Owner) -> None:
     request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfRequestIsFrom32BitProcess")
 def test_question_for_the_process_is_for_apc_level(bench: Bench, owner: Owner) -> None:
     request = owner.write()
@@ -188,8 +189,18 @@ def test_completion_with_a_boost_is_a_completion(owner: Owner) -> None:
 @pytest.mark.parametrize(
     ("send", "retrieve", "rule"),
     [
-        (lambda file: file.read_async(3), Request.retrieve_input_buffer, "InputBufferAPI"),
-        (lambda file: file.write_async(b"a"), Request.retrieve_output_buffer, "OutputBufferAPI"),
+        pytest.param(
+            lambda file: file.read_async(3),
+            Request.retrieve_input_buffer,
+            "InputBufferAPI",
+            marks=pytest.mark.mistake("InputBufferAPI"),
+        ),
+        pytest.param(
+            lambda file: file.write_async(b"a"),
+            Request.retrieve_output_buffer,
+            "OutputBufferAPI",
+            marks=pytest.mark.mistake("OutputBufferAPI"),
+        ),
     ],
     ids=["input of a read", "output of a write"],
 )
@@ -237,25 +248,29 @@ def test_buffers_of_method_neither_from_an_application_are_refused(owner: Owner)
 @pytest.mark.parametrize(
     ("send", "retrieve", "rule"),
     [
-        (
+        pytest.param(
             lambda file: file.read_async(3),
             Request.retrieve_output_buffer,
             "BufAfterReqCompletedRead",
+            marks=pytest.mark.mistake("BufAfterReqCompletedRead"),
         ),
-        (
+        pytest.param(
             lambda file: file.write_async(b"a"),
             Request.retrieve_input_buffer,
             "BufAfterReqCompletedWrite",
+            marks=pytest.mark.mistake("BufAfterReqCompletedWrite"),
         ),
-        (
+        pytest.param(
             lambda file: file.device_control_async(IOCTL, b"a"),
             Request.retrieve_input_buffer,
             "BufAfterReqCompletedIoctl",
+            marks=pytest.mark.mistake("BufAfterReqCompletedIoctl"),
         ),
-        (
+        pytest.param(
             lambda file: file.internal_device_control_async(IOCTL, b"a"),
             Request.retrieve_input_buffer,
             "BufAfterReqCompletedIntIoctl",
+            marks=pytest.mark.mistake("BufAfterReqCompletedIntIoctl"),
         ),
     ],
     ids=["read", "write", "device control", "internal device control"],
@@ -337,6 +352,7 @@ def test_with_the_verifier_off_too_many_bytes_and_a_second_completion_are_not_no
 # Misuse
 
 
+@pytest.mark.mistake("DoubleCompletion")
 @pytest.mark.covers("WdfRequestComplete", "WdfRequestCompleteWithInformation")
 def test_request_that_is_completed_twice_is_complete_once(bench: Bench, owner: Owner) -> None:
     ended: list[int] = []
@@ -349,6 +365,7 @@ def test_request_that_is_completed_twice_is_complete_once(bench: Bench, owner: O
     assert ended == [STATUS_SUCCESS]
 
 
+@pytest.mark.mistake("CompleteCanceledReq")
 @pytest.mark.covers("WdfRequestComplete")
 def test_request_that_is_completed_while_it_is_cancelable_is_complete(
     bench: Bench, owner: Owner
@@ -363,6 +380,7 @@ def test_request_that_is_completed_while_it_is_cancelable_is_complete(
     assert (irp.status, called) == (STATUS_SUCCESS, [])
 
 
+@pytest.mark.mistake("CompleteCanceledReq")
 @pytest.mark.covers("WdfRequestUnmarkCancelable")
 def test_request_that_is_completed_although_unmark_said_cancelled_breaks_its_rule(
     bench: Bench, owner: Owner
@@ -377,6 +395,7 @@ def test_request_that_is_completed_although_unmark_said_cancelled_breaks_its_rul
     assert irp.status == STATUS_CANCELLED
 
 
+@pytest.mark.mistake("InvalidReqAccess")
 @pytest.mark.parametrize(
     ("access", "result"),
     [
@@ -417,6 +436,7 @@ def test_access_to_a_complete_request_is_a_violation(
     assert bench.violation().rule == "InvalidReqAccess"
 
 
+@pytest.mark.mistake("InvalidReqAccess")
 @pytest.mark.covers("WdfRequestComplete")
 def test_request_that_waits_in_a_queue_is_not_completed_by_the_driver(bench: Bench) -> None:
     edu = bench.load(manual())
@@ -433,6 +453,7 @@ def test_request_that_waits_in_a_queue_is_not_completed_by_the_driver(bench: Ben
         irp.cancel()
 
 
+@pytest.mark.mistake("MarkCancOnCancReqLocal")
 @pytest.mark.covers("WdfRequestMarkCancelable")
 def test_request_that_is_marked_twice_keeps_the_first_callback(bench: Bench, owner: Owner) -> None:
     called: list[str] = []
@@ -449,6 +470,7 @@ def test_request_that_is_marked_twice_keeps_the_first_callback(bench: Bench, own
     request.complete(STATUS_CANCELLED)
 
 
+@pytest.mark.mistake("ReqIsCancOnCancReq")
 @pytest.mark.covers("WdfRequestIsCanceled")
 def test_cancelable_request_is_said_not_to_be_cancelled(bench: Bench, owner: Owner) -> None:
     request = owner.write()
@@ -474,6 +496,7 @@ def test_request_is_cancelled_in_its_cancel_callback(owner: Owner) -> None:
     assert seen == [True]
 
 
+@pytest.mark.mistake("ReqMarkCancelableSend")
 @pytest.mark.covers("WdfRequestForwardToIoQueue", "WdfRequestRequeue")
 def test_cancelable_request_stays_with_the_driver(bench: Bench, owner: Owner) -> None:
     other = IoQueue.create(owner.edu.device, IoQueueConfig(MANUAL))
@@ -487,6 +510,7 @@ def test_cancelable_request_stays_with_the_driver(bench: Bench, owner: Owner) ->
     request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("ForwardedToWrongQueue")
 @pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_request_is_forwarded_to_another_queue_of_its_device_only(
     bench: Bench, owner: Owner
@@ -603,6 +627,7 @@ def test_reused_request_has_the_status_that_it_is_given(bench: Bench, owner: Own
     request.delete()
 
 
+@pytest.mark.mistake("RequestGetStatusValid")
 @pytest.mark.covers("WdfRequestGetStatus")
 def test_status_of_a_request_that_was_never_sent_is_a_violation(bench: Bench, owner: Owner) -> None:
     request = owner.write()
@@ -611,6 +636,7 @@ def test_status_of_a_request_that_was_never_sent_is_a_violation(bench: Bench, ow
     request.complete(STATUS_SUCCESS)
 
 
+@pytest.mark.mistake("ReqDelete")
 @pytest.mark.covers("WdfRequestComplete")
 def test_request_of_the_driver_is_not_completed(bench: Bench) -> None:
     request = Request.create(ObjectAttributes(parent_object=bench.load().device))
@@ -621,6 +647,7 @@ def test_request_of_the_driver_is_not_completed(bench: Bench) -> None:
     request.delete()
 
 
+@pytest.mark.mistake("ObjectNotDeletable")
 @pytest.mark.covers("WdfObjectDelete")
 def test_request_of_a_queue_is_not_deleted_by_the_driver(bench: Bench, owner: Owner) -> None:
     request = owner.write()
@@ -651,6 +678,7 @@ def test_argument_that_is_null_or_of_a_wrong_type_is_a_wdf_violation(
     assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, parameter)
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 @pytest.mark.covers("WdfRequestForwardToIoQueue")
 def test_request_forwarded_to_a_freed_queue_is_a_wdf_violation(doomed: Bench) -> None:
     presented = Presented()
@@ -660,4 +688,5 @@ def test_request_forwarded_to_a_freed_queue_is_a_wdf_violation(doomed: Bench) ->
     edu.device.open().write_async(b"x")
     with pytest.raises(BugCheck) as stopped:
         presented.requests[0].forward_to_io_queue(queue)
+    assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters[:3] == (5, id(queue), IoQueue.fx_type)

@@ -50,6 +50,7 @@ def test_both_lists_have_the_bars_and_then_the_interrupts(bench: Bench) -> None:
     assert interrupt.message_signaled
 
 
+@pytest.mark.mistake("ResourceListReadOnly")
 @pytest.mark.covers(
     "WdfCmResourceListAppendDescriptor",
     "WdfCmResourceListInsertDescriptor",
@@ -78,6 +79,7 @@ def test_lists_of_prepare_hardware_are_read_only(bench: Bench) -> None:
     assert {each.rule for each in found} == {"ResourceListReadOnly"}
 
 
+@pytest.mark.mistake("ResourceListOutsideCallback")
 @pytest.mark.covers("WdfCmResourceListGetCount")
 def test_list_is_for_the_callbacks_only(bench: Bench) -> None:
     device = bench.load().device
@@ -87,6 +89,7 @@ def test_list_is_for_the_callbacks_only(bench: Bench) -> None:
     assert bench.violation().rule == "ObjectNotDeletable"
 
 
+@pytest.mark.mistake("INVALID_HANDLE", 0x10D)
 @pytest.mark.covers("WdfCmResourceListGetCount")
 def test_list_is_gone_with_the_hardware(doomed: Bench) -> None:
     witness = Witness(doomed)

@@ -456,6 +456,7 @@ def test_handlers_of_a_queue_with_a_lock_never_overlap_whoever_sends(
     assert (handled, most) == (420, 1)
 
 
+@pytest.mark.mistake("RECURSIVE_LOCK", 0x10D)
 @pytest.mark.covers("WdfObjectAcquireLock")
 @pytest.mark.parametrize("level", [PASSIVE, DISPATCH])
 def test_lock_that_is_acquired_in_a_handler_is_a_wdf_violation(

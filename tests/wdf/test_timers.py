@@ -19,6 +19,7 @@ from pydriver.ke import (
     VerifierConfig,
     get_current_processor_number,
 )
+from pydriver.ke.bugcheck import KMODE_EXCEPTION_NOT_HANDLED, PYTHON_EXCEPTION
 from pydriver.ke.clock import timeout_ticks
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -257,7 +258,12 @@ def test_attributes_of_a_timer_are_checked(bench: Bench) -> None:
     [
         (ExecutionLevel.INHERIT_FROM_PARENT, ExecutionLevel.INHERIT_FROM_PARENT, True),
         (ExecutionLevel.DISPATCH, ExecutionLevel.DISPATCH, True),
-        (ExecutionLevel.DISPATCH, ExecutionLevel.PASSIVE, False),
+        pytest.param(
+            ExecutionLevel.DISPATCH,
+            ExecutionLevel.PASSIVE,
+            False,
+            marks=pytest.mark.mistake("ExecutionLevel"),
+        ),
         (ExecutionLevel.PASSIVE, ExecutionLevel.PASSIVE, True),
         (ExecutionLevel.PASSIVE, ExecutionLevel.INHERIT_FROM_PARENT, False),
     ],
@@ -401,6 +407,7 @@ def test_stop_that_waits_returns_after_the_callback_and_refuses_its_restart(
     assert timer.stop(wait=True) is True
 
 
+@pytest.mark.mistake("TimerStopFromCallback")
 @pytest.mark.covers("WdfTimerStop")
 def test_waiting_stop_in_the_own_passive_callback_is_refused(
     bench: Bench, clock: ManualClock
@@ -423,6 +430,7 @@ def test_waiting_stop_in_the_own_passive_callback_is_refused(
     assert "stops_itself" in found.callback
 
 
+@pytest.mark.mistake("KmdfIrql")
 @pytest.mark.covers("WdfTimerStop")
 def test_waiting_stop_at_dispatch_level_is_refused(bench: Bench, clock: ManualClock) -> None:
     device = load_device(bench)
@@ -461,6 +469,7 @@ def test_waiting_stop_in_the_own_dispatch_callback_is_refused_without_the_verifi
     assert results == [False]
 
 
+@pytest.mark.mistake("InvalidHandle")
 @pytest.mark.covers("WdfTimerStart")
 def test_timer_that_is_being_deleted_cannot_be_started(bench: Bench, clock: ManualClock) -> None:
     device = load_device(bench)
@@ -613,13 +622,17 @@ def test_synchronization_timer_releases_one_wait_for_each_period(
     assert len(calls) == count
 
 
-def test_bug_check_ends_the_timers_too(doomed: Bench) -> None:
+@pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
+def test_exception_in_a_timer_is_not_handled(doomed: Bench) -> None:
     def broken(timer: Timer) -> None:
         raise ValueError("broken")
 
     make(load_device(doomed), broken).start(0)
-    with pytest.raises(BugCheck, match="broken"):
+    with pytest.raises(BugCheck, match="broken") as stopped:
         KEvent(doomed.kernel).wait()
+    assert stopped.value.code == KMODE_EXCEPTION_NOT_HANDLED
+    assert stopped.value.parameters[0] == PYTHON_EXCEPTION
+    assert "broken (test_timers.py:" in stopped.value.state.callback
 
 
 @pytest.mark.covers(

@@ -48,6 +48,7 @@ def close_and_look(bench: Bench, before: set[threading.Thread]) -> None:
     assert not left, left
 
 
+@pytest.mark.mistake("DPC_WATCHDOG_VIOLATION", 0x133)
 def test_dpc_that_never_returns_is_a_watchdog_violation_with_its_line(
     impatient: Callable[..., Bench],
 ) -> None:
@@ -84,6 +85,7 @@ def test_dpc_that_reads_registers_for_ever_is_found_too(impatient: Callable[...,
     close_and_look(bench, before)
 
 
+@pytest.mark.mistake("DPC_WATCHDOG_VIOLATION", 0x133)
 def test_isr_that_never_returns_is_a_watchdog_violation(impatient: Callable[..., Bench]) -> None:
     before = set(threading.enumerate())
     bench = impatient()
@@ -101,6 +103,7 @@ def test_isr_that_never_returns_is_a_watchdog_violation(impatient: Callable[...,
     close_and_look(bench, before)
 
 
+@pytest.mark.mistake("DPC_WATCHDOG_VIOLATION", 0x133)
 def test_spin_lock_that_is_held_for_ever_is_a_watchdog_violation(
     impatient: Callable[..., Bench],
 ) -> None:
@@ -159,6 +162,7 @@ def test_dpcs_that_keep_returning_are_no_violation(impatient: Callable[..., Benc
     assert bench.kernel.failure is None
 
 
+@pytest.mark.mistake("DPC_WATCHDOG_VIOLATION", 0x133)
 def test_dpcs_that_queue_themselves_for_ever_are_a_watchdog_violation_together(
     boot: Callable[..., Bench],
 ) -> None:
@@ -176,6 +180,7 @@ def test_dpcs_that_queue_themselves_for_ever_are_a_watchdog_violation_together(
     close_and_look(bench, before)
 
 
+@pytest.mark.mistake("DRIVER_POWER_STATE_FAILURE", 0x9F)
 @pytest.mark.parametrize("how", ["loops", "waits"])
 def test_power_callback_that_never_returns_is_a_power_state_failure(
     impatient: Callable[..., Bench], how: str

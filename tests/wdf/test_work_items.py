@@ -178,6 +178,7 @@ def test_flush_waits_for_what_is_queued_and_for_what_runs(bench: Bench) -> None:
     assert order == ["callback", "callback", "flushed"]
 
 
+@pytest.mark.mistake("WorkItemFlushFromCallback")
 @pytest.mark.covers("WdfWorkItemFlush")
 def test_flush_in_the_own_callback_returns_and_breaks_a_rule(bench: Bench) -> None:
     done = Signal()
@@ -206,6 +207,7 @@ def test_flush_at_dispatch_level_returns_and_breaks_a_rule(bench: Bench) -> None
     assert found.message.startswith("WdfWorkItemFlush at DISPATCH_LEVEL (2)")
 
 
+@pytest.mark.mistake("InvalidHandle")
 @pytest.mark.covers("WdfWorkItemEnqueue")
 def test_work_item_that_is_being_deleted_cannot_be_enqueued(bench: Bench) -> None:
     runs: list[WorkItem] = []
@@ -252,6 +254,7 @@ def test_work_item_deleted_in_its_own_callback_is_gone_afterwards(bench: Bench) 
     assert not any(isinstance(each, WorkItem) for each in device.children)
 
 
+@pytest.mark.mistake("WdfWaitlockRelease")
 @pytest.mark.covers("EvtWorkItem")
 def test_work_item_that_returns_with_a_wait_lock_breaks_a_rule(bench: Bench) -> None:
     device = load_device(bench)
