@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 __all__ = ("Durations", "LevelSummary", "summarise")
 
-SAMPLES = 65536
+SAMPLES = 16384
 """Durations kept for the percentiles: the most recent ones."""
 
 
