@@ -11,9 +11,17 @@ from threading import Condition
 from time import monotonic_ns, time_ns
 from typing import Final
 
-__all__ = ("TICKS_PER_SECOND", "Clock", "ManualClock", "MonotonicClock", "timeout_ticks")
+__all__ = (
+    "TICKS_PER_MS",
+    "TICKS_PER_SECOND",
+    "Clock",
+    "ManualClock",
+    "MonotonicClock",
+    "timeout_ticks",
+)
 
 TICKS_PER_SECOND: Final = 10_000_000
+TICKS_PER_MS: Final = 10_000
 NS_PER_TICK: Final = 100
 
 UNIX_EPOCH: Final = 11_644_473_600 * TICKS_PER_SECOND

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import BugCheck
-from pydriver.ke.clock import Clock, MonotonicClock, timeout_ticks
+from pydriver.ke.clock import TICKS_PER_MS, Clock, MonotonicClock, timeout_ticks
 from pydriver.ke.event import Dispatcher, EventType
 from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.registry import function_ddi
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ("KTimer", "TimerQueue")
 
 JOIN_TIMEOUT = 2.0
-
-TICKS_PER_MS: Final = 10_000
 
 CLOCK_INTERVAL: Final = 156_250
 """Between two clock interrupts of Windows: 15.625 ms."""

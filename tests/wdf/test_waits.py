@@ -9,9 +9,10 @@ import pytest
 
 from pydriver.ke import BugCheck, VerifierConfig
 from pydriver.ke.bugcheck import DRIVER_POWER_STATE_FAILURE
-from pydriver.wdf import Device, PnpPowerEventCallbacks, PowerDeviceState
+from pydriver.ke.status import STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL
+from pydriver.wdf import Device, IdleSettings, PnpPowerEventCallbacks, PowerDeviceState
 
-from .bench import TIMEOUT, Bench, Plan
+from .bench import TIMEOUT, Bench, Plan, Signal
 
 
 def test_power_callback_that_starts_a_sequence_of_its_device_ends_with_the_system(
@@ -40,3 +41,49 @@ def test_power_callback_that_starts_a_sequence_of_its_device_ends_with_the_syste
         bench.system.check()
     assert stopped.value.code == DRIVER_POWER_STATE_FAILURE
     assert len(ended) == 1
+
+
+def idle_device(bench: Bench, callbacks: PnpPowerEventCallbacks) -> Device:
+    """A device that idles as soon as `_idle_out` is called."""
+    device = bench.load(Plan(callbacks=callbacks)).device
+    device.assign_s0_idle_settings(IdleSettings(idle_timeout=60_000))
+    return device
+
+
+def test_idle_device_that_does_not_return_to_d0_is_removed(bench: Bench) -> None:
+    removed = Signal()
+    entries = [STATUS_SUCCESS, STATUS_UNSUCCESSFUL]
+    device = idle_device(
+        bench,
+        PnpPowerEventCallbacks(
+            evt_device_d0_entry=lambda device, previous: entries.pop(0),
+            evt_device_surprise_removal=lambda device: removed.set(),
+        ),
+    )
+    device._idle_out()
+    assert device.stop_idle(wait_for_d0=False) == STATUS_PENDING
+    removed.wait("the removal of the failed device")
+    bench.system.check()
+
+
+def test_stop_idle_while_the_device_is_about_to_leave_d0_brings_it_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision to leave D0 has been taken, and no step has been made yet."""
+    returned = Signal()
+    results: list[int] = []
+    device = idle_device(
+        bench,
+        PnpPowerEventCallbacks(evt_device_self_managed_io_restart=lambda device: returned.set()),
+    )
+    leave_d0 = Device.leave_d0
+
+    def late(self: Device, target: PowerDeviceState) -> None:
+        results.append(device.stop_idle(wait_for_d0=False))
+        leave_d0(self, target)
+
+    monkeypatch.setattr(Device, "leave_d0", late)
+    device._idle_out()
+    assert results == [STATUS_PENDING]
+    returned.wait("the return to D0")
+    device.resume_idle()
