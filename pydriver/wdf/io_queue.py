@@ -123,13 +123,14 @@ class IoQueue(QueueRetrieval):
             self.present(request)
             return
         accepting = self.accepting
+        first = not self.queued
         if accepting:
             self.queued.append(request)
         else:
             request.state = COMPLETED
         lock.release()
         if accepting:
-            self.told()
+            self.told(first=first)
         else:
             irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
 

@@ -10,7 +10,15 @@ import pytest
 from pydriver.ke import BugCheck, VerifierConfig
 from pydriver.ke.bugcheck import DRIVER_POWER_STATE_FAILURE
 from pydriver.ke.status import STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL
-from pydriver.wdf import Device, IdleSettings, PnpPowerEventCallbacks, PowerDeviceState
+from pydriver.wdf import (
+    Device,
+    IdleSettings,
+    IoQueue,
+    IoQueueConfig,
+    IoQueueDispatchType,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
+)
 
 from .bench import TIMEOUT, Bench, Plan, Signal
 
@@ -87,3 +95,32 @@ def test_stop_idle_while_the_device_is_about_to_leave_d0_brings_it_back(
     assert results == [STATUS_PENDING]
     returned.wait("the return to D0")
     device.resume_idle()
+
+
+def test_queue_that_gets_two_requests_at_once_tells_the_driver(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second request arrives before the first one's thread goes on."""
+    device = bench.load(
+        Plan(queues=[IoQueueConfig(IoQueueDispatchType.MANUAL, default_queue=True)])
+    ).device
+    queue = device.default_queue
+    assert queue is not None
+    told = 0
+
+    def ready(queue: IoQueue, context: object) -> None:
+        nonlocal told
+        told += 1
+
+    assert queue.ready_notify(ready) == STATUS_SUCCESS
+    original = IoQueue.told
+    with device.open() as file:
+
+        def late(self: IoQueue, **more: bool) -> None:
+            monkeypatch.undo()
+            file.read_async(1)
+            original(self, **more)
+
+        monkeypatch.setattr(IoQueue, "told", late)
+        file.read_async(1)
+        assert told == 1
