@@ -275,9 +275,9 @@ class KTimer(Dispatcher):
         :return: whether it was set before
         """
         timers = self._timers
-        self.clear()
         with timers.lock:
             before = self._take_out()
+            self.clear()
             self._dpc = dpc
             self._period = period * TICKS_PER_MS
             self._tolerance = tolerable_delay * TICKS_PER_MS
@@ -312,6 +312,7 @@ class KTimer(Dispatcher):
             if self._entry is not entry:  # it was set again, or cancelled, in between
                 return
             dpc = self._dpc
+            self._signal()  # together with that: who sets it again clears this
             if self._period:
                 entry.due += self._period
                 entry.latest = entry.due + self._tolerance
@@ -321,7 +322,6 @@ class KTimer(Dispatcher):
         kernel = self._kernel
         number = NO_PROCESSOR if entry.processor is None else entry.processor.number
         kernel.record((perf_counter_ns(), Event.TIMER, number, 0, self._owner or self, None))
-        self._signal()
         if dpc is not None:
             kernel.current.home = entry.processor or kernel.processors[0]
             dpc.insert()
