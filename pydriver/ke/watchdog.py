@@ -16,7 +16,7 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pydriver.errors import LinkStopped
+from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import (
     DPC_WATCHDOG_VIOLATION,
     DRIVER_POWER_STATE_FAILURE,
@@ -129,7 +129,7 @@ class Watchdog:
 
     def _run(self) -> None:
         interval = min(self._dpc_timeout, self._power_timeout) / LOOKS
-        with contextlib.suppress(BugCheck):
+        with contextlib.suppress(BugCheck, PydriverError):  # something else came first
             while not self._end.wait(min(interval, LONGEST_INTERVAL)):
                 if self._kernel.failure is not None:
                     return

@@ -436,9 +436,10 @@ class Object:
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
                 self._kernel.invoke(cleanup, self)
-        self._phase = Phase.DISPOSED
-        if self._children is not None:
-            self._children.clear()
+        with self._kernel.tree_lock:  # a child may be looking for itself in there
+            self._phase = Phase.DISPOSED
+            if self._children is not None:
+                self._children.clear()
         disposed.append(self)
         return disposed
 
