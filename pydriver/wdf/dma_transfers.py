@@ -91,6 +91,7 @@ class DmaTransfers(Object):
         "_reserve_context",
         "_reserve_dma",
         "_reserved",
+        "_reserved_from",
         "_single_transfer",
         "_transferred",
         "enabler",
@@ -108,6 +109,8 @@ class DmaTransfers(Object):
         self._immediate = False
         self._registers: tuple[int, ...] = ()
         self._reserved: tuple[int, ...] = ()
+        # Of the reservation's direction, which need not be that of the next transfer.
+        self._reserved_from = enabler.adapter(DmaDirection.READ_FROM_DEVICE)
         self._reserve_dma: ReserveDma | None = None
         self._reserve_context: Any = None
         self._clear()
@@ -283,7 +286,7 @@ class DmaTransfers(Object):
     def _unreserve(self) -> None:
         registers, self._reserved = self._reserved, ()
         if registers:
-            self.enabler.adapter(self._direction).give_back(registers)
+            self._reserved_from.give_back(registers)
 
     # The end
 
@@ -298,8 +301,7 @@ class DmaTransfers(Object):
     def _on_dispose(self) -> None:
         if self._kernel.verifying:
             self._check_state(set(State) - {State.TRANSFER}, "WdfObjectDelete")
-        adapter = self.enabler.adapter(self._direction)
-        adapter.withdraw(self._reservation_granted)
+        self._reserved_from.withdraw(self._reservation_granted)
         self._finish()
         self._unreserve()
         self.state = State.DELETED
