@@ -77,6 +77,8 @@ class Kernel:
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar workers: run work items
+    :ivar disposer: deletes what cannot be at the IRQL of its deletion. One thread of its own: it
+        waits for work items
     :ivar threads: that drivers have created
     :ivar timers: that are set, and their clock
     :ivar access: register accesses on the current processor
@@ -87,7 +89,7 @@ class Kernel:
     :ivar tree_lock: guards the object tree
     :ivar context_owners: objects, by the identity of their contexts
     :ivar referenced: objects that a driver has referenced, by identity; while verifying
-    :ivar deferred: deletions that worker threads do, by the identity of the object
+    :ivar deferred: deletions that the disposer does, by the identity of the object
     """
 
     vector_dispatch = VECTOR_DISPATCH
@@ -106,7 +108,8 @@ class Kernel:
         self.recorder = Recorder(events)
         self.record = self.recorder.append
         self.processors = [Processor(self, link) for link in links]
-        self.workers = WorkerThreads(self, workers)
+        self.workers = WorkerThreads(self, "worker", workers)
+        self.disposer = WorkerThreads(self, "disposer", 1)
         self.threads = SystemThreads(self)
         self.timers = TimerQueue(self)
         self.access = CurrentAccess(self)
@@ -136,6 +139,7 @@ class Kernel:
             self._threads.append(thread)
             thread.start()
         self.workers.start()
+        self.disposer.start()
         if self.verifying:
             self.watchdog.start()
 
@@ -145,6 +149,7 @@ class Kernel:
         self.timers.stop()
         self.threads.stop()
         self.workers.stop()
+        self.disposer.stop()
         for thread in self._threads:
             thread.join(JOIN_TIMEOUT)
         self._threads.clear()

@@ -39,15 +39,16 @@ class WorkerThreads:
     """System worker threads [ExQueueWorkItem]: a fixed number, one queue.
 
     :param kernel: that they belong to
+    :param name: what they are for
     :param count: threads
     :ivar durations: of the work items that they ran
     """
 
-    def __init__(self, kernel: "Kernel", count: int) -> None:
+    def __init__(self, kernel: "Kernel", name: str, count: int) -> None:
         self._kernel = kernel
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads = [
-            Thread(target=self._run, name=f"pydriver-worker{number}", daemon=True)
+            Thread(target=self._run, name=f"pydriver-{name}{number}", daemon=True)
             for number in range(count)
         ]
         self.queue = self._queue.put

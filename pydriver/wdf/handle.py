@@ -35,7 +35,7 @@ class Phase(Enum):
 
     ALIVE = 0
     DEFERRED = 1
-    """deleted at too high an IRQL: a worker thread will dispose of it"""
+    """deleted at too high an IRQL: the disposer will dispose of it"""
     DISPOSING = 2
     """its children and it are being cleaned up"""
     DISPOSED = 3

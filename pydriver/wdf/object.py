@@ -8,7 +8,7 @@ under it, so that no interrupt, and no DPC, is ever served on a thread that hold
 
 Whoever moves an object to DISPOSING, and nobody else, disposes of it and drops its creation
 reference. So an object that two threads delete, or whose parent goes while its own deletion waits
-for a worker thread, is cleaned up once and destroyed once.
+for the disposer, is cleaned up once and destroyed once.
 """
 
 from dataclasses import dataclass
@@ -88,10 +88,10 @@ class Reference:
 
 @dataclass(slots=True)
 class DeferredDeletion:
-    """A deletion that a worker thread does.
+    """A deletion that the disposer does [FxDisposeList].
 
     :ivar done: set when it is over
-    :ivar thread: that does it
+    :ivar thread: identifier of the disposer's, while it does it
     """
 
     done: KEvent
@@ -361,8 +361,8 @@ class Object:
         """Deletes the object and its children [Framework Object Life Cycle].
 
         From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
-        by a worker thread. An object that the framework owns stays: that is a violation, and so
-        is the deletion of one that is deleted already and kept by a reference.
+        by the disposer. An object that the framework owns stays: that is a violation, and so is the
+        deletion of one that is deleted already and kept by a reference.
         """
         if not self.deletable:
             self._kernel.verifier.violation(
@@ -385,12 +385,12 @@ class Object:
         if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
             if self._move({Phase.ALIVE}, Phase.DEFERRED):
                 kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
-                kernel.workers.queue(self._finish_deferred)
+                kernel.disposer.queue(self._finish_deferred)
         else:
             self._finish_deletion()
 
     def _finish_deferred(self) -> None:
-        """On a worker thread; its parent's deletion, on another one, may have come first."""
+        """On the disposer's thread; its parent's deletion, on another one, may have come first."""
         deferred = self._kernel.deferred
         deferred[id(self)].thread = get_ident()
         try:
@@ -444,7 +444,7 @@ class Object:
         return disposed
 
     def _await_deferred(self, child: "Object") -> None:
-        """A child that a worker thread is cleaning up goes before its parent."""
+        """A child that the disposer is cleaning up goes before its parent."""
         kernel = self._kernel
         if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
             return
