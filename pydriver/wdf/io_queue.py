@@ -134,6 +134,23 @@ class IoQueue(QueueRetrieval):
         else:
             irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
 
+    def own(self, irp: "Irp") -> Request | None:
+        """Makes a request that the driver owns, and that the queue does not present.
+
+        :return: ``None`` if the queue accepts nothing; then the request is complete
+        """
+        request = Request(irp, self)
+        irp.request = request
+        with self.lock:
+            accepting = self.accepting
+            if accepting:
+                self.owned.add(request)
+            request.state = OWNED if accepting else COMPLETED
+        if accepting:
+            return request
+        irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
+        return None
+
     def _on_dispose(self) -> None:
         self.close()
         if self in self.device.queues:
