@@ -417,3 +417,6 @@ class Device(DeviceProperties):
 
     def _on_dispose(self) -> None:
         self.system.namespace.remove_device(self)
+
+    def _on_destroy(self) -> None:
+        self._kernel.verifier.forget_lock(self.device_lock)

@@ -156,6 +156,11 @@ class IoQueue(QueueRetrieval):
         if self in self.device.queues:
             self.device.queues.remove(self)
 
+    def _on_destroy(self) -> None:
+        lock = self.serialization_lock
+        if lock is not None and self.synchronization_scope is SynchronizationScope.QUEUE:
+            self._kernel.verifier.forget_lock(lock)
+
 
 def _check_config(config: IoQueueConfig, what: str) -> None:
     """Validates what does not depend on the device [FxIoQueue::Initialize].
