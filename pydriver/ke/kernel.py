@@ -143,6 +143,15 @@ class Kernel:
         if self.verifying:
             self.watchdog.start()
 
+    def start_verifying(self) -> None:
+        """Switches the verifier on, for all drivers, if it is off [WdfVerifierOn]."""
+        if self.verifying:
+            return
+        self.verifier.enabled = self.verifying = True
+        for processor in self.processors:
+            processor.start_verifying()
+        self.watchdog.start()
+
     def stop(self) -> None:
         """Joins all threads; the link has been stopped, so that they end."""
         self.watchdog.stop()

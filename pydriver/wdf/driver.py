@@ -161,7 +161,7 @@ class Driver(Object):
         driver_object.driver_unload = driver.unload
         driver_object.driver = driver
         if flags & (DriverInitFlags.VERIFIER_ON | DriverInitFlags.VERIFY_ON):
-            driver._kernel.verifier.enabled = driver._kernel.verifying = True
+            driver._kernel.start_verifying()
         return driver
 
     @property
