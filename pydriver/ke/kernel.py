@@ -28,6 +28,7 @@ from pydriver.ke.bugcheck import (
     WDF_VIOLATION,
     BugCheck,
     BugCheckState,
+    WdfViolation,
     callback_name,
     driver_stack,
 )
@@ -45,20 +46,12 @@ from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
 from pydriver.ke.thread import SystemThreads, WorkerThreads
 from pydriver.ke.timer import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
-from pydriver.ke.watchdog import Watchdog
+from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
 from pydriver.trace import Event, LevelSummary, Recorder, summarise
 from pydriver.trace.recorder import NO_PROCESSOR
 
 __all__ = ("Kernel",)
-
-JOIN_TIMEOUT = 2.0
-
-IRQL_MISMATCH = 0xE
-"""Parameter 1 of WDF_VIOLATION: a callback returned at another IRQL."""
-
-CRITICAL_REGION_MISMATCH = 0xF
-"""Parameter 1 of WDF_VIOLATION: a callback has entered or left a critical region."""
 
 LOOK_INTERVAL = 0.05
 """Seconds between two looks at whether the system has failed, of who waits for a spin lock."""
@@ -523,7 +516,7 @@ class Kernel:
             if enhanced and change and entered <= APC_LEVEL:
                 self.bug_check(
                     WDF_VIOLATION,
-                    CRITICAL_REGION_MISMATCH,
+                    WdfViolation.VERIFIER_CRITICAL_REGION_MISMATCH,
                     id(callback),
                     rule="CriticalRegion",
                     message=f"{name} returned {abs(change)} critical region(s) "
@@ -532,7 +525,13 @@ class Kernel:
             return
         message = f"{name} was called at {irql_name(entered)} and returned at {irql_name(left)}"
         if enhanced:
-            self.bug_check(WDF_VIOLATION, IRQL_MISMATCH, entered, left, message=message)
+            self.bug_check(
+                WDF_VIOLATION,
+                WdfViolation.VERIFIER_IRQL_MISMATCH,
+                entered,
+                left,
+                message=message,
+            )
         self.bug_check(
             DRIVER_VERIFIER_DETECTED_VIOLATION, 0, left, entered, rule="KmdfIrql2", message=message
         )

@@ -14,7 +14,7 @@ from pydriver.ke.event import Dispatcher
 from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
 from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
-from pydriver.ke.watchdog import abandon
+from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
 from pydriver.trace import Durations
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ __all__ = (
     "create_system_thread",
     "terminate_system_thread",
 )
-
-JOIN_TIMEOUT = 2.0
 
 
 class WorkerThreads:

@@ -13,14 +13,15 @@ import heapq
 from itertools import count
 from threading import Condition, Lock, Thread, get_ident
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import BugCheck
-from pydriver.ke.clock import TICKS_PER_MS, Clock, MonotonicClock, timeout_ticks
+from pydriver.ke.clock import CLOCK_INTERVAL, TICKS_PER_MS, Clock, MonotonicClock, timeout_ticks
 from pydriver.ke.event import Dispatcher, EventType
 from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.registry import function_ddi
+from pydriver.ke.watchdog import JOIN_TIMEOUT
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
     from pydriver.ke.processor import Processor
 
 __all__ = ("KTimer", "TimerQueue")
-
-JOIN_TIMEOUT = 2.0
-
-CLOCK_INTERVAL: Final = 156_250
-"""Between two clock interrupts of Windows: 15.625 ms."""
 
 
 class _Entry:

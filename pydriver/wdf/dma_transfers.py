@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.request import Request
 
 __all__ = ("READY", "DmaTransactionState", "DmaTransfers", "ProgramDma", "ReserveDma")
-
-DMA_FATAL_ERROR = 8
-"""Parameter 1 of WDF_VIOLATION: the state of a transaction forbids the call."""
 
 
 class DmaTransactionState(IntEnum):
@@ -134,7 +131,7 @@ class DmaTransfers(Object):
         if self.state not in allowed:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                DMA_FATAL_ERROR,
+                WdfViolation.DMA_FATAL_ERROR,
                 id(self),
                 self.state,
                 rule="DmaTransactionState",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -35,8 +35,6 @@ from pydriver.wdf.attributes import (
 )
 from pydriver.wdf.ddi import HIGH_LEVEL, ddi
 from pydriver.wdf.handle import (
-    INVALID_HANDLE,
-    REQUIRED_PARAMETER_IS_NULL,
     Phase,
     check_handle,
     check_pointer,
@@ -48,10 +46,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.device import Device
 
 __all__ = (
-    "INVALID_HANDLE",
-    "INVALID_LOCK_OPERATION",
-    "OBJECT_ERROR",
-    "REQUIRED_PARAMETER_IS_NULL",
     "ExecutionLevel",
     "Object",
     "ObjectAttributes",
@@ -64,10 +58,6 @@ __all__ = (
     "freed",
     "require_device",
 )
-
-OBJECT_ERROR = 7
-INVALID_LOCK_OPERATION = 0xB
-"""Parameter 1 of WDF_VIOLATION."""
 
 ContextT = TypeVar("ContextT")
 
@@ -303,7 +293,7 @@ class Object:
         if self._references == 1 and self._phase is not Phase.DISPOSED:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                OBJECT_ERROR,
+                WdfViolation.OBJECT_ERROR,
                 id(self),
                 id(self),
                 message=f"the last reference of {self} was dropped, but it was not deleted",
@@ -474,7 +464,7 @@ class Object:
     def _no_presentation_lock(self, what: str) -> NoReturn:
         self._kernel.bug_check(
             WDF_VIOLATION,
-            INVALID_LOCK_OPERATION,
+            WdfViolation.INVALID_LOCK_OPERATION,
             id(self),
             0,
             message=f"{what}: {self} has no presentation lock",
