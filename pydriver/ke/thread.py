@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Threads at PASSIVE_LEVEL: system worker threads, and the threads that drivers create."""
+"""Threads at PASSIVE_LEVEL: worker threads, those of passive ISRs, and those that drivers create."""
 
 import contextlib
 import sys

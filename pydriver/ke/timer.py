@@ -222,6 +222,7 @@ class KTimer(Dispatcher):
 
     :param kernel: that it belongs to
     :param kind: what happens to those who wait for it
+    :param owner: the object that records name
     """
 
     __slots__ = ("_dpc", "_entry", "_owner", "_period", "_timers", "_tolerance")
