@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -36,6 +37,7 @@ __all__ = (
     "BugCheck",
     "BugCheckState",
     "Incident",
+    "WdfViolation",
     "bug_check_name",
     "callback_name",
     "driver_stack",
@@ -58,6 +60,27 @@ DPC_WATCHDOG_VIOLATION = 0x133
 WDF_VIOLATION = 0x10D
 
 _NAMES = {value: name for name, value in globals().items() if name.isupper() and name[0] != "_"}
+
+
+class WdfViolation(IntEnum):
+    """Parameter 1 of WDF_VIOLATION [WDF_BUGCHECK_CODES]."""
+
+    RECURSIVE_LOCK = 2
+    VERIFIER_FATAL_ERROR = 3
+    """a request is completed, and its memory is referenced"""
+    REQUIRED_PARAMETER_IS_NULL = 4
+    INVALID_HANDLE = 5
+    REQUEST_FATAL_ERROR = 6
+    OBJECT_ERROR = 7
+    DMA_FATAL_ERROR = 8
+    """the state of a transaction forbids the call"""
+    QUEUE_FATAL_ERROR = 0xA
+    INVALID_LOCK_OPERATION = 0xB
+    VERIFIER_IRQL_MISMATCH = 0xE
+    """a callback returned at another IRQL"""
+    VERIFIER_CRITICAL_REGION_MISMATCH = 0xF
+    """a callback has entered or left a critical region"""
+
 
 PYTHON_EXCEPTION = 0xE0507945
 """Parameter 1 of 0x1E and 0x7E for a Python exception: customer bit, and "Pye"."""

@@ -11,10 +11,22 @@ from threading import Condition
 from time import monotonic_ns, time_ns
 from typing import Final
 
-__all__ = ("TICKS_PER_SECOND", "Clock", "ManualClock", "MonotonicClock", "timeout_ticks")
+__all__ = (
+    "CLOCK_INTERVAL",
+    "TICKS_PER_MS",
+    "TICKS_PER_SECOND",
+    "Clock",
+    "ManualClock",
+    "MonotonicClock",
+    "timeout_ticks",
+)
 
 TICKS_PER_SECOND: Final = 10_000_000
+TICKS_PER_MS: Final = 10_000
 NS_PER_TICK: Final = 100
+
+CLOCK_INTERVAL: Final = 156_250
+"""Between two clock interrupts of Windows: 15.625 ms."""
 
 UNIX_EPOCH: Final = 11_644_473_600 * TICKS_PER_SECOND
 """1 January 1970 as a system time."""

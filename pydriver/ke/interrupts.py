@@ -43,7 +43,7 @@ class Exclusive:
 
     def __enter__(self) -> None:
         self._irql = self._kernel.raise_irql(LAST_DEVICE_LEVEL)
-        self._lock.acquire()
+        self._kernel.spin(self._lock)
 
     def __exit__(self, *_: object) -> None:
         kernel = self._kernel
@@ -84,11 +84,14 @@ class InterruptVectors:
         :raises VectorsExhaustedError: none of them has
         """
         with self._lock:
-            for irql in irqls:
-                try:
-                    return self.allocator.allocate(irql, count, processor)
-                except VectorsExhaustedError:
-                    pass
+            return self._allocate(irqls, count, processor)
+
+    def _allocate(self, irqls: Sequence[int], count: int, processor: int) -> "VectorBlock":
+        for irql in irqls:
+            try:
+                return self.allocator.allocate(irql, count, processor)
+            except VectorsExhaustedError:
+                pass
         raise VectorsExhaustedError(
             f"no {count} adjacent vectors free at the IRQLs {list(irqls)} on processor {processor}"
         )
@@ -120,23 +123,22 @@ class InterruptVectors:
         """
         with self._lock:
             line = self._lines.get(gsi)
-        if line is None:
-            block = self.allocate(irqls, 1, processor)
-            line = Line(self, gsi, block, self.kernel.processors[processor], exclusive=exclusive)
-            with self._lock:
-                self._lines[gsi] = line
-        elif exclusive or line.exclusive:
-            raise VectorsExhaustedError(f"{line} has a user already, and is not to be shared")
-        line.users += 1
-        return line
+            if line is None:
+                block = self._allocate(irqls, 1, processor)
+                home = self.kernel.processors[processor]
+                line = self._lines[gsi] = Line(self, gsi, block, home, exclusive=exclusive)
+            elif exclusive or line.exclusive:
+                raise VectorsExhaustedError(f"{line} has a user already, and is not to be shared")
+            line.users += 1
+            return line
 
     def release_line(self, line: Line) -> None:
         """Undoes :meth:`line`."""
-        line.users -= 1
-        if not line.users:
-            with self._lock:
+        with self._lock:
+            line.users -= 1
+            if not line.users:
                 del self._lines[line.gsi]
-            self.free(line.block)
+                self.allocator.free(line.block)
 
     def connect_line(self, line: Line, isr: LineIsr) -> None:
         """Puts an ISR on a line, and unmasks the line: after a storm, too; at PASSIVE_LEVEL."""

@@ -133,10 +133,11 @@ class Line:
 
     def end_thread(self) -> None:
         """Ends the thread, if no ISR on the line needs one; at PASSIVE_LEVEL."""
-        thread = self._thread
-        if thread is None or any(each.passive for each in self.isrs):
-            return
-        self._thread = None
+        with self._vectors.exclusive():  # an ISR that comes meanwhile finds it, or makes its own
+            thread = self._thread
+            if thread is None or any(each.passive for each in self.isrs):
+                return
+            self._thread = None
         thread.stop()
         # It may have ended before it did what it was woken for.
         with self._vectors.exclusive():

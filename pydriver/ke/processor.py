@@ -122,13 +122,17 @@ class Processor:
             handlers[vector] = self._trap
         for vector in range(FIRST_INTERRUPT, 256):
             handlers[vector] = self.unexpected_interrupt
-        handlers[VECTOR_DISPATCH] = (
-            self._make_verified_drain() if kernel.verifying else self._make_drain()
-        )
+        handlers[VECTOR_DISPATCH] = self._make_drain()
         handlers[VECTOR_IPI] = self._ipi
+        if kernel.verifying:
+            self.start_verifying()
 
     def __str__(self) -> str:
         return f"processor {self.number}"
+
+    def start_verifying(self) -> None:
+        """Looks from now on at how each DPC returns."""
+        self.link.handlers[VECTOR_DISPATCH] = self._make_verified_drain()
 
     @property
     def irql(self) -> int:

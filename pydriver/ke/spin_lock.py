@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
-__all__ = ("KSpinLock",)
+__all__ = ("ACQUIRED_ABOVE_DISPATCH", "RELEASED_NOT_AT_DISPATCH", "KSpinLock")
 
 RELEASED_NOT_AT_DISPATCH = 0x32
 ACQUIRED_BELOW_DISPATCH = 0x40

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Threads at PASSIVE_LEVEL: system worker threads, and the threads that drivers create."""
+"""Threads at PASSIVE_LEVEL: worker threads, those of passive ISRs, and those of drivers."""
 
 import contextlib
 import sys
@@ -8,13 +8,13 @@ from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
-from pydriver.errors import LinkStopped
+from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.event import Dispatcher
 from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
 from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
-from pydriver.ke.watchdog import abandon
+from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
 from pydriver.trace import Durations
 
 if TYPE_CHECKING:
@@ -32,22 +32,21 @@ __all__ = (
     "terminate_system_thread",
 )
 
-JOIN_TIMEOUT = 2.0
-
 
 class WorkerThreads:
     """System worker threads [ExQueueWorkItem]: a fixed number, one queue.
 
     :param kernel: that they belong to
+    :param name: what they are for
     :param count: threads
     :ivar durations: of the work items that they ran
     """
 
-    def __init__(self, kernel: "Kernel", count: int) -> None:
+    def __init__(self, kernel: "Kernel", name: str, count: int) -> None:
         self._kernel = kernel
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads = [
-            Thread(target=self._run, name=f"pydriver-worker{number}", daemon=True)
+            Thread(target=self._run, name=f"pydriver-{name}{number}", daemon=True)
             for number in range(count)
         ]
         self.queue = self._queue.put
@@ -94,7 +93,7 @@ def _run_system_routine(kernel: "Kernel", routine: "Callable[[], object]") -> No
     try:
         routine()
     except Exception as error:  # noqa: BLE001 -- becomes a bug check
-        with contextlib.suppress(BugCheck, LinkStopped, Exception):
+        with contextlib.suppress(BugCheck, PydriverError):  # that, or what came before it
             kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
     except BugCheck:
         pass  # it is the kernel's failure already
@@ -131,15 +130,11 @@ class PassiveThread:
         self._thread.join(JOIN_TIMEOUT)
 
     def _run(self) -> None:
-        kernel = self._kernel
-        try:
-            while kernel.wait(self._wake) and not self._ending:
-                self._routine()
-        except (BugCheck, LinkStopped):
-            pass  # it is the kernel's failure already
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            with contextlib.suppress(BugCheck, LinkStopped, Exception):
-                kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
+        _run_system_routine(self._kernel, self._serve)
+
+    def _serve(self) -> None:
+        while self._kernel.wait(self._wake) and not self._ending:
+            self._routine()
 
 
 class _Terminated(BaseException):

@@ -13,14 +13,15 @@ import heapq
 from itertools import count
 from threading import Condition, Lock, Thread, get_ident
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import BugCheck
-from pydriver.ke.clock import Clock, MonotonicClock, timeout_ticks
+from pydriver.ke.clock import CLOCK_INTERVAL, TICKS_PER_MS, Clock, MonotonicClock, timeout_ticks
 from pydriver.ke.event import Dispatcher, EventType
 from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.registry import function_ddi
+from pydriver.ke.watchdog import JOIN_TIMEOUT
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
     from pydriver.ke.processor import Processor
 
 __all__ = ("KTimer", "TimerQueue")
-
-JOIN_TIMEOUT = 2.0
-
-TICKS_PER_MS: Final = 10_000
-
-CLOCK_INTERVAL: Final = 156_250
-"""Between two clock interrupts of Windows: 15.625 ms."""
 
 
 class _Entry:
@@ -228,6 +222,7 @@ class KTimer(Dispatcher):
 
     :param kernel: that it belongs to
     :param kind: what happens to those who wait for it
+    :param owner: the object that records name
     """
 
     __slots__ = ("_dpc", "_entry", "_owner", "_period", "_timers", "_tolerance")
@@ -277,9 +272,9 @@ class KTimer(Dispatcher):
         :return: whether it was set before
         """
         timers = self._timers
-        self.clear()
         with timers.lock:
             before = self._take_out()
+            self.clear()
             self._dpc = dpc
             self._period = period * TICKS_PER_MS
             self._tolerance = tolerable_delay * TICKS_PER_MS
@@ -314,6 +309,7 @@ class KTimer(Dispatcher):
             if self._entry is not entry:  # it was set again, or cancelled, in between
                 return
             dpc = self._dpc
+            self._signal()  # together with that: who sets it again clears this
             if self._period:
                 entry.due += self._period
                 entry.latest = entry.due + self._tolerance
@@ -323,7 +319,6 @@ class KTimer(Dispatcher):
         kernel = self._kernel
         number = NO_PROCESSOR if entry.processor is None else entry.processor.number
         kernel.record((perf_counter_ns(), Event.TIMER, number, 0, self._owner or self, None))
-        self._signal()
         if dpc is not None:
             kernel.current.home = entry.processor or kernel.processors[0]
             dpc.insert()

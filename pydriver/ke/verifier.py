@@ -116,7 +116,8 @@ class Verifier:
         self._lock = Lock()  # guards the three below
         self._seen: dict[tuple[str, tuple[str, ...], str], _Seen] = {}
         self._failed: set[tuple[str, ...]] = set()
-        self._order: defaultdict[int, set[int]] = defaultdict(set)
+        # By the locks themselves: the address of one that is gone would soon be another one's.
+        self._order: defaultdict[object, set[object]] = defaultdict(set)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
@@ -210,8 +211,8 @@ class Verifier:
             if outer is lock:
                 continue
             with self._lock:
-                inverted = id(outer) in self._order[id(lock)]
-                self._order[id(outer)].add(id(lock))
+                inverted = outer in self._order[lock]
+                self._order[outer].add(lock)
             if inverted:
                 self._kernel.bug_check(
                     DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -223,9 +224,8 @@ class Verifier:
                 )
 
     def forget_lock(self, lock: object) -> None:
-        """A lock has been destroyed: its address may be another one's soon."""
-        key = id(lock)
+        """A lock has been destroyed."""
         with self._lock:
-            self._order.pop(key, None)
+            self._order.pop(lock, None)
             for later in self._order.values():
-                later.discard(key)
+                later.discard(lock)

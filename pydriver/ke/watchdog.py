@@ -16,13 +16,14 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pydriver.errors import LinkStopped
+from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import (
     DPC_WATCHDOG_VIOLATION,
     DRIVER_POWER_STATE_FAILURE,
     BugCheck,
     is_driver_frame,
 )
+from pydriver.ke.clock import CLOCK_INTERVAL, TICKS_PER_SECOND
 from pydriver.ke.irql import DISPATCH_LEVEL
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
-__all__ = ("Watchdog", "abandon")
+__all__ = ("JOIN_TIMEOUT", "Watchdog", "abandon")
 
 LOOKS = 8
 """Looks in a time-out."""
@@ -43,6 +44,7 @@ LONGEST_INTERVAL = 2.5
 """Seconds between two looks."""
 
 JOIN_TIMEOUT = 2.0
+"""Seconds that a thread has to end in."""
 
 ABANDON_INTERVAL = 0.05
 ABANDON_TRIES = 20
@@ -51,8 +53,8 @@ ABANDON_TRIES = 20
 BLOCKED_TOO_LONG = 3
 """Parameter 1 of 0x9F: a device has been blocking a power IRP for too long [Bug Check 0x9F]."""
 
-TICKS_PER_SECOND = 64
-"""The clock interrupts of Windows in which 0x133 counts."""
+CLOCK_INTERRUPTS = TICKS_PER_SECOND / CLOCK_INTERVAL
+"""In a second: 0x133 counts in them."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Watchdog:
 
     def _run(self) -> None:
         interval = min(self._dpc_timeout, self._power_timeout) / LOOKS
-        with contextlib.suppress(BugCheck):
+        with contextlib.suppress(BugCheck, PydriverError):  # something else came first
             while not self._end.wait(min(interval, LONGEST_INTERVAL)):
                 if self._kernel.failure is not None:
                     return
@@ -160,8 +162,8 @@ class Watchdog:
             return
         if single:
             spent = alone
-        ticks = int(spent * TICKS_PER_SECOND)
-        allotment = int(timeout * TICKS_PER_SECOND)
+        ticks = int(spent * CLOCK_INTERRUPTS)
+        allotment = int(timeout * CLOCK_INTERRUPTS)
         ident = processor.owner if state.borrowed else processor.service_thread
         what = "one ISR or DPC" if single else "code at or above DISPATCH_LEVEL"
         self._stuck(

@@ -317,17 +317,14 @@ class Device(DeviceProperties):
 
     def _own(self, irp: Irp) -> "Request | None":
         """Makes a request that the driver owns, and that none of its queues has presented."""
-        if self._package_queue is None:
-            config = IoQueueConfig(
-                IoQueueDispatchType.MANUAL,
-                power_managed=TriState.FALSE,
-                allow_zero_length_requests=True,
-            )
-            self._package_queue = IoQueue(self, self, config, ObjectAttributes())
-            self._package_queue.deletable = False
-            self.queues.append(self._package_queue)
-        self._package_queue.submit(irp)
-        return self._package_queue.retrieve_next_request()
+        with self.io_lock:  # two applications may send their first request at once
+            queue = self._package_queue
+            if queue is None:
+                config = IoQueueConfig(IoQueueDispatchType.MANUAL, power_managed=TriState.FALSE)
+                queue = self._package_queue = IoQueue(self, self, config, ObjectAttributes())
+                queue.deletable = False
+                self.queues.append(queue)
+        return queue.own(irp)
 
     # The application
 
@@ -371,9 +368,9 @@ class Device(DeviceProperties):
             assert config is not None
             assert callback is not None
             request = self._own(irp)
-            assert request is not None
-            none = config.file_object_class == FileObjectClass.NOT_REQUIRED
-            self.call_for_file(callback, self, request, None if none else file)
+            if request is not None:
+                none = config.file_object_class == FileObjectClass.NOT_REQUIRED
+                self.call_for_file(callback, self, request, None if none else file)
         try:
             irp.result(timeout)
         except TimeoutError:
@@ -420,3 +417,6 @@ class Device(DeviceProperties):
 
     def _on_dispose(self) -> None:
         self.system.namespace.remove_device(self)
+
+    def _on_destroy(self) -> None:
+        self._kernel.verifier.forget_lock(self.device_lock)

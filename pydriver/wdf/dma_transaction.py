@@ -267,7 +267,8 @@ class DmaTransaction(DmaTransfers):
         if self._reserve_dma is None:
             self._check_state(set(State) - forbidden, "WdfDmaTransactionCancel")
         adapter = self.enabler.adapter(self._direction)
-        if adapter.withdraw(self._granted) or adapter.withdraw(self._reservation_granted):
+        reserved_from = self._reserved_from
+        if adapter.withdraw(self._granted) or reserved_from.withdraw(self._reservation_granted):
             self._reserve_dma = None
             self._fail(STATUS_SUCCESS)
             return True
@@ -301,7 +302,7 @@ class DmaTransaction(DmaTransfers):
         adapter = self.enabler.adapter(dma_direction)
         if not 0 < required_map_registers <= adapter.map_registers:
             raise NtStatusError(STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS, what)
-        self._direction = dma_direction
+        self._reserved_from = adapter
         self._reserve_dma, self._reserve_context = evt_reserve_dma, context
         wait = not self._immediate
         registers = adapter.take(required_map_registers, self._reservation_granted, wait=wait)

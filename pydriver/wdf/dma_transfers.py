@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.request import Request
 
 __all__ = ("READY", "DmaTransactionState", "DmaTransfers", "ProgramDma", "ReserveDma")
-
-DMA_FATAL_ERROR = 8
-"""Parameter 1 of WDF_VIOLATION: the state of a transaction forbids the call."""
 
 
 class DmaTransactionState(IntEnum):
@@ -91,6 +88,7 @@ class DmaTransfers(Object):
         "_reserve_context",
         "_reserve_dma",
         "_reserved",
+        "_reserved_from",
         "_single_transfer",
         "_transferred",
         "enabler",
@@ -108,6 +106,8 @@ class DmaTransfers(Object):
         self._immediate = False
         self._registers: tuple[int, ...] = ()
         self._reserved: tuple[int, ...] = ()
+        # Of the reservation's direction, which need not be that of the next transfer.
+        self._reserved_from = enabler.adapter(DmaDirection.READ_FROM_DEVICE)
         self._reserve_dma: ReserveDma | None = None
         self._reserve_context: Any = None
         self._clear()
@@ -131,7 +131,7 @@ class DmaTransfers(Object):
         if self.state not in allowed:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                DMA_FATAL_ERROR,
+                WdfViolation.DMA_FATAL_ERROR,
                 id(self),
                 self.state,
                 rule="DmaTransactionState",
@@ -283,7 +283,7 @@ class DmaTransfers(Object):
     def _unreserve(self) -> None:
         registers, self._reserved = self._reserved, ()
         if registers:
-            self.enabler.adapter(self._direction).give_back(registers)
+            self._reserved_from.give_back(registers)
 
     # The end
 
@@ -298,8 +298,7 @@ class DmaTransfers(Object):
     def _on_dispose(self) -> None:
         if self._kernel.verifying:
             self._check_state(set(State) - {State.TRANSFER}, "WdfObjectDelete")
-        adapter = self.enabler.adapter(self._direction)
-        adapter.withdraw(self._reservation_granted)
+        self._reserved_from.withdraw(self._reservation_granted)
         self._finish()
         self._unreserve()
         self.state = State.DELETED

@@ -5,12 +5,12 @@
 import contextlib
 from dataclasses import dataclass
 from enum import IntFlag
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydriver.errors import PydriverError
 from pydriver.ke.irql import HIGH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.mutex import Mutex
 from pydriver.ke.status import (
     NT_SUCCESS,
     STATUS_DRIVER_INTERNAL_ERROR,
@@ -44,7 +44,6 @@ __all__ = ("Driver", "DriverConfig", "DriverInitFlags", "get_driver")
 RESTART_LIMIT = 5
 RESTART_PERIOD = 60.0
 """So many restarts of a failed device are possible in so many seconds [WdfDeviceSetFailed]."""
-
 
 DEFAULT_POOL_TAG = 0x206B6444
 """``'Ddk '``, which stands for no tag."""
@@ -115,10 +114,9 @@ class Driver(Object):
         self.config = config
         self.execution_level = effective_level(attributes, ExecutionLevel.DISPATCH)
         self.synchronization_scope = effective_scope(attributes, SynchronizationScope.NONE)
-        self.driver_object = driver_object
         self._unloaded = False
         # Held while a failed device is added again, so that it is not while the driver goes.
-        self._adding = Lock()
+        self._adding = Mutex(self._kernel)
         self._restarts: dict[PciFunction, list[float]] = {}
 
     def __str__(self) -> str:
@@ -163,7 +161,7 @@ class Driver(Object):
         driver_object.driver_unload = driver.unload
         driver_object.driver = driver
         if flags & (DriverInitFlags.VERIFIER_ON | DriverInitFlags.VERIFY_ON):
-            driver._kernel.verifier.enabled = driver._kernel.verifying = True
+            driver._kernel.start_verifying()
         return driver
 
     @property

@@ -22,6 +22,7 @@ from pydriver.wdf.object import Object
 
 if TYPE_CHECKING:
     from pydriver.wdf.device import Device
+    from pydriver.wdf.io_queue import IoQueue
 
 __all__ = ("File",)
 
@@ -147,31 +148,8 @@ class File(Object):
         :param on_complete: called when it is complete, with the request
         :param context: kept in the request
         """
-        if self.closed:
-            self._raise_closed()
-        length = output if isinstance(output, int) else len(output)
-        source = target = _NOTHING
-        if length or data:
-            source, target = _buffers(code, data, output, length)
-        irp = Irp(
-            self._kernel,
-            self,
-            DEVICE_CONTROL,
-            length,
-            0,
-            code,
-            source,
-            target,
-            on_complete,
-            context,
-        )
-        device = self.device
-        queue = device.control_queue
-        if queue is None or device.sees_requests:
-            device.dispatch(irp, queue)
-        else:
-            queue.submit(irp)
-        return irp
+        queue = self.device.control_queue
+        return self._control(DEVICE_CONTROL, queue, code, data, output, on_complete, context)
 
     def internal_device_control_async(
         self,
@@ -189,26 +167,29 @@ class File(Object):
         :param on_complete: called when it is complete, with the request
         :param context: kept in the request
         """
+        queue = self.device.internal_queue
+        return self._control(
+            DEVICE_CONTROL_INTERNAL, queue, code, data, output, on_complete, context
+        )
+
+    def _control(
+        self,
+        kind: RequestType,
+        queue: "IoQueue | None",
+        code: int,
+        data: "bytes | bytearray | memoryview",
+        output: "int | bytearray | memoryview",
+        on_complete: Completion | None,
+        context: Any,
+    ) -> Irp:
         if self.closed:
             self._raise_closed()
         length = output if isinstance(output, int) else len(output)
         source = target = _NOTHING
         if length or data:
             source, target = _buffers(code, data, output, length)
-        irp = Irp(
-            self._kernel,
-            self,
-            DEVICE_CONTROL_INTERNAL,
-            length,
-            0,
-            code,
-            source,
-            target,
-            on_complete,
-            context,
-        )
+        irp = Irp(self._kernel, self, kind, length, 0, code, source, target, on_complete, context)
         device = self.device
-        queue = device.internal_queue
         if queue is None or device.sees_requests:
             device.dispatch(irp, queue)
         else:

@@ -10,24 +10,18 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.wdf.object import Object
 
 __all__ = (
-    "INVALID_HANDLE",
-    "REQUIRED_PARAMETER_IS_NULL",
     "Phase",
     "check_handle",
     "check_pointer",
     "freed",
 )
-
-REQUIRED_PARAMETER_IS_NULL = 4
-INVALID_HANDLE = 5
-"""Parameter 1 of WDF_VIOLATION."""
 
 
 class Phase(Enum):
@@ -35,7 +29,7 @@ class Phase(Enum):
 
     ALIVE = 0
     DEFERRED = 1
-    """deleted at too high an IRQL: a worker thread will dispose of it"""
+    """deleted at too high an IRQL: the disposer will dispose of it"""
     DISPOSING = 2
     """its children and it are being cleaned up"""
     DISPOSED = 3
@@ -54,7 +48,7 @@ def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: s
         return
     kernel.bug_check(
         WDF_VIOLATION,
-        INVALID_HANDLE,
+        WdfViolation.INVALID_HANDLE,
         0 if handle is None else id(handle),
         kind.fx_type,
         message=f"{what}: {describe_handle(handle)} is no {kind.__name__}",
@@ -62,15 +56,19 @@ def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: s
     )
 
 
-def check_pointer(kernel: "Kernel", pointer: object, what: str) -> None:
+def check_pointer(kernel: "Kernel", pointer: object, what: str, subject: object = None) -> None:
     """Bug-checks a required argument that is NULL, as every DDI does.
 
     :param pointer: an argument of the DDI
     :param what: the DDI and the argument, for the report
+    :param subject: the object that the DDI is called with
     """
     if pointer is None:
         kernel.bug_check(
-            WDF_VIOLATION, REQUIRED_PARAMETER_IS_NULL, message=f"{what} is required, and NULL"
+            WDF_VIOLATION,
+            WdfViolation.REQUIRED_PARAMETER_IS_NULL,
+            message=f"{what} is required, and NULL",
+            subject=subject,
         )
 
 
@@ -87,7 +85,7 @@ def _freed_method(name: str) -> Callable[..., Any]:
     def method(self: "Object", *arguments: Any, **more: Any) -> Any:
         self._kernel.bug_check(
             WDF_VIOLATION,
-            INVALID_HANDLE,
+            WdfViolation.INVALID_HANDLE,
             id(self),
             self.fx_type,
             rule=self.freed_rule,

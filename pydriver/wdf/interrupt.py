@@ -28,8 +28,7 @@ from pydriver.wdf.interrupt_config import (
     ShareDisposition,
 )
 from pydriver.wdf.interrupt_connection import InterruptConnection, InterruptState
-from pydriver.wdf.interrupt_lock import require
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, Phase
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, Phase, check_pointer
 from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.tri_state import TriState
 from pydriver.wdf.work_item import QueuedWork
@@ -135,7 +134,7 @@ class Interrupt(InterruptConnection):
         :raises NtStatusError: a check failed [fxinterruptapi.cpp, WdfInterruptCreate]
         """
         what = "WdfInterruptCreate"
-        require(device, config, f"{what}: Configuration")
+        check_pointer(device._kernel, config, f"{what}: Configuration", device)
         if config.evt_interrupt_isr is None:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no EvtInterruptIsr")
         rule = ParentRule.OPTIONAL if config.automatic_serialization else ParentRule.FORBIDDEN
@@ -249,10 +248,11 @@ class Interrupt(InterruptConnection):
 
         As :meth:`set_policy`, with a group of processors, of which there is one.
         """
-        require(self, policy_and_group, "WdfInterruptSetExtendedPolicy: PolicyAndGroup")
+        what = "WdfInterruptSetExtendedPolicy"
+        check_pointer(self._kernel, policy_and_group, f"{what}: PolicyAndGroup", self)
         affinity = policy_and_group.target_processor_set_and_group
         self._set_policy(
-            "WdfInterruptSetExtendedPolicy",
+            what,
             policy_and_group.policy,
             policy_and_group.priority,
             affinity.mask,

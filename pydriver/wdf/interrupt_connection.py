@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """Connecting an interrupt and disconnecting it, for each power state and at the driver's wish."""
 
-import contextlib
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -219,7 +218,15 @@ class InterruptConnection(InterruptLocking):
 
         With one processor the caller holds all interrupts back while it does this.
         """
-        with self.wait_lock or self._lock._mutex or contextlib.nullcontext():
+        mutex = self._lock._mutex
+        if self.wait_lock is not None:
+            with self.wait_lock:
+                self._kinterrupt = None
+        elif mutex is not None:
+            self._kernel.spin(mutex)
+            self._kinterrupt = None
+            mutex.release()
+        else:
             self._kinterrupt = None
 
     def service_routine(self) -> "Callable[[], int]":

@@ -19,12 +19,11 @@ from pydriver.ke.bugcheck import (
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
     KMODE_EXCEPTION_NOT_HANDLED,
     SPIN_LOCK_ALREADY_OWNED,
-    WDF_VIOLATION,
 )
 from pydriver.ke.irql import LAST_DEVICE_LEVEL
 from pydriver.ke.status import STATUS_ACCESS_VIOLATION, STATUS_SUCCESS
 from pydriver.wdf.ddi import DISPATCH_LEVEL, PASSIVE_LEVEL, ddi, irql_violation
-from pydriver.wdf.object import REQUIRED_PARAMETER_IS_NULL, Object, ObjectAttributes
+from pydriver.wdf.object import Object, ObjectAttributes, check_pointer
 from pydriver.wdf.wait_lock import WaitLock
 
 if TYPE_CHECKING:
@@ -35,23 +34,7 @@ if TYPE_CHECKING:
     from pydriver.wdf.kinterrupt import KInterrupt
     from pydriver.wdf.spin_lock import SpinLock
 
-__all__ = ("InterruptLocking", "require")
-
-
-def require(handle: Object, argument: object, what: str) -> None:
-    """Bug-checks a required pointer that is NULL, as every DDI does.
-
-    :param handle: that the DDI is called with
-    :param argument: the pointer
-    :param what: the DDI and its parameter, for the report
-    """
-    if argument is None:
-        handle._kernel.bug_check(
-            WDF_VIOLATION,
-            REQUIRED_PARAMETER_IS_NULL,
-            message=f"{what} is NULL",
-            subject=handle,
-        )
+__all__ = ("InterruptLocking",)
 
 
 class InterruptLocking(Object):
@@ -226,7 +209,7 @@ class InterruptLocking(Object):
         :raises BugCheck: there is no callback, or the interrupt is not connected
         """
         kernel = self._kernel
-        require(self, callback, "WdfInterruptSynchronize: Callback")
+        check_pointer(kernel, callback, "WdfInterruptSynchronize: Callback", self)
         if self.wait_lock is not None:
             irql = kernel.irql()
             if irql > PASSIVE_LEVEL and kernel.verifying:

@@ -123,20 +123,43 @@ class IoQueue(QueueRetrieval):
             self.present(request)
             return
         accepting = self.accepting
+        first = not self.queued
         if accepting:
             self.queued.append(request)
         else:
             request.state = COMPLETED
         lock.release()
         if accepting:
-            self.told()
+            self.told(first=first)
         else:
             irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
+
+    def own(self, irp: "Irp") -> Request | None:
+        """Makes a request that the driver owns, and that the queue does not present.
+
+        :return: ``None`` if the queue accepts nothing; then the request is complete
+        """
+        request = Request(irp, self)
+        irp.request = request
+        with self.lock:
+            accepting = self.accepting
+            if accepting:
+                self.owned.add(request)
+            request.state = OWNED if accepting else COMPLETED
+        if accepting:
+            return request
+        irp.finish(STATUS_INVALID_DEVICE_STATE, 0)
+        return None
 
     def _on_dispose(self) -> None:
         self.close()
         if self in self.device.queues:
             self.device.queues.remove(self)
+
+    def _on_destroy(self) -> None:
+        lock = self.serialization_lock
+        if lock is not None and self.synchronization_scope is SynchronizationScope.QUEUE:
+            self._kernel.verifier.forget_lock(lock)
 
 
 def _check_config(config: IoQueueConfig, what: str) -> None:

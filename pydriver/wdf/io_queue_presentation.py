@@ -220,11 +220,14 @@ class QueuePresentation(Presenting):
 
     # Requests that arrive and leave
 
-    def told(self) -> None:
-        """A request was put into `queued`: sees to it that somebody takes it."""
+    def told(self, *, first: bool) -> None:
+        """A request was put into `queued`: sees to it that somebody takes it.
+
+        :param first: nothing had waited before it; looked at together with that
+        """
         if self.gated:
             self.dispatch()
-        if self._ready is not None and len(self.queued) == 1:
+        if first and self._ready is not None:
             self.notify_ready()
 
     def left(self, request: Request) -> None:

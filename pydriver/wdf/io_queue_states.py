@@ -14,7 +14,7 @@ from threading import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import KEvent
 from pydriver.wdf.ddi import PASSIVE_LEVEL, ddi
 from pydriver.wdf.io_queue_config import IoQueueConfig, IoQueueState, StateCallback
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.device import Device
 
 __all__ = ("QueueStates", "calling_queues")
-
-QUEUE_FATAL_ERROR = 0xA
-"""Parameter 1 of WDF_VIOLATION."""
 
 
 class Change(Enum):
@@ -230,7 +227,7 @@ class QueueStates(QueuePresentation):
             )
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                QUEUE_FATAL_ERROR,
+                WdfViolation.QUEUE_FATAL_ERROR,
                 id(self),
                 rule="ChangeQueueState",
                 message=f"{what} of {self}, but {why}",

@@ -178,7 +178,8 @@ class Irp:
         if self.status == STATUS_PENDING:
             if not kernel.wait(waiter, timeout) and self.status == STATUS_PENDING:
                 raise TimeoutError(f"{self} is not complete after {timeout} s")
-            waiter.release()  # for the next one who waits
+            with contextlib.suppress(RuntimeError):  # it was complete just after the time-out
+                waiter.release()  # for the next one who waits
         return self.status
 
     def result(self, timeout: float | None = None) -> int:

@@ -14,6 +14,7 @@ from pydriver.ke.bugcheck import (
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     WDF_VIOLATION,
+    WdfViolation,
 )
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
 from pydriver.ke.status import (
@@ -26,7 +27,6 @@ from pydriver.ke.status import (
 )
 from pydriver.wdf.ddi import creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import (
-    INVALID_HANDLE,
     Object,
     ObjectAttributes,
     ParentRule,
@@ -195,7 +195,7 @@ class Memory(Object):
         if not isinstance(self, PreallocatedMemory):
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                INVALID_HANDLE,
+                WdfViolation.INVALID_HANDLE,
                 id(self),
                 FX_TYPE_MEMORY_PREALLOCATED,
                 message=f"{what}: the buffer of {self} is not the driver's",

@@ -8,14 +8,14 @@ under it, so that no interrupt, and no DPC, is ever served on a thread that hold
 
 Whoever moves an object to DISPOSING, and nobody else, disposes of it and drops its creation
 reference. So an object that two threads delete, or whose parent goes while its own deletion waits
-for a worker thread, is cleaned up once and destroyed once.
+for the disposer, is cleaned up once and destroyed once.
 """
 
 from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -35,8 +35,6 @@ from pydriver.wdf.attributes import (
 )
 from pydriver.wdf.ddi import HIGH_LEVEL, ddi
 from pydriver.wdf.handle import (
-    INVALID_HANDLE,
-    REQUIRED_PARAMETER_IS_NULL,
     Phase,
     check_handle,
     check_pointer,
@@ -48,10 +46,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.device import Device
 
 __all__ = (
-    "INVALID_HANDLE",
-    "INVALID_LOCK_OPERATION",
-    "OBJECT_ERROR",
-    "REQUIRED_PARAMETER_IS_NULL",
     "ExecutionLevel",
     "Object",
     "ObjectAttributes",
@@ -64,10 +58,6 @@ __all__ = (
     "freed",
     "require_device",
 )
-
-OBJECT_ERROR = 7
-INVALID_LOCK_OPERATION = 0xB
-"""Parameter 1 of WDF_VIOLATION."""
 
 ContextT = TypeVar("ContextT")
 
@@ -88,10 +78,10 @@ class Reference:
 
 @dataclass(slots=True)
 class DeferredDeletion:
-    """A deletion that a worker thread does.
+    """A deletion that the disposer does [FxDisposeList].
 
     :ivar done: set when it is over
-    :ivar thread: that does it
+    :ivar thread: identifier of the disposer's, while it does it
     """
 
     done: KEvent
@@ -303,7 +293,7 @@ class Object:
         if self._references == 1 and self._phase is not Phase.DISPOSED:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                OBJECT_ERROR,
+                WdfViolation.OBJECT_ERROR,
                 id(self),
                 id(self),
                 message=f"the last reference of {self} was dropped, but it was not deleted",
@@ -361,8 +351,8 @@ class Object:
         """Deletes the object and its children [Framework Object Life Cycle].
 
         From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
-        by a worker thread. An object that the framework owns stays: that is a violation, and so
-        is the deletion of one that is deleted already and kept by a reference.
+        by the disposer. An object that the framework owns stays: that is a violation, and so is the
+        deletion of one that is deleted already and kept by a reference.
         """
         if not self.deletable:
             self._kernel.verifier.violation(
@@ -385,12 +375,12 @@ class Object:
         if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
             if self._move({Phase.ALIVE}, Phase.DEFERRED):
                 kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
-                kernel.workers.queue(self._finish_deferred)
+                kernel.disposer.queue(self._finish_deferred)
         else:
             self._finish_deletion()
 
     def _finish_deferred(self) -> None:
-        """On a worker thread; its parent's deletion, on another one, may have come first."""
+        """On the disposer's thread; its parent's deletion, on another one, may have come first."""
         deferred = self._kernel.deferred
         deferred[id(self)].thread = get_ident()
         try:
@@ -436,14 +426,15 @@ class Object:
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
                 self._kernel.invoke(cleanup, self)
-        self._phase = Phase.DISPOSED
-        if self._children is not None:
-            self._children.clear()
+        with self._kernel.tree_lock:  # a child may be looking for itself in there
+            self._phase = Phase.DISPOSED
+            if self._children is not None:
+                self._children.clear()
         disposed.append(self)
         return disposed
 
     def _await_deferred(self, child: "Object") -> None:
-        """A child that a worker thread is cleaning up goes before its parent."""
+        """A child that the disposer is cleaning up goes before its parent."""
         kernel = self._kernel
         if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
             return
@@ -473,7 +464,7 @@ class Object:
     def _no_presentation_lock(self, what: str) -> NoReturn:
         self._kernel.bug_check(
             WDF_VIOLATION,
-            INVALID_LOCK_OPERATION,
+            WdfViolation.INVALID_LOCK_OPERATION,
             id(self),
             0,
             message=f"{what}: {self} has no presentation lock",

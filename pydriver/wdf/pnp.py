@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, NoReturn
 
+from pydriver.ke.mutex import Mutex
 from pydriver.ke.status import (
     NT_SUCCESS,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -76,7 +77,7 @@ class PnpDevice(PoweredDevice):
 
     def prepare_pnp(self) -> None:
         """Sets the attributes of this class; by the device's creation."""
-        self._sequence = Lock()
+        self._sequence = Mutex(self._kernel)
         # Locks used as test-and-set bits: a device fails once, and is pulled out once.
         self._failing = Lock()
         self._surprised = Lock()

@@ -6,9 +6,12 @@
 register is accessed under it. Whoever changes the power state has the PnP sequence lock.
 """
 
+import contextlib
 from dataclasses import replace
-from threading import Lock, Timer
+from threading import Lock
 
+from pydriver.ke.clock import TICKS_PER_MS
+from pydriver.ke.dpc import KDpc
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     NT_SUCCESS,
@@ -21,6 +24,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     NtStatusError,
 )
+from pydriver.ke.timer import KTimer
 from pydriver.wdf.ddi import ddi, irql_violation
 from pydriver.wdf.device_state import ReportingDevice
 from pydriver.wdf.pnp_config import (
@@ -64,6 +68,7 @@ class PolicyDevice(ReportingDevice):
         "_policy_lock",
         "_sees_requests",
         "_timer",
+        "_timer_dpc",
         "_wake_settings",
         "power_policy_owner",
         "sees_requests",
@@ -80,7 +85,8 @@ class PolicyDevice(ReportingDevice):
         self._idle_references = 0
         self._idle_settings: IdleSettings | None = None
         self._wake_settings: WakeSettings | None = None
-        self._timer: Timer | None = None
+        self._timer: KTimer | None = None
+        self._timer_dpc = KDpc(self._kernel, self._timer_expired, self)
         self._io_count = self._io_seen = 0
         self.watches_io = False
         self.sees_requests = self._sees_requests = sees_requests
@@ -122,7 +128,7 @@ class PolicyDevice(ReportingDevice):
         self.sees_requests = self.watches_io or self._sees_requests
         self._rearm()
         if not self._idle_enabled and self._idled:
-            self._kernel.threads.run(self._power_up)
+            self._power_up_later()
 
     @ddi(
         "WdfDeviceAssignSxWakeSettings",
@@ -196,11 +202,13 @@ class PolicyDevice(ReportingDevice):
         with self._policy_lock:
             self._idle_references += 1
             self._cancel_timer()
-        if self.power_state is PowerDeviceState.D0 and self.state is not DeviceState.LOW_POWER:
+            idled = self._idled
+        low = idled or self.state is DeviceState.LOW_POWER
+        if self.power_state is PowerDeviceState.D0 and not low:
             return STATUS_SUCCESS
         if not wait_for_d0:
-            if self.state is DeviceState.LOW_POWER and not self._asleep:
-                self._kernel.threads.run(self._power_up)
+            if low and not self._asleep:
+                self._power_up_later()
             return STATUS_PENDING
         try:
             self._power_up()
@@ -251,14 +259,12 @@ class PolicyDevice(ReportingDevice):
             ):
                 return
             self._io_seen = self._io_count
-            seconds = (settings.idle_timeout or DEFAULT_IDLE_TIMEOUT) / 1000
-            self._timer = Timer(seconds, self._timer_expired)
-            self._timer.daemon = True
-            self._timer.start()
+            timeout = settings.idle_timeout or DEFAULT_IDLE_TIMEOUT
+            self._timer = KTimer(self._kernel, owner=self)
+            self._timer.set(-timeout * TICKS_PER_MS, dpc=self._timer_dpc)
 
     def _timer_expired(self) -> None:
-        if self._kernel.failure is None:
-            self._kernel.threads.run(self._idle_out)
+        self._kernel.threads.run(self._idle_out)
 
     def _idle_out(self) -> None:
         with self._sequence:
@@ -266,15 +272,23 @@ class PolicyDevice(ReportingDevice):
             if self.state is not DeviceState.STARTED or settings is None:
                 return
             with self._policy_lock:
-                idle = not self._idle_references and self._idle_enabled
-            if idle and self._io_seen == self._io_count and not self._busy:
+                # First said, then looked: who comes from here on finds it said, and has the
+                # device powered up after this.
+                self._idled = True
+                idle = (
+                    not self._idle_references
+                    and self._idle_enabled
+                    and self._io_seen == self._io_count
+                    and not self._busy
+                )
+                self._idled = idle
+            if idle:
                 wakes = settings.idle_caps == PowerPolicyS0IdleCapabilities.CAN_WAKE_FROM_S0
                 target = settings.dx_state or (
                     self.bus.wakes_from if wakes else PowerDeviceState.D3
                 )
                 if wakes:
                     self.arm_wake = self._arm_s0
-                self._idled = True
                 try:
                     self.leave_d0(PowerDeviceState(target))
                 except NtStatusError:
@@ -292,7 +306,16 @@ class PolicyDevice(ReportingDevice):
         """A request was sent: the device does not idle; at IRQL <= DISPATCH_LEVEL."""
         self._io_count += 1
         if self._idled:
-            self._kernel.threads.run(self._power_up)
+            self._power_up_later()
+
+    def _power_up_later(self) -> None:
+        """Has another thread power the device up; at IRQL <= DISPATCH_LEVEL."""
+
+        def power_up() -> None:
+            with contextlib.suppress(NtStatusError):  # then it is removed, which tells everybody
+                self._power_up()
+
+        self._kernel.threads.run(power_up)
 
     def _power_up(self) -> None:
         with self._sequence:
@@ -310,7 +333,7 @@ class PolicyDevice(ReportingDevice):
         self._rearm()
         # One that came between the last look at the queues and their stop.
         if self._idled and self._busy:
-            self._kernel.threads.run(self._power_up)
+            self._power_up_later()
 
     # Wake
 

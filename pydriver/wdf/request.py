@@ -225,6 +225,7 @@ class Request(RequestBase):
         following = None if presenting else source.next()
         self.queue = queue
         direct = given = False
+        first = not queue.queued
         if cancelled:
             given = cancel_in(self, queue)
         elif queue.straight and not queue.queued and len(queue.owned) < queue.limit:
@@ -248,7 +249,7 @@ class Request(RequestBase):
         elif cancelled:
             end_cancelled(self, queue, given=given)
         else:
-            queue.told()
+            queue.told(first=first)
         return STATUS_SUCCESS
 
     @ddi("WdfRequestRequeue", "NTSTATUS (WDFREQUEST Request)")
@@ -268,6 +269,7 @@ class Request(RequestBase):
             cancelled = self.canceled
             self.presented = True
             queue.owned.discard(self)
+            first = not queue.queued
             if cancelled:
                 given = cancel_in(self, queue)
             else:
@@ -278,7 +280,7 @@ class Request(RequestBase):
         if cancelled:
             end_cancelled(self, queue, given=given)
         else:
-            queue.told()
+            queue.told(first=first)
         return STATUS_SUCCESS
 
     def _refuse_move(self, what: str, queue: "IoQueue | None") -> int:

@@ -10,7 +10,6 @@ replaces the callback has won: `unmark` gives the request back to the driver, `c
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -18,7 +17,7 @@ from pydriver.ke.status import (
 )
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
-from pydriver.wdf.object import REQUIRED_PARAMETER_IS_NULL
+from pydriver.wdf.object import check_pointer
 from pydriver.wdf.request_completion import complete
 from pydriver.wdf.request_state import (
     CALLED,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ("cancel", "cancel_held", "cancel_in", "end_cancelled", "mark", "unmark")
 
 
-def mark(request: "Request", routine: CancelCallback | None, what: str, *, call: bool) -> int:
+def mark(request: "Request", routine: CancelCallback, what: str, *, call: bool) -> int:
     """Makes a request cancelable.
 
     :param what: the DDI, for the verifier
@@ -45,13 +44,7 @@ def mark(request: "Request", routine: CancelCallback | None, what: str, *, call:
     :return: STATUS_SUCCESS; STATUS_CANCELLED; or STATUS_INVALID_DEVICE_REQUEST: not owned, or
         cancelable already
     """
-    if routine is None:
-        request._kernel.bug_check(
-            WDF_VIOLATION,
-            REQUIRED_PARAMETER_IS_NULL,
-            message=f"{what} of {request} without an EvtRequestCancel",
-            subject=request,
-        )
+    check_pointer(request._kernel, routine, f"{what}: EvtRequestCancel", request)
     if request.state != OWNED:
         request.misused(what)
         return STATUS_INVALID_DEVICE_REQUEST

@@ -8,7 +8,7 @@ Its cleanup callbacks come before the IRP is complete, its destruction after tha
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.status import (
     STATUS_DEVICE_BUSY,
     STATUS_INSUFFICIENT_RESOURCES,
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ("complete",)
 
-REQUEST_FATAL_ERROR = 6
-"""Parameter 1 of WDF_VIOLATION."""
 INFORMATION_LENGTH_MISMATCH = 4
-"""Its parameter 2."""
+"""Parameter 2 of WDF_VIOLATION for REQUEST_FATAL_ERROR."""
 
 _TRANSLATED = {
     STATUS_WDF_PAUSED: STATUS_DEVICE_BUSY,
@@ -65,7 +63,7 @@ def complete(request: "Request", status: int, information: int) -> None:
     ):
         request._kernel.bug_check(
             WDF_VIOLATION,
-            REQUEST_FATAL_ERROR,
+            WdfViolation.REQUEST_FATAL_ERROR,
             INFORMATION_LENGTH_MISMATCH,
             id(request),
             message=f"{request} is completed with {information} bytes, more than its buffer has",

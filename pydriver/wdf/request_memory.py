@@ -4,7 +4,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.status import STATUS_OBJECT_PATH_INVALID, NtStatusError
 from pydriver.wdf.irp import RequestType
 from pydriver.wdf.mdl import Mdl
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pydriver.wdf.request_base import RequestBase
 
 __all__ = ("RequestMemory", "end_memory", "request_memory")
-
-VERIFIER_FATAL_ERROR = 3
-"""Parameter 1 of WDF_VIOLATION: a request is completed, and its memory is referenced."""
 
 
 class RequestMemory(Memory):
@@ -55,7 +52,7 @@ class RequestMemory(Memory):
         if self._references != 1:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                VERIFIER_FATAL_ERROR,
+                WdfViolation.VERIFIER_FATAL_ERROR,
                 id(self.request),
                 self._references,
                 message=f"{self.request} is completed, and a reference keeps its memory"

@@ -17,7 +17,7 @@ from threading import Lock, get_ident
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
-from pydriver.ke.bugcheck import WDF_VIOLATION
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -26,7 +26,6 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.object import (
-    INVALID_LOCK_OPERATION,
     ExecutionLevel,
     Object,
     SynchronizationScope,
@@ -49,9 +48,6 @@ __all__ = (
     "select_lock",
     "serialized",
 )
-
-RECURSIVE_LOCK = 2
-"""Parameter 1 of WDF_VIOLATION."""
 
 DEVICE_ORDER = 0x20
 QUEUE_ORDER = 0x31
@@ -138,7 +134,7 @@ class PresentationLock(ABC):
         if self.held_here:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                RECURSIVE_LOCK,
+                WdfViolation.RECURSIVE_LOCK,
                 id(self),
                 message=f"the {self} is entered by the thread that holds it",
                 subject=self._owner,
@@ -302,7 +298,7 @@ class Presenting(Object):
         if not lock.held_here:
             self._kernel.bug_check(
                 WDF_VIOLATION,
-                INVALID_LOCK_OPERATION,
+                WdfViolation.INVALID_LOCK_OPERATION,
                 id(self),
                 1,
                 message=f"the {lock} is released by one who does not hold it",

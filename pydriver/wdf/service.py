@@ -128,7 +128,7 @@ def _report_return(interrupt: "Interrupt", processor: "Processor", level: int, l
     held = kernel.current.held
     kept = max(0, processor.interrupt_locks - locks)
     processor.interrupt_locks = locks
-    kernel._bad_return(
+    kernel.bad_return(
         isr,
         level,
         processor.state.irql,

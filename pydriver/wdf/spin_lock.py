@@ -14,20 +14,18 @@ from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     SPIN_LOCK_ALREADY_OWNED,
     WDF_VIOLATION,
+    WdfViolation,
 )
 from pydriver.ke.irql import irql_name
+from pydriver.ke.spin_lock import ACQUIRED_ABOVE_DISPATCH, RELEASED_NOT_AT_DISPATCH
 from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi
-from pydriver.wdf.object import INVALID_LOCK_OPERATION, Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
 
 __all__ = ("SpinLock",)
-
-RELEASED_NOT_AT_DISPATCH = 0x32
-ACQUIRED_ABOVE_DISPATCH = 0x42
-"""Parameter 1 of 0xC4: KeReleaseSpinLock and KeAcquireSpinLock at a wrong IRQL."""
 
 HISTORY: Final = 10
 """Acquisitions that a lock remembers."""
@@ -147,7 +145,7 @@ class SpinLock(Object):
             if self._owner is None or self._owner is not processor:
                 kernel.bug_check(
                     WDF_VIOLATION,
-                    INVALID_LOCK_OPERATION,
+                    WdfViolation.INVALID_LOCK_OPERATION,
                     id(self),
                     1,
                     rule="WdfSpinlockRelease",

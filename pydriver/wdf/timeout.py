@@ -5,6 +5,7 @@
 Negative is relative to now; positive is absolute, since 1 January 1601.
 """
 
+from pydriver.ke.clock import TICKS_PER_MS, TICKS_PER_SECOND
 from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.registry import function_ddi
 
@@ -21,13 +22,13 @@ __all__ = (
 @function_ddi("WDF_ABS_TIMEOUT_IN_SEC", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_ABS_TIMEOUT_IN_SEC(time: int) -> int:  # noqa: N802 -- the function's name
     """So many seconds after 1601."""
-    return time * 10_000_000
+    return time * TICKS_PER_SECOND
 
 
 @function_ddi("WDF_ABS_TIMEOUT_IN_MS", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_ABS_TIMEOUT_IN_MS(time: int) -> int:  # noqa: N802
     """So many milliseconds after 1601."""
-    return time * 10_000
+    return time * TICKS_PER_MS
 
 
 @function_ddi("WDF_ABS_TIMEOUT_IN_US", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)

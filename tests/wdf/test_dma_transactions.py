@@ -619,6 +619,20 @@ def test_reserved_map_registers_are_there_at_once(bench: Bench) -> None:
     two.transaction.dma_completed()
 
 
+@pytest.mark.covers("WdfDmaTransactionFreeResources")
+def test_reservation_goes_back_to_the_direction_that_it_was_taken_from(bench: Bench) -> None:
+    one = dma(bench, profile=DmaProfile.SCATTER_GATHER_DUPLEX)
+    t, free = one.transaction, one.enabler.adapter(WRITE).map_registers
+    for direction in (READ, WRITE):
+        t.allocate_resources(WRITE, free, lambda t, context: None)
+        one.start(pattern(PAGE), direction)
+        t.dma_completed()
+        t.release()
+        t.free_resources()
+        assert len(one.enabler.adapter(WRITE)._free) == free
+        assert len(one.enabler.adapter(READ)._free) == free
+
+
 @pytest.mark.covers("WdfDmaTransactionAllocateResources", "WdfDmaTransactionCancel")
 def test_reservation_waits_and_can_be_cancelled(bench: Bench) -> None:
     one = dma(bench)

@@ -348,26 +348,20 @@ def test_tree_with_an_object_that_waits_is_deleted_at_passive_level(bench: Bench
 
 @pytest.mark.covers("WdfObjectDelete")
 def test_deferred_deletion_and_the_parents_clean_up_once(bench: Bench) -> None:
-    """The worker threads are busy; so the device's removal comes first."""
+    """The disposer is busy; so the parent's deletion comes first."""
     log = Log()
-    held, busy = Signal(), threading.Semaphore(0)
+    held, busy = Signal(), Signal()
     device = bench.load().device
 
-    def hold(item: WorkItem) -> None:
-        busy.release()
+    def hold(_: Object) -> None:
+        busy.set()
         held.wait("the end of the test")
 
     top = GenericObject.create(ObjectAttributes(parent_object=device))
     dpc = Dpc.create(DpcConfig(), log.attributes("dpc", top))
-    items = [
-        WorkItem.create(
-            WorkItemConfig(hold), ObjectAttributes(parent_object=device.driver.devices[0])
-        )
-        for _ in range(2)
-    ]
-    for item in items:
-        item.enqueue()
-        assert busy.acquire(timeout=TIMEOUT)
+    attributes = ObjectAttributes(parent_object=device, evt_cleanup_callback=hold)
+    deleted_at_dispatch(bench, Dpc.create(DpcConfig(), attributes))
+    busy.wait("the disposer")
     old = bench.kernel.raise_irql(DISPATCH_LEVEL)
     dpc.delete()
     bench.kernel.lower_irql(old)
@@ -375,8 +369,6 @@ def test_deferred_deletion_and_the_parents_clean_up_once(bench: Bench) -> None:
     top.delete()
     assert log.lines == ["cleanup dpc", "destroy dpc"]
     held.set()
-    for item in items:
-        item.flush()
     bench.close()
     assert log.lines == ["cleanup dpc", "destroy dpc"]
 
@@ -385,6 +377,32 @@ def deleted_at_dispatch(bench: Bench, victim: Object) -> None:
     old = bench.kernel.raise_irql(DISPATCH_LEVEL)
     victim.delete()
     bench.kernel.lower_irql(old)
+
+
+@pytest.mark.covers("WdfObjectDelete")
+def test_deletions_that_wait_for_work_items_leave_them_their_threads(bench: Bench) -> None:
+    """As many deletions as there are worker threads; each waits for a work item behind them."""
+    device = bench.load().device
+    ran, cleaned, held = threading.Semaphore(0), threading.Semaphore(0), Signal()
+    first = ObjectAttributes(parent_object=device, evt_cleanup_callback=lambda _: held.wait())
+    pairs = []
+    for _ in range(2):
+        top = GenericObject.create(
+            ObjectAttributes(parent_object=device, evt_cleanup_callback=lambda _: cleaned.release())
+        )
+        item = WorkItem.create(
+            WorkItemConfig(lambda item: ran.release()), ObjectAttributes(parent_object=top)
+        )
+        pairs.append((top, item))
+    for _ in range(2):
+        deleted_at_dispatch(bench, Dpc.create(DpcConfig(), first))
+    for top, _ in pairs:
+        deleted_at_dispatch(bench, top)
+    for _, item in pairs:
+        item.enqueue()
+    held.set()
+    for semaphore in (ran, ran, cleaned, cleaned):
+        assert semaphore.acquire(timeout=TIMEOUT)
 
 
 @pytest.mark.covers("WdfObjectDelete")

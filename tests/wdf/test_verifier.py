@@ -7,8 +7,21 @@ from collections.abc import Callable
 import pytest
 
 from pydriver.drivers import mqdma
-from pydriver.ke import BugCheck, NtStatusError, System, SystemConfig, VerifierConfig, VerifierError
-from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, WDF_VIOLATION
+from pydriver.ke import (
+    BugCheck,
+    KDpc,
+    KSpinLock,
+    NtStatusError,
+    System,
+    SystemConfig,
+    VerifierConfig,
+    VerifierError,
+)
+from pydriver.ke.bugcheck import (
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    TIMER_OR_DPC_INVALID,
+    WDF_VIOLATION,
+)
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import STATUS_INSUFFICIENT_RESOURCES
 from pydriver.machine import MachineConfig
@@ -190,3 +203,30 @@ def test_every_creation_fails_once_and_the_driver_copes() -> None:
     # The driver, the device, its interrupts, queues, locks, DPCs and work items.
     assert set(failures) == {STATUS_INSUFFICIENT_RESOURCES}
     assert len(failures) >= 8
+
+
+def test_locks_that_are_gone_have_no_order(bench: Bench) -> None:
+    """Their addresses are those of the next ones, in some other order."""
+    kernel = bench.kernel
+    for _ in range(200):
+        locks = [KSpinLock(kernel) for _ in range(3)]
+        for outer, inner in ((locks[0], locks[1]), (locks[1], locks[2]), (locks[0], locks[2])):
+            irql = outer.acquire()
+            inner.release(inner.acquire())
+            outer.release(irql)
+        del locks[1], outer, inner
+        del locks
+
+
+def test_verifier_that_is_switched_on_later_looks_at_dpcs(boot: Callable[..., Bench]) -> None:
+    bench = boot(1, OFF)
+    kernel = bench.kernel
+
+    def routine(dpc: KDpc, *arguments: object) -> None:
+        kernel.enter_critical_region()
+
+    kernel.start_verifying()
+    KDpc.initialize(kernel, routine).insert()
+    with pytest.raises(BugCheck) as stopped:
+        kernel.flush_queued_dpcs()
+    assert stopped.value.code == TIMER_OR_DPC_INVALID

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Calling a driver: how its callbacks return, and what becomes of an exception that leaves one."""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from pydriver.errors import AccessFault, LinkStopped, MachineDied
+from pydriver.ke.bugcheck import (
+    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    KMODE_EXCEPTION_NOT_HANDLED,
+    PAGE_FAULT_IN_NONPAGED_AREA,
+    PYTHON_EXCEPTION,
+    WDF_VIOLATION,
+    WdfViolation,
+    callback_name,
+)
+from pydriver.ke.failure import Failing
+from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
+from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
+from pydriver.ke.verifier import Verifier
+
+__all__ = ("Callbacks",)
+
+
+class Callbacks(Failing):
+    """The part of the kernel that calls drivers.
+
+    :ivar verifier: the broken rules
+    :ivar verifying: the verifier is on
+    """
+
+    verifier: Verifier
+    verifying: bool
+
+    def invoke(
+        self,
+        callback: Callable[..., Any],
+        *arguments: Any,
+        enhanced: bool = True,
+        code: int = KMODE_EXCEPTION_NOT_HANDLED,
+        statuses: bool = False,
+    ) -> Any:
+        """Calls a driver's callback. What escapes from it is a bug check.
+
+        With the verifier on, the callback must return at the IRQL that it was called at, and
+        without a lock that it has acquired.
+
+        :param enhanced: it is one of the callbacks that WDF's enhanced verifier wraps: another
+            IRQL is WDF_VIOLATION 0xE then
+        :param code: of the bug check for an exception: 0x1E, or 0x7E for a worker thread
+        :param statuses: an :class:`NtStatusError` that leaves the callback is its result
+        :return: what the callback returned
+        """
+        if not self.verifying:
+            try:
+                return callback(*arguments)
+            except Exception as error:  # noqa: BLE001 -- becomes a bug check
+                return self._status_of(error, code, statuses=statuses)
+        current = self.current
+        processor = current.processor
+        entered = 0 if processor is None else processor.state.irql
+        held = len(current.held)
+        regions = current.critical_regions
+        try:
+            result = callback(*arguments)
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
+            result = self._status_of(error, code, statuses=statuses)
+        processor = current.processor
+        left = 0 if processor is None else processor.state.irql
+        if (
+            left != entered
+            or len(current.held) > held
+            or (enhanced and current.critical_regions != regions)
+        ):
+            self.bad_return(callback, entered, left, held, regions, enhanced=enhanced)
+        return result
+
+    def _status_of(self, error: Exception, code: int, *, statuses: bool) -> int:
+        if not statuses or not isinstance(error, NtStatusError):
+            self.escaped(error, code)
+        return error.status
+
+    def invoke_status(self, callback: Callable[..., int | None], *arguments: Any) -> int:
+        """Calls a callback that returns NTSTATUS; ``None`` is STATUS_SUCCESS.
+
+        :class:`NtStatusError` that leaves it is its status, as ``return status`` after
+        ``if (!NT_SUCCESS(status))`` would be.
+        """
+        status = self.invoke(callback, *arguments, statuses=True)
+        if status is None:
+            return STATUS_SUCCESS
+        if not isinstance(status, int) or isinstance(status, bool):
+            self.escaped(
+                TypeError(f"{callback_name(callback)} returned {status!r}, which is no NTSTATUS")
+            )
+        return status
+
+    def bad_return(
+        self,
+        callback: Callable[..., Any],
+        entered: int,
+        left: int,
+        held: int,
+        regions: int,
+        *,
+        enhanced: bool,
+    ) -> None:
+        """Reports a callback that has not returned as it was called.
+
+        :param entered: IRQL at which it was called
+        :param left: IRQL at which it returned
+        :param held: locks that the thread held when it was called
+        :param regions: critical regions that it was in
+        :param enhanced: see :meth:`invoke`
+        """
+        name = callback_name(callback)
+        self.report_kept(name, held)
+        if left == entered:
+            change = self.current.critical_regions - regions
+            if enhanced and change and entered <= APC_LEVEL:
+                self.bug_check(
+                    WDF_VIOLATION,
+                    WdfViolation.VERIFIER_CRITICAL_REGION_MISMATCH,
+                    id(callback),
+                    rule="CriticalRegion",
+                    message=f"{name} returned {abs(change)} critical region(s) "
+                    f"{'deeper' if change > 0 else 'higher'} than it was called",
+                )
+            return
+        message = f"{name} was called at {irql_name(entered)} and returned at {irql_name(left)}"
+        if enhanced:
+            self.bug_check(
+                WDF_VIOLATION,
+                WdfViolation.VERIFIER_IRQL_MISMATCH,
+                entered,
+                left,
+                message=message,
+            )
+        self.bug_check(
+            DRIVER_VERIFIER_DETECTED_VIOLATION, 0, left, entered, rule="KmdfIrql2", message=message
+        )
+
+    def report_kept(self, name: str, held: int) -> None:
+        """Tells the verifier of locks that a callback has kept, and forgets them.
+
+        :param name: of the callback
+        :param held: locks that the thread held when it was called
+        """
+        kept = self.current.held[held:]
+        del self.current.held[held:]
+        for lock in kept:
+            self.verifier.violation(
+                getattr(lock, "held_rule", "WdfSpinlockRelease"),
+                f"{name} returned and holds {lock}",
+                lock,
+            )
+
+    def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
+        """A Python exception has left a driver's callback: a bug check, unless the system ended.
+
+        :param error: the exception
+        :param code: 0x1E, or 0x7E for a worker thread
+        """
+        if self.failure is not None:
+            self.raise_failure()
+        if isinstance(error, MachineDied):
+            self.fail(error)
+            raise error
+        if isinstance(error, LinkStopped):
+            raise error
+        if isinstance(error, AccessFault):
+            irql = self.irql()
+            message = f"the driver touched {error.address:#x}: {error}"
+            if irql >= DISPATCH_LEVEL:
+                self.bug_check(
+                    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                    error.address,
+                    irql,
+                    error.error_code >> 1 & 1,
+                    message=message,
+                    error=error,
+                )
+            self.bug_check(
+                PAGE_FAULT_IN_NONPAGED_AREA,
+                error.address,
+                error.error_code >> 1 & 1,
+                message=message,
+                error=error,
+            )
+        self.bug_check(
+            code,
+            PYTHON_EXCEPTION,
+            message=f"{type(error).__name__} left a driver's callback: {error}",
+            error=error,
+        )
