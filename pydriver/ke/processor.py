@@ -180,7 +180,7 @@ class Processor:
         def drain() -> int:
             self.draining = True
             try:
-                while dpcs:
+                while dpcs and kernel.failure is None:
                     try:
                         dpc = dpcs.popleft()
                     except IndexError:  # another processor removed the last one

@@ -115,8 +115,7 @@ class PassiveThread:
         self._wake = Lock()
         self._wake.acquire()
         self._ending = False
-        self._thread = Thread(target=self._run, name=f"pydriver-{name}", daemon=True)
-        self._thread.start()
+        self._thread = kernel.threads.run(self._serve, name)
 
     def wake(self) -> None:
         """Has the routine called, at any IRQL; twice before it begins is as once."""
@@ -128,9 +127,6 @@ class PassiveThread:
         self._ending = True
         self.wake()
         self._thread.join(JOIN_TIMEOUT)
-
-    def _run(self) -> None:
-        _run_system_routine(self._kernel, self._serve)
 
     def _serve(self) -> None:
         while self._kernel.wait(self._wake) and not self._ending:
@@ -195,7 +191,7 @@ class KThread(Dispatcher):
 
 
 class SystemThreads:
-    """The threads that drivers have created, and those of the framework that run once.
+    """The threads that drivers have created, and those of the framework.
 
     :param kernel: that they belong to
     """
@@ -204,23 +200,28 @@ class SystemThreads:
         self._kernel = kernel
         self._lock = Lock()  # guards the lists
         self._threads: list[KThread] = []
-        self._once: list[Thread] = []
+        self._own: list[Thread] = []
 
-    def run(self, routine: "Callable[[], object]") -> None:
+    def run(self, routine: "Callable[[], object]", name: str = "system-thread") -> Thread:
         """Runs a function on a thread of its own, at PASSIVE_LEVEL.
 
         For what waits for work items, and so must not be one.
+
+        :param routine: the function
+        :param name: of the thread
+        :return: the thread, which has been started
         """
         thread = Thread(
             target=_run_system_routine,
             args=(self._kernel, routine),
-            name="pydriver-system-thread",
+            name=f"pydriver-{name}",
             daemon=True,
         )
         with self._lock:
-            self._once = [each for each in self._once if each.is_alive()]
+            self._own = [each for each in self._own if each.is_alive()]
             thread.start()
-            self._once.append(thread)
+            self._own.append(thread)
+        return thread
 
     def add(self, thread: KThread) -> None:
         """Starts a thread."""
@@ -249,7 +250,7 @@ class SystemThreads:
 
     def stop(self) -> None:
         """Joins the threads; the system has ended, and with it their waits."""
-        for thread in (*(each.thread for each in self._threads), *self._once):
+        for thread in (*(each.thread for each in self._threads), *self._own):
             if thread.ident is None or thread is current_thread():
                 continue
             thread.join(JOIN_TIMEOUT)
@@ -257,7 +258,7 @@ class SystemThreads:
                 abandon(self._kernel, thread.ident)
                 thread.join(JOIN_TIMEOUT)
         self._threads.clear()
-        self._once.clear()
+        self._own.clear()
 
 
 @function_ddi(

@@ -223,15 +223,10 @@ class Driver(Object):
         """
         init = DeviceInit(self, function, interrupts, messages)
         callback = self.config.evt_driver_device_add
-        try:
-            status = None if callback is None else callback(self, init)
-        except NtStatusError as error:
-            status = error.status
-        except Exception as error:  # noqa: BLE001 -- becomes a bug check
-            self._kernel.escaped(error)
+        status = STATUS_SUCCESS
+        if callback is not None:
+            status = self._kernel.invoke_status(callback, self, init)
         device = init.device
-        if status is None:
-            status = STATUS_SUCCESS
         if not NT_SUCCESS(status):
             if device is not None:
                 device.remove(query=False)
