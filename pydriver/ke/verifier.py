@@ -201,7 +201,10 @@ class Verifier:
     def released(self, lock: object) -> None:
         """Notes that a lock was released, in whatever order."""
         held = self._kernel.current.held
-        for index in range(len(held) - 1, -1, -1):
+        if held and held[-1] is lock:
+            del held[-1]
+            return
+        for index in range(len(held) - 2, -1, -1):
             if held[index] is lock:
                 del held[index]
                 return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, get_ident
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
 
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -30,8 +30,16 @@ __all__ = ("SpinLock",)
 HISTORY: Final = 10
 """Acquisitions that a lock remembers."""
 
+ACQUIRED, HELD = 3, 4
+"""Places in a note."""
 
-@dataclass(slots=True)
+
+# What is noted of an acquisition: thread, code and line of the caller, time, and, once it is over,
+# for how long it was held. Text is made of it when somebody looks.
+_Note = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Acquisition:
     """One acquisition of a lock, noted while the verifier is on.
 
@@ -44,7 +52,7 @@ class Acquisition:
     thread: int
     caller: str
     acquired: int
-    held: int | None = None
+    held: int | None
 
 
 class SpinLock(Object):
@@ -54,11 +62,10 @@ class SpinLock(Object):
     there is a mutex too, taken after the raise and released before the IRQL falls, so that its
     holder is never interrupted by one who wants it.
 
-    :ivar history: the last acquisitions, while the verifier is on
     :ivar interrupt_lock: it belongs to an interrupt
     """
 
-    __slots__ = ("_mutex", "_owner", "_saved", "history", "interrupt_lock")
+    __slots__ = ("_mutex", "_notes", "_owner", "_saved", "interrupt_lock")
 
     fx_type: ClassVar[int] = 0x1024
     held_rule: ClassVar[str] = "WdfSpinlockRelease"
@@ -70,8 +77,16 @@ class SpinLock(Object):
         self._mutex = Lock() if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
-        self.history: deque[Acquisition] = deque(maxlen=HISTORY)
+        self._notes: deque[_Note] = deque(maxlen=HISTORY)
         self.interrupt_lock = False
+
+    @property
+    def history(self) -> tuple[Acquisition, ...]:
+        """The last acquisitions, the oldest first, while the verifier is on."""
+        return tuple(
+            Acquisition(thread, f"{Path(code.co_filename).name}:{line}", acquired, held)
+            for thread, code, line, acquired, held in tuple(self._notes)
+        )
 
     @classmethod
     @creation_ddi("WdfSpinLockCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFSPINLOCK *)")
@@ -121,8 +136,8 @@ class SpinLock(Object):
             frame = sys._getframe(1)
             if frame.f_code is SpinLock.__enter__.__code__ and frame.f_back is not None:
                 frame = frame.f_back
-            caller = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-            self.history.append(Acquisition(get_ident(), caller, perf_counter_ns()))
+            note = [get_ident(), frame.f_code, frame.f_lineno, perf_counter_ns(), None]
+            self._notes.append(note)
 
     @ddi(
         "WdfSpinLockRelease",
@@ -155,8 +170,8 @@ class SpinLock(Object):
             if irql != DISPATCH_LEVEL:
                 self._wrong_irql(RELEASED_NOT_AT_DISPATCH, "WdfSpinLockRelease", irql)
             kernel.verifier.released(self)
-            entry = self.history[-1]
-            entry.held = perf_counter_ns() - entry.acquired
+            note = self._notes[-1]
+            note[HELD] = perf_counter_ns() - note[ACQUIRED]
         if self._owner is None:
             return
         saved = self._saved

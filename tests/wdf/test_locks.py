@@ -119,6 +119,7 @@ def test_history_of_a_spin_lock_says_who_held_it_and_how_long(bench: Bench) -> N
     assert entry.caller.startswith("test_locks.py:")
     assert entry.held is None
     lock.release()
+    (entry,) = lock.history
     assert entry.held is not None
     assert entry.held > 0
     for _ in range(20):
