@@ -16,6 +16,9 @@ from pydriver.wdf.ddi import REGISTRY, Ddi
 
 __all__ = ("ddi",)
 
+TABLE_WIDTH = 400
+"""Columns: enough for the longest signature."""
+
 KNOWLEDGE = Path(__file__).with_name("ddi_tests.json")
 
 
@@ -26,7 +29,8 @@ KNOWLEDGE = Path(__file__).with_name("ddi_tests.json")
 def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # noqa: FBT001
     """List the DDIs and kernel routines: IRQL limits, Python method, C signature, tests.
 
-    PATTERN is a name, or a pattern as the shell has them: 'WdfDpc*'. Without one all are listed.
+    PATTERN is a name, or a pattern as the shell has them: 'WdfDpc*'. Without one all are listed; in
+    a pipe or a file each is one line then.
     """
     import pydriver.wdf  # noqa: F401 -- its modules fill the registry
 
@@ -37,7 +41,8 @@ def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # n
     if as_json:
         listed = {name: {**asdict(REGISTRY[name]), "tests": tests.get(name, [])} for name in names}
         return _end(say(json.dumps(listed)))
-    if with_tests or patterns:
+    # A row of the table is wider than a terminal: people get an entry of a few lines for each.
+    if with_tests or patterns or (sys.stdout is not None and sys.stdout.isatty()):
         text = "\n".join(_entry(REGISTRY[name], tests.get(name, []), with_tests) for name in names)
     else:
         text = _table([REGISTRY[name] for name in names], tests)
@@ -88,9 +93,7 @@ def _table(all_of_them: list[Ddi], tests: dict[str, list[str]]) -> str:
             each.method.replace("pydriver.", "", 1).replace(":", "."),
             each.signature,
         )
-    # A terminal's width; a reader that is a program gets each row on a line.
-    width = None if sys.stdout is not None and sys.stdout.isatty() else 400
-    console = Console(width=width, color_system=None, legacy_windows=False)
+    console = Console(width=TABLE_WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
