@@ -184,14 +184,22 @@ def test_a_process_that_goes_on_keeps_nothing(
 
 
 def test_a_process_that_goes_on_keeps_nothing_of_a_run_whose_qemu_died(endless: Path) -> None:
+    def qemus() -> set[int]:
+        found = set()
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the thread, or the child, has ended
+                for child in (task / "children").read_text().split():
+                    if "qemu" in Path(f"/proc/{child}/exe").readlink().name:
+                        found.add(int(child))
+        return found
+
+    others = qemus()  # of other tests in this process
+
     def kill_qemu() -> None:
         def kill() -> bool:
-            for task in Path("/proc/self/task").iterdir():
-                with contextlib.suppress(FileNotFoundError):  # the thread, or the child, has ended
-                    for child in (task / "children").read_text().split():
-                        if "qemu" in Path(f"/proc/{child}/exe").readlink().name:
-                            os.kill(int(child), signal.SIGKILL)
-                            return True
+            for pid in qemus() - others:
+                os.kill(pid, signal.SIGKILL)
+                return True
             return False
 
         until(kill, "QEMU to run", TIMEOUT)
