@@ -12,6 +12,9 @@ __all__ = ("CORRECT", "QueueCounters", "Report", "format_size")
 
 CORRECT = "correct"
 LEVELS = ("isr", "dpc", "work_item")
+GUIDED = ("isr", "dpc")
+"""Levels with a guideline for their time: 25 us and 100 us [Bug Check 0x133]."""
+
 NEVER = LevelSummary(0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -143,11 +146,12 @@ def _number(value: int | None) -> str:
 
 
 def _level_rows(levels: Mapping[str, LevelSummary]) -> list[list[str]]:
-    rows = [["level", "count", "mean us", "p50 us", "p99 us", "longest us"]]
+    rows = [["level", "count", "mean us", "p50 us", "p99 us", "longest us", "too long"]]
     for name in LEVELS:
         level = levels.get(name, NEVER)
         times = (level.mean_us, level.p50_us, level.p99_us, level.max_us)
-        rows.append([name, str(level.count), *(f"{time:.1f}" for time in times)])
+        over = str(level.over) if name in GUIDED else ""
+        rows.append([name, str(level.count), *(f"{time:.1f}" for time in times), over])
     return rows
 
 
@@ -162,4 +166,4 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _line(row: Iterable[str], widths: Iterable[int]) -> str:
     first, *others = zip(row, widths, strict=True)
     cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-    return "  ".join(cells)
+    return "  ".join(cells).rstrip()

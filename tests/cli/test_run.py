@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from pydriver.cli.report import Report
+from pydriver.trace import LevelSummary
+
 from .command import PROGRESS, Command, Result, names, run, until
 
 MODES = {
@@ -273,3 +276,15 @@ def test_progress_is_told_in_lines_to_a_log(endless: Path) -> None:
         command.wait_for_line(PROGRESS)
         command.process.terminate()
         assert command.finish().code == 143
+
+
+def test_the_table_counts_what_took_longer_than_the_guidelines() -> None:
+    levels = {
+        "isr": LevelSummary(5, 30.0, 20.0, 90.0, 90.0, over=2),
+        "dpc": LevelSummary(4, 90.0, 80.0, 120.0, 120.0, over=1),
+        "work_item": LevelSummary(1, 500.0, 500.0, 500.0, 500.0),
+    }
+    rows = [line.split() for line in Report(levels=levels).text().splitlines()]
+    assert ["isr", "5", "30.0", "20.0", "90.0", "90.0", "2"] in rows
+    assert ["dpc", "4", "90.0", "80.0", "120.0", "120.0", "1"] in rows
+    assert ["work_item", "1", "500.0", "500.0", "500.0", "500.0"] in rows
