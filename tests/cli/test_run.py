@@ -209,12 +209,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             f"atexit.register(lambda: pathlib.Path({str(tmp_path / 'status')!r})"
             ".write_text(status.read_text()))"
         )
-        assert run("run", path, "--block", "1M", prelude=prelude).code == 0
+        assert run("run", path, prelude=prelude).code == 0
         found = re.search(r"VmHWM:\s+(\d+) kB", (tmp_path / "status").read_text())
         assert found is not None
         return int(found[1]) >> 10
 
-    # The smaller one has used every buffer of the window, too.
+    # The buffers of the window are 4 MB: whether all of them were used depends on the load.
     assert peak(256 << 20) - peak(64 << 20) < 32
 
 
