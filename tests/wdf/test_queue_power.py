@@ -4,6 +4,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,22 @@ def stop_with(routine: Callable[[Request], object]) -> tuple[Stops, Callable[...
     return stops, evt_io_stop
 
 
+def load_acknowledging(
+    bench: Bench, presented: Presented, *, requeue: bool, **config: Any
+) -> tuple[Edu, Stops, list[Request]]:
+    """A driver that acknowledges every stop; also what EvtIoStop and EvtIoResume were given."""
+    stops, stop = stop_with(lambda request: request.stop_acknowledge(requeue=requeue))
+    resumed: list[Request] = []
+    plan = default(
+        PARALLEL,
+        presented,
+        evt_io_stop=stop,
+        evt_io_resume=lambda queue, request: resumed.append(request),
+        **config,
+    )
+    return bench.load(plan), stops, resumed
+
+
 def in_thread(routine: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=routine)
     thread.start()
@@ -46,16 +63,7 @@ def in_thread(routine: Callable[[], object]) -> threading.Thread:
 @pytest.mark.covers("EvtIoStop", "WDF_IO_QUEUE_CONFIG.EvtIoStop", "WDF_IO_QUEUE_CONFIG.EvtIoResume")
 def test_stop_says_what_for_and_whether_the_request_is_cancelable(bench: Bench) -> None:
     presented = Presented()
-    stops, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))
-    resumed: list[Request] = []
-    edu = bench.load(
-        default(
-            PARALLEL,
-            presented,
-            evt_io_stop=stop,
-            evt_io_resume=lambda queue, request: resumed.append(request),
-        )
-    )
+    edu, stops, resumed = load_acknowledging(bench, presented, requeue=False)
     with edu.device.open() as file:
         for _ in range(2):
             file.write_async(b"x")
@@ -75,16 +83,7 @@ def test_request_that_is_kept_may_be_completed_before_d0_and_is_not_resumed_then
     bench: Bench,
 ) -> None:
     presented = Presented()
-    resumed: list[Request] = []
-    _, stop = stop_with(lambda request: request.stop_acknowledge(requeue=False))
-    edu = bench.load(
-        default(
-            PARALLEL,
-            presented,
-            evt_io_stop=stop,
-            evt_io_resume=lambda queue, request: resumed.append(request),
-        )
-    )
+    edu, _, resumed = load_acknowledging(bench, presented, requeue=False)
     with edu.device.open() as file:
         for _ in range(2):
             file.write_async(b"x")
@@ -100,16 +99,8 @@ def test_requeued_request_goes_to_the_head_and_comes_through_its_handler_again(
     bench: Bench,
 ) -> None:
     presented = Presented()
-    resumed: list[Request] = []
-    _, stop = stop_with(lambda request: request.stop_acknowledge(requeue=True))
-    edu = bench.load(
-        default(
-            PARALLEL,
-            presented,
-            number_of_presented_requests=2,
-            evt_io_stop=stop,
-            evt_io_resume=lambda queue, request: resumed.append(request),
-        )
+    edu, _, resumed = load_acknowledging(
+        bench, presented, requeue=True, number_of_presented_requests=2
     )
     queue = edu.device.queues[0]
     with edu.device.open() as file:
