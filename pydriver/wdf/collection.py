@@ -6,7 +6,7 @@ from threading import Lock
 from typing import ClassVar, Self
 
 from pydriver.wdf.ddi import creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_handle
+from pydriver.wdf.object import Object, ObjectAttributes, check_handle
 
 __all__ = ("Collection",)
 
@@ -39,9 +39,7 @@ class Collection(Object):
             default one
         :raises NtStatusError: the attributes are not valid
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfCollectionCreate")
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, "WdfCollectionCreate")
         return cls(parent, attributes)
 
     @ddi("WdfCollectionAdd", "NTSTATUS (WDFCOLLECTION Collection, WDFOBJECT Object)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST
 from pydriver.wdf.ddi import HIGH_LEVEL, PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, require_device
+from pydriver.wdf.object import Object, ObjectAttributes, require_device
 from pydriver.wdf.serialization import CallbackKind, PresentationLock, select_lock, serialized
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class Dpc(Object):
             serialization with callbacks at PASSIVE_LEVEL
         """
         what = "WdfDpcCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
         automatic = config.automatic_serialization
         lock = select_lock(parent, CallbackKind.DISPATCH, what, automatic=automatic)

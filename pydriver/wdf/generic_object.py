@@ -5,7 +5,7 @@
 from typing import ClassVar, Self
 
 from pydriver.wdf.ddi import creation_ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import Object, ObjectAttributes
 
 __all__ = ("GenericObject",)
 
@@ -31,7 +31,5 @@ class GenericObject(Object):
             default one
         :raises NtStatusError: the attributes are not valid
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfObjectCreate")
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, "WdfObjectCreate")
         return cls(parent._kernel, parent, attributes)

@@ -74,9 +74,7 @@ class LookasideList(Object):
         :raises NtStatusError: attributes are not valid, or the size is 0
         """
         what = "WdfLookasideListCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         if buffer_size <= 0:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         memory_attributes = validate_attributes(memory_attributes, ParentRule.OPTIONAL, what)

@@ -29,7 +29,6 @@ from pydriver.wdf.ddi import creation_ddi, ddi, irql_violation
 from pydriver.wdf.object import (
     Object,
     ObjectAttributes,
-    ParentRule,
     check_pointer,
 )
 
@@ -131,9 +130,7 @@ class Memory(Object):
         :raises NtStatusError: the attributes are not valid, or the size is 0
         """
         what = "WdfMemoryCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         if buffer_size <= 0:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         kernel = parent._kernel
@@ -161,9 +158,7 @@ class Memory(Object):
         :raises NtStatusError: the attributes are not valid, or the buffer is empty
         """
         what = "WdfMemoryCreatePreallocated"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         check_pointer(parent._kernel, buffer, f"{what}: Buffer")
         if not len(buffer):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)

@@ -156,6 +156,16 @@ class Object:
             attributes, rule, what, allows_level=cls.allows_level, allows_scope=cls.allows_scope
         )
 
+    @classmethod
+    def check_attributes_with_parent(
+        cls, attributes: ObjectAttributes | None, what: str
+    ) -> "tuple[ObjectAttributes, Object]":
+        """The same for an object whose creator names its parent; also returns the parent."""
+        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
+        parent = attributes.parent_object
+        assert parent is not None
+        return attributes, parent
+
     def _attach(self, attributes: ObjectAttributes) -> Any:
         cleanup, destroy = attributes.evt_cleanup_callback, attributes.evt_destroy_callback
         if cleanup is not None or destroy is not None:

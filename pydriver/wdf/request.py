@@ -22,7 +22,7 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.ddi import creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule, check_handle
+from pydriver.wdf.object import Object, ObjectAttributes, check_handle
 from pydriver.wdf.request_base import RequestBase, numbers
 from pydriver.wdf.request_cancellation import cancel, cancel_in, end_cancelled, mark, unmark
 from pydriver.wdf.request_completion import complete
@@ -63,9 +63,7 @@ class Request(RequestBase):
             default one
         :raises NtStatusError: the attributes are not valid
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfRequestCreate")
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, "WdfRequestCreate")
         request = cls.__new__(cls)
         Object.__init__(request, parent._kernel, parent, attributes)
         # It has neither, and `state` keeps everybody from looking.

@@ -19,7 +19,7 @@ from pydriver.ke.bugcheck import (
 from pydriver.ke.irql import irql_name
 from pydriver.ke.spin_lock import ACQUIRED_ABOVE_DISPATCH, RELEASED_NOT_AT_DISPATCH
 from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import Object, ObjectAttributes
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -97,9 +97,7 @@ class SpinLock(Object):
             default one, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfSpinLockCreate")
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, "WdfSpinLockCreate")
         return cls(parent._kernel, parent, attributes)
 
     @ddi("WdfSpinLockAcquire", "VOID (WDFSPINLOCK SpinLock)", unchecked=True)

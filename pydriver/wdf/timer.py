@@ -20,7 +20,6 @@ from pydriver.wdf.object import (
     ExecutionLevel,
     Object,
     ObjectAttributes,
-    ParentRule,
     Phase,
     require_device,
 )
@@ -124,7 +123,7 @@ class Timer(Object):
             together; or automatic serialization with callbacks of the other level
         """
         what = "WdfTimerCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         if config.evt_timer_func is None:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: no EvtTimerFunc")
         if not 0 <= config.period <= MAXLONG:
@@ -136,8 +135,6 @@ class Timer(Object):
         passive = attributes.execution_level is ExecutionLevel.PASSIVE
         if passive and config.period:
             raise NtStatusError(STATUS_NOT_SUPPORTED, f"{what}: periodic, at passive level")
-        parent = attributes.parent_object
-        assert parent is not None
         require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
         kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
         lock = select_lock(parent, kind, what, automatic=config.automatic_serialization)

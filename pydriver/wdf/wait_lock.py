@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, NtStatusError
 from pydriver.wdf.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
-from pydriver.wdf.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.object import Object, ObjectAttributes
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -40,9 +40,7 @@ class WaitLock(Object):
             default one, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, "WdfWaitLockCreate")
-        parent = attributes.parent_object
-        assert parent is not None
+        attributes, parent = cls.check_attributes_with_parent(attributes, "WdfWaitLockCreate")
         return cls(parent._kernel, parent, attributes)
 
     @ddi("WdfWaitLockAcquire", "NTSTATUS (WDFWAITLOCK Lock, PLONGLONG Timeout)")

@@ -22,7 +22,6 @@ from pydriver.wdf.ddi import creation_ddi, ddi
 from pydriver.wdf.object import (
     Object,
     ObjectAttributes,
-    ParentRule,
     Phase,
     require_device,
 )
@@ -146,11 +145,9 @@ class WorkItem(Object):
             serialization with callbacks at DISPATCH_LEVEL
         """
         what = "WdfWorkItemCreate"
-        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
         if config.evt_work_item_func is None:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
-        parent = attributes.parent_object
-        assert parent is not None
         require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
         automatic = config.automatic_serialization
         lock = select_lock(parent, CallbackKind.PASSIVE, what, automatic=automatic)
