@@ -7,6 +7,8 @@
 
 The files of this directory go to ``TREE/hw/mqdma/``, and three files of QEMU gain one line each:
 ``hw/Kconfig``, ``hw/meson.build`` and the list of trace-events directories in ``meson.build``.
+``physmem.c`` gains two, which keep a change of the memory map away from a vCPU that runs: see
+``tcg-commit.h``.
 Running it again changes nothing, and a file whose content is already right is not written, so
 ninja compiles only what a change of the device asks for.
 """
@@ -37,6 +39,18 @@ DEVICES = (
     "IVSHMEM_DEVICE",
     "PCI_TESTDEV",
     "ISA_DEBUG",
+)
+
+#: Anchors in physmem.c and the lines that go after them: see tcg-commit.h.
+TCG_COMMIT_HOOKS = (
+    (
+        "static void tcg_commit(MemoryListener *listener);",
+        f'#include "{SUBDIR}/tcg-commit.h"',
+    ),
+    (
+        "    cpuas = container_of(listener, CPUAddressSpace, tcg_as_listener);",
+        "    if (left_to_vcpu(cpuas->cpu, cpuas->as, listener)) { return; }",
+    ),
 )
 
 
@@ -97,11 +111,13 @@ def overlay(tree: Path) -> list[Path]:
     if write_if_changed(device_list, "".join(f"CONFIG_{d}=y\n" for d in DEVICES).encode()):
         changed.append(device_list)
 
-    hooks = (
+    hooks = [
         (tree / "hw/Kconfig", "source misc/Kconfig", "source mqdma/Kconfig"),
         (tree / "hw/meson.build", "subdir('misc')", "subdir('mqdma')"),
         (tree / "meson.build", "    'hw/misc',", f"    '{SUBDIR}',"),
-    )
+    ]
+    directory = tree / ("system" if (tree / "system").is_dir() else "softmmu")  # renamed by 8.2
+    hooks += [(directory / "physmem.c", *hook) for hook in TCG_COMMIT_HOOKS]
     changed += [path for path, anchor, line in hooks if insert_after(path, anchor, line)]
     return changed
 
