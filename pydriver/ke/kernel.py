@@ -195,7 +195,7 @@ class Kernel(Callbacks):
             if irql < DISPATCH_LEVEL and processor.dpcs:
                 processor.request_dispatch()
             link.set_cr8(irql)
-        if irql == PASSIVE_LEVEL:
+        if irql == PASSIVE_LEVEL and not self.current.keeps:
             self.give_back(processor)
 
     def _bad_lower(self, old: int, irql: int) -> NoReturn:
@@ -240,15 +240,22 @@ class Kernel(Callbacks):
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[ProcessorLink]:
-        """The link of the current processor, or of a borrowed one for the time of the block."""
-        processor = self.current.processor
+        """The link of the current processor, or of a borrowed one for the time of the block.
+
+        What waits in the block for something that other threads do waits for ever, if they need
+        the processor.
+        """
+        current = self.current
+        processor = current.processor
         if processor is not None:
             yield processor.link
             return
         processor = self.borrow()
+        current.keeps = True
         try:
             yield processor.link
         finally:
+            current.keeps = False
             self.give_back(processor)
 
     # Waiting

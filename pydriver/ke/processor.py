@@ -52,6 +52,7 @@ class CurrentProcessor(local):
 
     :ivar processor: ``None`` for a passive thread that has borrowed none
     :ivar home: the processor that a passive thread borrows
+    :ivar keeps: it has borrowed for a block, and stays on the processor when its IRQL falls
     :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
     :ivar critical_regions: that it is in [KeEnterCriticalRegion]
     :ivar dpc_arguments: of the DPC that begins on it
@@ -59,6 +60,7 @@ class CurrentProcessor(local):
 
     processor: "Processor | None" = None
     home: "Processor | None" = None
+    keeps: bool = False
     critical_regions: int = 0
     dpc_arguments: tuple[Any, Any] = (None, None)
 

@@ -81,6 +81,16 @@ def test_irql_is_raised_and_restored(bench: Bench) -> None:
         assert kernel.irql() == level
 
 
+def test_irql_that_falls_to_passive_level_ends_no_outer_borrowing(bench: Bench) -> None:
+    kernel = bench.kernel
+    with kernel.borrowed() as link:
+        kernel.lower_irql(kernel.raise_irql(DISPATCH_LEVEL))
+        assert kernel.current.processor is not None
+        assert link.state.borrowed
+        assert link.get_cr8() == PASSIVE_LEVEL
+    assert kernel.current.processor is None
+
+
 @pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("KeRaiseIrql")
 def test_irql_raised_to_a_lower_level_is_a_verifier_bug_check(doomed: Bench) -> None:

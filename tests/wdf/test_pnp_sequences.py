@@ -388,19 +388,18 @@ def test_function_is_put_into_d3_and_back_with_its_bars(mqdma: Bench) -> None:
     witness = Witness(mqdma)
     device = witness.load()
     function = device.function
-    with mqdma.kernel.borrowed():
-        device.exit_d0()
-        assert function.power.state is PowerState.D3_HOT
-        assert not function.header.COMMAND.read().bus_master_enable
-        # What a function that is reset on its way out of D3hot comes back with.
-        for bar in function.bars:
-            function.config.write32(bar.offset, 0)
-        function.header.COMMAND.write(0)
-        device.enter_d0()
-        assert function.power.state is PowerState.D0
-        command = function.header.COMMAND.read()
-        assert (command.memory_enable, command.bus_master_enable) == (1, 1)
-        assert function.msix.enabled
+    device.exit_d0()
+    assert function.power.state is PowerState.D3_HOT
+    assert not function.header.COMMAND.read().bus_master_enable
+    # What a function that is reset on its way out of D3hot comes back with.
+    for bar in function.bars:
+        function.config.write32(bar.offset, 0)
+    function.header.COMMAND.write(0)
+    device.enter_d0()
+    assert function.power.state is PowerState.D0
+    command = function.header.COMMAND.read()
+    assert (command.memory_enable, command.bus_master_enable) == (1, 1)
+    assert function.msix.enabled
     assert device.resources.memory[0].map().read32(0) == lib.MQDMA_ID_VALUE
     for bar in function.bars:
         assert function.config.read32(bar.offset) & ~0xF == (bar.address or 0) & 0xFFFFFFF0
