@@ -4,6 +4,7 @@
 
 import mmap
 import os
+from threading import Lock
 from typing import Any
 
 from pydriver.abi._native import ffi
@@ -61,6 +62,8 @@ class SharedMemory:
 class Reservations:
     """First-fit allocation in a range of addresses: guest RAM that the controller lends out.
 
+    Any thread may call it.
+
     :param start: first address
     :param end: address after the last
     """
@@ -68,6 +71,7 @@ class Reservations:
     def __init__(self, start: int, end: int) -> None:
         self._free = [(start, end)]
         self._taken: dict[int, int] = {}
+        self._lock = Lock()
 
     def reserve(self, size: int, align: int = 4096) -> int:
         """Takes ``size`` bytes at a multiple of ``align`` (a power of two).
@@ -76,22 +80,24 @@ class Reservations:
         """
         if size <= 0 or align <= 0 or align & (align - 1):
             raise ConfigurationError(f"cannot reserve {size} bytes aligned to {align}")
-        for index, (start, end) in enumerate(self._free):
-            address = (start + align - 1) & -align
-            if address + size <= end:
-                gaps = [(start, address), (address + size, end)]
-                self._free[index : index + 1] = [gap for gap in gaps if gap[0] < gap[1]]
-                self._taken[address] = size
-                return address
+        with self._lock:
+            for index, (start, end) in enumerate(self._free):
+                address = (start + align - 1) & -align
+                if address + size <= end:
+                    gaps = [(start, address), (address + size, end)]
+                    self._free[index : index + 1] = [gap for gap in gaps if gap[0] < gap[1]]
+                    self._taken[address] = size
+                    return address
         raise MachineError(f"guest memory is exhausted: {size} bytes aligned to {align} asked")
 
     def release(self, address: int) -> None:
         """Gives back what :meth:`reserve` returned."""
-        size = self._taken.pop(address)
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted([*self._free, (address, address + size)]):
-            if merged and merged[-1][1] == start:
-                merged[-1] = (merged[-1][0], end)
-            else:
-                merged.append((start, end))
-        self._free = merged
+        with self._lock:
+            size = self._taken.pop(address)
+            merged: list[tuple[int, int]] = []
+            for start, end in sorted([*self._free, (address, address + size)]):
+                if merged and merged[-1][1] == start:
+                    merged[-1] = (merged[-1][0], end)
+                else:
+                    merged.append((start, end))
+            self._free = merged

@@ -11,9 +11,13 @@ a driver sees lists as long as they are on a computer whose memory is fragmented
 profile all pages are one block, one transfer has the adapter for itself, and its list has one
 element.
 
+On Windows a device that reaches all memory needs no map registers, and no transfer waits: for
+one with a 64-bit scatter/gather profile there are as many as it takes, until guest RAM is exhausted.
+
 `_lock` guards which registers are free and who waits; nothing waits under it.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +34,7 @@ __all__ = ("DmaAdapter", "ScatterGatherElement", "ScatterGatherList", "reserve_b
 
 PAGE_SIZE = 4096
 MAXIMUM_MAP_REGISTERS = 64
-"""Of one adapter: 252 KiB at any offset in a page."""
+"""Of one adapter, if the device does not reach all memory: 252 KiB at any offset in a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +95,33 @@ class DmaAdapter:
     :param maximum_length: bytes of one transfer: the registers suffice for it, up to their maximum
     :param limit: the device reaches the addresses below it
     :param packet: a transfer is one block
-    :ivar map_registers: how many there are
+    :param wide: the device reaches all memory: there are as many registers as it takes
+    :ivar map_registers: most that one transfer can have
     :ivar packet: a transfer is one block
     """
 
     def __init__(
-        self, machine: "Machine", maximum_length: int, limit: int, *, packet: bool
+        self, machine: "Machine", maximum_length: int, limit: int, *, packet: bool, wide: bool
     ) -> None:
         pages = (maximum_length + PAGE_SIZE - 1) // PAGE_SIZE + 1
-        self.map_registers = min(pages, MAXIMUM_MAP_REGISTERS)
+        first = min(pages, MAXIMUM_MAP_REGISTERS)
+        self.map_registers = pages if wide else first
         self.packet = packet
         self._machine = machine
-        size = self.map_registers * PAGE_SIZE
-        self._start = reserve_below(machine, size, PAGE_SIZE, limit, "map registers")
-        self._free = [self._start + index * PAGE_SIZE for index in range(self.map_registers)]
+        self._limit = limit
+        self._wide = wide
+        self._blocks: list[int] = []
+        self._free: list[int] = []
         self._waiting: deque[tuple[int, Granted]] = deque()
         self._lock = Lock()
+        self._add(first)
+
+    def _add(self, count: int) -> None:
+        size = count * PAGE_SIZE
+        start = reserve_below(self._machine, size, PAGE_SIZE, self._limit, "map registers")
+        self._blocks.append(start)
+        self._free += range(start, start + size, PAGE_SIZE)
+        self._free.sort()
 
     def take(self, count: int, granted: Granted, *, wait: bool) -> tuple[int, ...] | None:
         """Takes map registers, in the order in which they were asked for.
@@ -117,11 +132,18 @@ class DmaAdapter:
         :return: the registers, or ``None`` if there are not enough now
         """
         with self._lock:
-            if not self._waiting and len(self._free) >= count:
+            if not self._waiting and self._has(count):
                 return self._pick(count)
             if wait:
                 self._waiting.append((count, granted))
         return None
+
+    def _has(self, count: int) -> bool:
+        missing = count - len(self._free)
+        if missing > 0 and self._wide:
+            with contextlib.suppress(NtStatusError):  # guest RAM is exhausted
+                self._add(missing)
+        return len(self._free) >= count
 
     def give_back(self, registers: tuple[int, ...]) -> None:
         """Returns map registers; who has waited for them gets them, in order."""
@@ -193,4 +215,5 @@ class DmaAdapter:
 
     def free(self) -> None:
         """Gives the pages back."""
-        self._machine.reservations.release(self._start)
+        for start in self._blocks:
+            self._machine.reservations.release(start)

@@ -206,6 +206,7 @@ class DmaEnabler(Object):
                 config.maximum_length,
                 _address_limit(config),
                 packet=config.profile in _PACKET,
+                wide=config.profile in _WIDE - _PACKET and not config.address_width_override,
             )
             for _ in range(2 if config.profile in _DUPLEX else 1)
         )

@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """DMA transactions: their states, their lists, their waits, and data that really goes by DMA."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pydriver.errors import MachineError
 from pydriver.ke import BugCheck, NtStatusError, VerifierConfig
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
@@ -551,6 +553,43 @@ def test_transfer_waits_for_map_registers_in_turn(bench: Bench) -> None:
     for each in (two, three):
         assert each.transaction.dma_completed() == (True, STATUS_SUCCESS)
     assert four.programmed == []
+
+
+@pytest.mark.covers("WDF_DMA_ENABLER_CONFIG.Profile")
+def test_device_that_reaches_all_memory_waits_for_no_map_registers(bench: Bench) -> None:
+    reservations = bench.system.machine.reservations
+    free = list(reservations._free)
+    one = dma(bench, 1 << 20, DmaProfile.SCATTER_GATHER64)
+    assert one.enabler.get_fragment_length(WRITE) == 1 << 20
+    all_of_them = [one, *(another(one) for _ in range(7))]
+    for each in all_of_them:
+        assert each.start(pattern(1 << 20)) == STATUS_SUCCESS
+    pages = [piece.address for each in all_of_them for piece in each.programmed[0].list.elements]
+    assert len(set(pages)) == len(pages) == 8 * 256
+    for each in all_of_them:
+        assert each.transaction.dma_completed() == (True, STATUS_SUCCESS)
+        each.transaction.release()
+    one.enabler.delete()
+    assert reservations._free == free
+
+
+@pytest.mark.covers("WDF_DMA_ENABLER_CONFIG.Profile")
+def test_transfer_waits_when_guest_memory_is_exhausted(bench: Bench) -> None:
+    reservations = bench.system.machine.reservations
+    one = dma(bench, 4 * PAGE, DmaProfile.SCATTER_GATHER64)
+    two = another(one)
+    one.start(pattern(4 * PAGE))
+    taken = []
+    with contextlib.suppress(MachineError):
+        while True:
+            taken.append(reservations.reserve(PAGE))
+    assert two.start(pattern(4 * PAGE)) == STATUS_SUCCESS
+    assert two.programmed == []
+    assert one.transaction.dma_completed() == (True, STATUS_SUCCESS)
+    assert len(two.programmed) == 1
+    assert two.transaction.dma_completed() == (True, STATUS_SUCCESS)
+    for address in taken:
+        reservations.release(address)
 
 
 @pytest.mark.covers("WDF_DMA_ENABLER_CONFIG.Profile")
