@@ -330,13 +330,21 @@ static void execute_next(struct cpu *cpu, struct link_frame *frame)
     }
 }
 
-/* What the interrupted frame was told before the host saw the interrupt. */
+/*
+ * What the interrupted frames were told before the host saw the interrupt. One
+ * that was told to return is followed by what the host does in the frame below
+ * it: the write that releases a line, perhaps, without which the interrupt
+ * would come again and again and neither be executed.
+ */
 static void drain(struct cpu *cpu, struct link_frame *frame)
 {
-    while (has_command(frame) &&
-           next_slot(frame)->op < LINK_OP_FIRST_BOUND) {
-        execute_next(cpu, frame);
-    }
+    do {
+        frame--;
+        while (has_command(frame) &&
+               next_slot(frame)->op < LINK_OP_FIRST_BOUND) {
+            execute_next(cpu, frame);
+        }
+    } while (frame != cpu->mailbox->frames);
 }
 
 /*
@@ -347,7 +355,7 @@ static void drain(struct cpu *cpu, struct link_frame *frame)
 static uint8_t serve(struct cpu *cpu, struct link_frame *frame)
 {
     await_command(cpu, frame, false);
-    drain(cpu, frame - 1);
+    drain(cpu, frame);
     for (;;) {
         struct link_command *command = next_slot(frame);
 

@@ -21,11 +21,12 @@
  * cache line that moves: the slot with its sequence number on the way there,
  * the mailbox's first line on the way back.
  *
- * A command of an interrupted frame that is already posted when the inner
- * frame's first command arrives is executed before it, if it is plain
- * (LINK_OP_FIRST_BOUND and above wait for their own frame to resume): program
- * order of the controller is the order of the bus accesses. The host goes on
- * with the outer frame when mailbox.depth says that the inner one is over.
+ * A command of an interrupted frame, however far out, that is already posted
+ * when the inner frame's first command arrives is executed before it, if it is
+ * plain (LINK_OP_FIRST_BOUND and above wait for their own frame to resume):
+ * program order of the controller is the order of the bus accesses. The host
+ * goes on with the outer frame when mailbox.depth says that the inner one is
+ * over.
  *
  * Sleeping. A side that is about to sleep stores its flag, executes a full
  * fence, and looks once more; the other side stores its sequence number,

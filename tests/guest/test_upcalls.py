@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Upcalls: interrupts by level, their nesting, exceptions, services. Evidence is the guest's."""
 
+import os
+
 import pytest
 from pydriver.abi._native import lib
 
@@ -57,6 +59,30 @@ def test_interrupt_at_or_below_the_level_stays_pending_until_it_is_lowered(
     assert log == [(MIDDLE, 4, 5, 1)]
     cpu.set_cr8(0)
     assert log == [(MIDDLE, 4, 5, 1), (LOW, 0, 3, 1)]
+
+
+def test_what_follows_a_return_comes_before_what_a_later_interrupt_does(
+    cpu: ProcessorLink, machine: Machine, log: Log
+) -> None:
+    # The host has ended LOW's handler and gone on, when it sees that HIGH had come before.
+    state, address = cpu.state, machine.reservations.reserve(4096)
+    place = machine.memory.pointer(address, "uint32_t *")
+    raise_vector(cpu, LOW)
+    outcome = lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0)
+    while outcome >= lib.LINK_DONE:
+        outcome = lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0)
+    assert lib.LINK_ACCEPTED - outcome == LOW
+    raise_vector(cpu, HIGH)
+    while cpu.depth < 2:  # it is in the guest, and the controller has not looked
+        os.sched_yield()
+    lib.link_return(state, EOI)
+    lib.link_write(state, address, 4, 7)
+    outcome = lib.link_resume(state)
+    assert lib.LINK_ACCEPTED - outcome == HIGH
+    cpu.sync()
+    assert place[0] == 7
+    assert lib.link_return_resume(state, EOI) == lib.LINK_DONE
+    assert cpu.depth == 0
 
 
 def test_higher_vector_nests_in_the_handler_of_a_lower_one(cpu: ProcessorLink, log: Log) -> None:
