@@ -11,8 +11,8 @@ a driver sees lists as long as they are on a computer whose memory is fragmented
 profile all pages are one block, one transfer has the adapter for itself, and its list has one
 element.
 
-On Windows a device that reaches all memory needs no map registers, and no transfer waits: for
-one with a 64-bit scatter/gather profile there are as many as it takes, until guest RAM is exhausted.
+On Windows a device that reaches all memory needs no map registers, and no transfer waits: for one
+with a 64-bit scatter/gather profile there are as many as it takes, until guest RAM is exhausted.
 
 `_lock` guards which registers are free and who waits; nothing waits under it.
 """

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A submission queue and its completion queue: rings in memory, doorbells, and nothing else.
+
+The caller's lock guards a pair. `pending` may be called without it: by an ISR.
+"""
+
+from typing import TYPE_CHECKING
+
+from pydriver.drivers.nvme.spec import COMMAND_BYTES, COMPLETION, COMPLETION_BYTES, PAGE, doorbell
+
+if TYPE_CHECKING:
+    from pydriver.wdf import CommonBuffer, MappedRegisters
+
+__all__ = ("QueuePair", "ring_bytes")
+
+
+def _pages(size: int) -> int:
+    return (size + PAGE - 1) & -PAGE
+
+
+def ring_bytes(entries: int) -> int:
+    """Bytes of a buffer for both rings, each of which begins with a page."""
+    return _pages(entries * COMMAND_BYTES) + _pages(entries * COMPLETION_BYTES)
+
+
+class QueuePair:
+    """A queue pair.
+
+    :param number: identifier of both queues
+    :param entries: of each ring, at least 2: one entry of the submission queue stays free
+    :param buffer: of :func:`ring_bytes`
+    :ivar number: identifier of both queues
+    :ivar entries: of each ring
+    :ivar submission_address: where the controller finds the submission queue
+    :ivar completion_address: the same of the completion queue
+    """
+
+    def __init__(self, number: int, entries: int, buffer: "CommonBuffer") -> None:
+        self.number = number
+        self.entries = entries
+        self._view = buffer.view
+        self._first = _pages(entries * COMMAND_BYTES)
+        self.submission_address = buffer.logical_address
+        self.completion_address = buffer.logical_address + self._first
+        self._tail = self._head = 0
+        self._phase = 1
+
+    def start(self, registers: "MappedRegisters", stride: int) -> None:
+        """Empties both rings: the controller has been reset, or does not know them yet.
+
+        :param registers: BAR0
+        :param stride: of the doorbells, CAP.DSTRD
+        """
+        self._view[:] = bytes(len(self._view))
+        self._tail = self._head = 0
+        self._phase = 1
+        self._write32 = registers.write32
+        self._tail_doorbell = doorbell(self.number, stride, completion=False)
+        self._head_doorbell = doorbell(self.number, stride, completion=True)
+
+    def submit(self, command: bytes) -> None:
+        """Hands a command to the controller; the caller knows that there is room."""
+        place = self._tail * COMMAND_BYTES
+        self._view[place : place + COMMAND_BYTES] = command
+        self._tail = tail = (self._tail + 1) % self.entries
+        self._write32(self._tail_doorbell, tail)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is a completion that nobody has taken."""
+        return self._view[self._status_place()] & 1 == self._phase
+
+    def _status_place(self) -> int:
+        return self._first + self._head * COMPLETION_BYTES + 14
+
+    def take_completions(self, *, acknowledge: bool = True) -> list[tuple[int, int, int]]:
+        """Takes what the controller has completed.
+
+        :param acknowledge: tell the controller; not if it has been disabled
+        :return: command identifier, status without phase tag, and result of each
+        """
+        taken = []
+        view = self._view
+        while view[self._status_place()] & 1 == self._phase:
+            place = self._first + self._head * COMPLETION_BYTES
+            result, _, _, _, identifier, status = COMPLETION.unpack_from(view, place)
+            taken.append((identifier, status >> 1, result))
+            self._head += 1
+            if self._head == self.entries:
+                self._head = 0
+                self._phase ^= 1
+        if taken and acknowledge:
+            self._write32(self._head_doorbell, self._head)
+        return taken
