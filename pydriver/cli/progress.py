@@ -73,7 +73,8 @@ class Bar:
         self._bar: RichProgress | None = None
 
     def begin(self, what: str, total: int) -> None:
-        """Shows the bar, if there is anything to show."""
+        """Shows the bar, if there is anything to show; the last one vanishes."""
+        self.end()
         if not total:
             say(what, error=True)
             return

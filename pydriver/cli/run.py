@@ -118,6 +118,6 @@ def run(**values: Any) -> int:
     options = Options(**values)
     if options.messages is not None and options.interrupts == "intx":
         raise click.UsageError("--messages needs --interrupts msi or msix")
-    from pydriver.cli.supervise import supervise
+    from pydriver.cli.run_stream import run_stream
 
-    return supervise(options)
+    return run_stream(options)

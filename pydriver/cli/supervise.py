@@ -1,33 +1,23 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The main thread of `pydriver run`: starts the job, watches it, and says how it ended.
+"""The main thread of a command: starts its job, watches it, and says how it ended.
 
 Exit codes: 0 correct; 1 not; 128 + n for signal n. What the user did wrong is a click.UsageError,
 which ends with 2.
 """
 
-import contextlib
-import os
 import signal
-from pathlib import Path
 from time import monotonic
-
-import click
 
 from pydriver.cli.console import say
 from pydriver.cli.job import Job, Phase
-from pydriver.cli.options import Options, check_kvm, open_input
-from pydriver.cli.output import OutputFile
 from pydriver.cli.progress import Progress, make_progress
-from pydriver.cli.report import CORRECT, format_size
 from pydriver.cli.signals import Signals
-from pydriver.errors import ConfigurationError, PydriverError
+from pydriver.errors import PydriverError
 from pydriver.ke import BugCheck, VerifierError
-from pydriver.machine.qemu import default_qemu
 
-__all__ = ("supervise",)
+__all__ = ("SIGNAL_EXIT", "Watch", "complain", "describe", "say_interrupted")
 
-WRONG_EXIT = 1
 SIGNAL_EXIT = 128
 
 STALL = 10.0
@@ -46,163 +36,111 @@ ENDINGS = {
 }
 
 
-def supervise(options: Options) -> int:
-    """Runs the job that the options describe.
+class Watch:
+    """A job, its progress display, and how long nothing has moved.
 
-    :return: exit code
-    :raises click.UsageError: it cannot be run
+    :param job: to be run
+    :param signals: that end it
     """
-    with contextlib.ExitStack() as stack:
-        if options.accel == "kvm":
-            check_kvm()
-        path = options.file or _default_input()
-        source = open_input(path)
-        stack.callback(os.close, source)
-        output = None
-        if options.output is not None and options.idle is None:
-            output = OutputFile(options.output)
-            stack.callback(output.discard)
-        watch = _Watch(options, path, source, output)
-        with Signals() as signals:
-            stall = watch.run(signals)
-        if signals.received is not None:
-            say(f"pydriver run: {ENDINGS[signals.received]}", error=True)
-            return SIGNAL_EXIT + signals.received
-        return _conclude(options, path, watch.job, stall, output)
 
-
-def _default_input() -> Path:
-    path = default_qemu()
-    if not path.is_file():
-        raise click.UsageError(f"QEMU {path} is missing (make qemu builds it)")
-    return path
-
-
-class _Watch:
-    """A job, its progress display, and how long nothing has moved."""
-
-    def __init__(
-        self, options: Options, path: Path, source: int, output: OutputFile | None
-    ) -> None:
-        self._options = options
-        self._path = path
-        self._size = os.fstat(source).st_size
-        self._blocks = -(-self._size // options.block)
-        self._source = source
-        self._output = output
+    def __init__(self, job: Job, signals: Signals) -> None:
+        self._job = job
+        self._signals = signals
         self._progress: Progress = make_progress()
-        self._phase = Phase.STARTING
+        self._step = job.step
         self._completed = 0
         self._still = 0.0
 
-    def run(self, signals: Signals) -> str:
+    def run(self) -> str:
         """Runs the job to its end.
 
         :return: what did not move any more, or nothing
         """
-        self.job = Job(self._options, self._source, self._blocks, self._output, signals.wake)
-        self.job.start()
+        job = self._job
+        job.start()
         try:
-            stall = self._watch(signals)
+            stall = self._watch()
         finally:
             self._progress.end()
         deadline = monotonic() + GRACE
-        while not self.job.over and monotonic() < deadline:
+        while not job.over and monotonic() < deadline:
             # Again and again: it may be about to switch the power on.
-            self.job.cut()
-            signals.wait(CUT_INTERVAL)
+            job.cut()
+            self._signals.wait(CUT_INTERVAL)
         return stall
 
-    def _watch(self, signals: Signals) -> str:
-        job, progress = self.job, self._progress
+    def _watch(self) -> str:
+        job, signals, progress = self._job, self._signals, self._progress
         before = monotonic()
         while not job.over and signals.received is None:
-            signals.wait(IDLE_INTERVAL if job.phase is Phase.IDLE else progress.interval)
+            signals.wait(IDLE_INTERVAL if job.step.phase is Phase.IDLE else progress.interval)
             now = monotonic()
             # We may have been stopped for hours: that does not count.
             if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
                 return stall
             before = now
-            if job.stream is not None:
-                progress.show(job.stream.verified)
+            progress.show(job.done)
         return ""
 
     def _find_stall(self, seconds: float) -> str:
         """Counts seconds in which nothing moved; says so when they are too many."""
-        job = self.job
-        if job.phase is not self._phase:
-            self._phase = job.phase
+        job = self._job
+        if job.step is not self._step:
+            self._step = job.step
             self._still = 0.0
-            self._announce()
+            if self._step.title:
+                self._progress.begin(self._step.title, self._step.size)
         completed = job.completed
         if completed != self._completed or job.stopped or not self._must_move():
             self._completed = completed
             self._still = 0.0
             return ""
         self._still += seconds
-        if self._still < (START if self._phase is Phase.STARTING else STALL):
+        if self._still < (START if self._step.phase is Phase.STARTING else STALL):
             return ""
         return self._describe_stall()
 
     def _must_move(self) -> bool:
-        if self._phase is Phase.STREAMING:
-            assert self.job.stream is not None
-            return self.job.stream.in_flight > 0
-        return self._phase is not Phase.IDLE
-
-    def _announce(self) -> None:
-        if self._phase is Phase.STREAMING:
-            what = f"streaming {self._path}, {format_size(self._size)}"
-            self._progress.begin(what, self._size)
-        elif self._phase is Phase.IDLE:
-            self._progress.begin(f"doing nothing for {self._options.idle:g} s", 0)
+        if self._step.phase is Phase.STREAMING:
+            return self._job.stream is not None and self._job.stream.in_flight > 0
+        return self._step.phase is not Phase.IDLE
 
     def _describe_stall(self) -> str:
-        job = self.job
-        if self._phase is not Phase.STREAMING:
-            return f"the system did not {self._phase.value} within {self._still:.0f} s"
-        assert job.stream is not None
-        outstanding = job.outstanding
-        parts = [f"{count} on queue {index}" for index, count in outstanding.items()]
-        waiting = job.stream.in_flight - sum(outstanding.values())
-        if waiting > 0:
-            parts.append(f"{waiting} waiting in the driver")
-        text = f"no request completed for {self._still:.0f} s; outstanding: {', '.join(parts)}"
-        if unclaimed := job.unclaimed:
-            text += f"; {unclaimed} interrupts that no ISR claimed"
-        return text
+        if self._step.phase is not Phase.STREAMING:
+            return f"the system did not {self._step.phase.value} within {self._still:.0f} s"
+        outstanding = self._job.describe_outstanding()
+        return f"no request completed for {self._still:.0f} s; outstanding: {outstanding}"
 
 
-def _conclude(options: Options, path: Path, job: Job, stall: str, output: OutputFile | None) -> int:
-    """Prints what the run has shown.
+def say_interrupted(command: str, received: signal.Signals) -> int:
+    """Says that a signal ended a command.
 
-    :return: exit code
+    :return: its exit code
     """
-    error = None if stall else job.error
-    if isinstance(error, ConfigurationError):
-        raise click.UsageError(str(error)) from error
-    report = job.report()
-    report.verdict = stall or (job.stream and job.stream.failure) or CORRECT
-    if error is None and report.verdict == CORRECT and output is not None:
-        try:
-            output.commit()
-        except OSError as reason:
-            error = reason
-    if error is not None:
-        report.verdict = _describe(error, path)
-        detail = error.report if isinstance(error, BugCheck) else report.verdict
-        if isinstance(error, VerifierError):
-            detail = str(error)
-        say(f"pydriver run: error: {detail}", error=True)
-    written = True
-    if options.as_json or error is None:
-        written = say(report.json() if options.as_json else report.text())
-    return 0 if written and report.verdict == CORRECT else WRONG_EXIT
+    say(f"{command}: {ENDINGS[received]}", error=True)
+    return SIGNAL_EXIT + received
 
 
-def _describe(error: BaseException, path: Path) -> str:
+def complain(command: str, error: BaseException, source: object) -> str:
+    """Says what ended a job; a bug check with its report.
+
+    :param source: that it read
+    :return: the same in a sentence
+    """
+    sentence = describe(error, source)
+    detail = sentence
+    if isinstance(error, BugCheck):
+        detail = error.report
+    elif isinstance(error, VerifierError):
+        detail = str(error)
+    say(f"{command}: error: {detail}", error=True)
+    return sentence
+
+
+def describe(error: BaseException, source: object) -> str:
     """What ended a job, in a sentence; with QEMU's last lines if it was QEMU.
 
+    :param source: that it read
     :raises BaseException: the error itself, if it is a defect of ours
     """
     if isinstance(error, BugCheck):
@@ -215,6 +153,6 @@ def _describe(error: BaseException, path: Path) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory; fewer --queues, a smaller --depth or --block need less"
     if isinstance(error, OSError):
-        what = f"write {error.filename}" if error.filename else f"read {path}"
+        what = f"write {error.filename}" if error.filename else f"read {source}"
         return f"cannot {what}: {error.strerror}"
     raise error
