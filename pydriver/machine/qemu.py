@@ -105,7 +105,8 @@ class Machine:
             self.doorbell = DoorbellServer(config.cpus)
             stack.callback(self.doorbell.close)
             self._log_fd = os.memfd_create("pydriver-log", os.MFD_CLOEXEC)
-            stack.callback(os.close, self._log_fd)
+            self._last_lines: list[str] = []
+            stack.callback(self._close_log)
             ours, self._qmp_socket = socket.socketpair()
             stack.callback(self._qmp_socket.close)
             self._was_reset = threading.Event()
@@ -205,10 +206,17 @@ class Machine:
         return MachineDied(f"QEMU (pid {process.pid}) {how}; {said}")
 
     def log(self) -> list[str]:
-        """The last lines that QEMU printed."""
+        """The last lines that QEMU printed; also after the end."""
+        if self._log_fd < 0:
+            return self._last_lines
         size = os.fstat(self._log_fd).st_size
         tail = os.pread(self._log_fd, 8192, max(0, size - 8192))
         return tail.decode(errors="replace").splitlines()[-LOG_LINES:]
+
+    def _close_log(self) -> None:
+        self._last_lines = self.log()
+        os.close(self._log_fd)
+        self._log_fd = -1
 
     def quit(self) -> None:
         """Ends QEMU and gives everything back. Idempotent."""

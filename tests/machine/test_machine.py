@@ -53,6 +53,13 @@ def test_qmp_error_names_the_command() -> None:
         machine.qmp("device_del", id="nobody")
 
 
+def test_last_lines_of_qemu_are_there_after_its_end() -> None:
+    with Machine(MachineConfig(options=("-global", "nobody.property=1"))) as machine:
+        machine.qmp("query-status")
+        assert any("nobody" in line for line in machine.log())
+    assert any("nobody" in line for line in machine.log())
+
+
 def test_events_reach_a_listener() -> None:
     seen = threading.Event()
     with Machine(MachineConfig()) as machine:
