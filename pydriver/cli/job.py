@@ -15,6 +15,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydriver.cli.report import Report
 from pydriver.ke import System, SystemConfig
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Job(ABC):
     @abstractmethod
     def describe_outstanding(self) -> str:
         """What the device and the driver have not completed."""
+
+    @abstractmethod
+    def report(self) -> Report:
+        """What is known, now or after the end."""
 
     @property
     def done(self) -> int:

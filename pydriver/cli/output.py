@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The file that `--output` writes: it appears under its name when it is complete, or never."""
+"""A file that a command writes: it appears under its name when it is complete, or never."""
 
 import contextlib
 import os
@@ -19,6 +19,8 @@ class OutputFile:
 
     :param path: where it shall be; what a symbolic link leads to is replaced, not the link
     :raises click.UsageError: it cannot be created there
+    :ivar path: where it shall be
+    :ivar part: where it is until it is complete
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,9 +30,9 @@ class OutputFile:
             if self.path.exists() and (fault := refuse_file(self.path.stat().st_mode)):
                 raise click.UsageError(f"cannot write {path}: {fault}")
             name = f".{self.path.name[:200]}.{secrets.token_hex(4)}.part"
-            self._part = self.path.with_name(name)
+            self.part = self.path.with_name(name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._fd = os.open(self._part, flags, 0o666)
+            self._fd = os.open(self.part, flags, 0o666)
         except (OSError, RuntimeError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise click.UsageError(f"cannot write {path}: {reason}") from error
@@ -49,6 +51,17 @@ class OutputFile:
             data = data[written:]
             offset += written
 
+    def resize(self, size: int) -> None:
+        """Makes the file so long: what is added is a hole.
+
+        :raises OSError: naming the file
+        """
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
+
     def commit(self) -> None:
         """Gives the file its name.
 
@@ -57,9 +70,9 @@ class OutputFile:
         fd, self._fd = self._fd, -1
         try:
             os.close(fd)
-            self._part.replace(self.path)
+            self.part.replace(self.path)
         except OSError as error:
-            self._part.unlink(missing_ok=True)
+            self.part.unlink(missing_ok=True)
             error.filename = str(self.path)
             raise
 
@@ -70,4 +83,4 @@ class OutputFile:
         os.close(self._fd)
         self._fd = -1
         with contextlib.suppress(OSError):
-            self._part.unlink()
+            self.part.unlink()

@@ -4,11 +4,18 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pydriver.trace import LevelSummary
 
-__all__ = ("CORRECT", "QueueCounters", "Report", "format_size")
+__all__ = (
+    "CORRECT",
+    "MqdmaCounters",
+    "QueueCounters",
+    "Report",
+    "counter",
+    "format_size",
+)
 
 CORRECT = "correct"
 LEVELS = ("isr", "dpc", "work_item")
@@ -22,6 +29,20 @@ NEVER = LevelSummary(0, 0.0, 0.0, 0.0, 0.0)
 class QueueCounters:
     """What happened on one hardware queue.
 
+    A field's metadata say its heading in the table, and whether it is for JSON; a column that is
+    there only for repairs is left out when there were none.
+    """
+
+
+def counter(heading: str, *, json: bool = True, repair: bool = False) -> int:
+    """A field of a subclass of :class:`QueueCounters`, which is 0 by default."""
+    return field(default=0, metadata={"heading": heading, "json": json, "repair": repair})
+
+
+@dataclass(frozen=True)
+class MqdmaCounters(QueueCounters):
+    """What happened on a queue of mqdma.
+
     :ivar interrupts: messages that arrived for it, or causes that a shared ISR found for it
     :ivar isrs: interrupts that the ISR claimed
     :ivar dpcs: times that its DPC was queued
@@ -34,15 +55,15 @@ class QueueCounters:
     :ivar recovered: times that completions were found without an interrupt
     """
 
-    interrupts: int
-    isrs: int
-    dpcs: int
-    coalesced: int
-    completed: int
-    lost: int | None
-    repairs: int = 0
-    retries: int = 0
-    recovered: int = 0
+    interrupts: int = counter("interrupts")
+    isrs: int = counter("ISRs claimed")
+    dpcs: int = counter("DPCs queued")
+    coalesced: int = counter("coalesced", json=False)
+    completed: int = counter("completed")
+    lost: int | None = counter("events lost")
+    repairs: int = counter("resets", json=False, repair=True)
+    retries: int = counter("retries", json=False, repair=True)
+    recovered: int = counter("recovered", json=False, repair=True)
 
 
 @dataclass
@@ -71,11 +92,9 @@ class Report:
                 "seconds": round(self.seconds, 6),
                 "queues": [
                     {
-                        "interrupts": queue.interrupts,
-                        "isrs": queue.isrs,
-                        "dpcs": queue.dpcs,
-                        "completed": queue.completed,
-                        "lost": queue.lost,
+                        each.name: getattr(queue, each.name)
+                        for each in fields(queue)
+                        if each.metadata["json"]
                     }
                     for queue in self.queues
                 ],
@@ -117,21 +136,12 @@ def _level(summary: LevelSummary) -> dict[str, float]:
     }
 
 
-COLUMNS = {
-    "interrupts": "interrupts",
-    "isrs": "ISRs claimed",
-    "dpcs": "DPCs queued",
-    "coalesced": "coalesced",
-    "completed": "completed",
-    "lost": "events lost",
-}
-REPAIR_COLUMNS = {"repairs": "resets", "retries": "retries", "recovered": "recovered"}
-
-
 def _queue_rows(queues: Sequence[QueueCounters]) -> list[list[str]]:
-    columns = dict(COLUMNS)
-    if any(getattr(queue, name) for queue in queues for name in REPAIR_COLUMNS):
-        columns |= REPAIR_COLUMNS
+    columns = {
+        each.name: each.metadata["heading"]
+        for each in fields(queues[0])
+        if not each.metadata["repair"] or any(getattr(queue, each.name) for queue in queues)
+    }
     rows = [["queue", *columns.values()]]
     values = [[getattr(queue, name) for name in columns] for queue in queues]
     rows += [[str(index), *map(_number, row)] for index, row in enumerate(values)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydriver.cli.faults import FAULTS
 from pydriver.cli.job import Job, Phase
 from pydriver.cli.options import Options
-from pydriver.cli.report import QueueCounters, Report, format_size
+from pydriver.cli.report import MqdmaCounters, Report, format_size
 from pydriver.cli.stream import Stream
 from pydriver.drivers import mqdma
 from pydriver.ke import System, SystemConfig, VerifierConfig
@@ -97,8 +97,8 @@ class RunJob(Job):
             report.levels = kernel.summary()
         return report
 
-    def _counters(self, queue: "HardwareQueue", lost: int | None) -> QueueCounters:
-        return QueueCounters(
+    def _counters(self, queue: "HardwareQueue", lost: int | None) -> MqdmaCounters:
+        return MqdmaCounters(
             interrupts=queue.interrupt.interrupts if self._exclusive else queue.interrupts,
             isrs=queue.isrs,
             dpcs=queue.dpcs_queued,

@@ -8,20 +8,16 @@ from pathlib import Path
 
 import click
 
-from pydriver.cli.console import say
 from pydriver.cli.options import Options, check_kvm, open_input
 from pydriver.cli.output import OutputFile
-from pydriver.cli.report import CORRECT
 from pydriver.cli.run_job import RunJob
 from pydriver.cli.signals import Signals
-from pydriver.cli.supervise import Watch, complain, say_interrupted
-from pydriver.errors import ConfigurationError
+from pydriver.cli.supervise import Watch, conclude, say_interrupted
 from pydriver.machine.qemu import default_qemu
 
 __all__ = ("run_stream",)
 
 COMMAND = "pydriver run"
-WRONG_EXIT = 1
 
 
 def run_stream(options: Options) -> int:
@@ -46,7 +42,14 @@ def run_stream(options: Options) -> int:
             stall = Watch(job, signals).run()
         if signals.received is not None:
             return say_interrupted(COMMAND, signals.received)
-        return _conclude(options, path, job, stall, output)
+        return conclude(
+            COMMAND,
+            job,
+            stall,
+            path,
+            as_json=options.as_json,
+            commit=output.commit if output is not None else None,
+        )
 
 
 def _default_input() -> Path:
@@ -54,28 +57,3 @@ def _default_input() -> Path:
     if not path.is_file():
         raise click.UsageError(f"QEMU {path} is missing (make qemu builds it)")
     return path
-
-
-def _conclude(
-    options: Options, path: Path, job: RunJob, stall: str, output: OutputFile | None
-) -> int:
-    """Prints what the run has shown.
-
-    :return: exit code
-    """
-    error = None if stall else job.error
-    if isinstance(error, ConfigurationError):
-        raise click.UsageError(str(error)) from error
-    report = job.report()
-    report.verdict = stall or (job.stream and job.stream.failure) or CORRECT
-    if error is None and report.verdict == CORRECT and output is not None:
-        try:
-            output.commit()
-        except OSError as reason:
-            error = reason
-    if error is not None:
-        report.verdict = complain(COMMAND, error, path)
-    written = True
-    if options.as_json or error is None:
-        written = say(report.json() if options.as_json else report.text())
-    return 0 if written and report.verdict == CORRECT else WRONG_EXIT

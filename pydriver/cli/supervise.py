@@ -8,16 +8,24 @@ which ends with 2.
 
 import signal
 from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
 
 from pydriver.cli.console import say
 from pydriver.cli.job import Job, Phase
 from pydriver.cli.progress import Progress, make_progress
+from pydriver.cli.report import CORRECT
 from pydriver.cli.signals import Signals
-from pydriver.errors import PydriverError
+from pydriver.errors import ConfigurationError, PydriverError
 from pydriver.ke import BugCheck, VerifierError
 
-__all__ = ("SIGNAL_EXIT", "Watch", "complain", "describe", "say_interrupted")
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+__all__ = ("Watch", "conclude", "say_interrupted")
+
+WRONG_EXIT = 1
 SIGNAL_EXIT = 128
 
 STALL = 10.0
@@ -121,13 +129,13 @@ def say_interrupted(command: str, received: signal.Signals) -> int:
     return SIGNAL_EXIT + received
 
 
-def complain(command: str, error: BaseException, source: object) -> str:
+def _complain(command: str, error: BaseException, source: object) -> str:
     """Says what ended a job; a bug check with its report.
 
     :param source: that it read
     :return: the same in a sentence
     """
-    sentence = describe(error, source)
+    sentence = _describe(error, source)
     detail = sentence
     if isinstance(error, BugCheck):
         detail = error.report
@@ -137,7 +145,44 @@ def complain(command: str, error: BaseException, source: object) -> str:
     return sentence
 
 
-def describe(error: BaseException, source: object) -> str:
+def conclude(
+    command: str,
+    job: Job,
+    stall: str,
+    source: object,
+    *,
+    as_json: bool,
+    commit: "Callable[[], object] | None",
+) -> int:
+    """Prints what a job has shown.
+
+    :param command: for messages
+    :param stall: what did not move any more, or nothing
+    :param source: that it read
+    :param as_json: report as JSON
+    :param commit: keeps the output, if all of it is right
+    :return: exit code
+    :raises click.UsageError: it was asked for what cannot be
+    """
+    error = None if stall else job.error
+    if isinstance(error, ConfigurationError):
+        raise click.UsageError(str(error)) from error
+    report = job.report()
+    report.verdict = stall or (job.stream and job.stream.failure) or CORRECT
+    if error is None and report.verdict == CORRECT and commit is not None:
+        try:
+            commit()
+        except OSError as reason:
+            error = reason
+    if error is not None:
+        report.verdict = _complain(command, error, source)
+    written = True
+    if as_json or error is None:
+        written = say(report.json() if as_json else report.text())
+    return 0 if written and report.verdict == CORRECT else WRONG_EXIT
+
+
+def _describe(error: BaseException, source: object) -> str:
     """What ended a job, in a sentence; with QEMU's last lines if it was QEMU.
 
     :param source: that it read
