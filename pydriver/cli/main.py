@@ -27,6 +27,7 @@ NATIVE = "pydriver.abi._native"
 
 COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
+    "devices": "list the PCI functions of a machine and their drivers",
     "nvme": "copy an image to an NVMe disk and check it",
     "bench": "measure what the interrupt path costs",
     "ddi": "list the DDIs that are implemented",

@@ -45,6 +45,7 @@ from pydriver.wdf import (
 __all__ = (
     "BUFFER_BYTES",
     "DEVICE",
+    "HARDWARE_IDS",
     "IOCTL_FACTORIAL",
     "VENDOR",
     "Edu",
@@ -53,6 +54,7 @@ __all__ = (
 )
 
 VENDOR, DEVICE = 0x1234, 0x11E8
+HARDWARE_IDS = (r"PCI\VEN_1234&DEV_11E8",)
 
 IOCTL_FACTORIAL = ctl_code(0x800)
 """Input: n, 32 bits. Output: n! modulo 2**32, 32 bits. Both little endian."""

@@ -59,6 +59,7 @@ from pydriver.wdf import (
 
 __all__ = (
     "DEVICE",
+    "HARDWARE_IDS",
     "IOCTL_COPY",
     "IOCTL_NOP",
     "VENDOR",
@@ -72,6 +73,7 @@ __all__ = (
 
 VENDOR = lib.MQDMA_PCI_VENDOR
 DEVICE = lib.MQDMA_PCI_DEVICE
+HARDWARE_IDS = (rf"PCI\VEN_{VENDOR:04X}&DEV_{DEVICE:04X}",)
 METHOD_OUT_DIRECT = 2
 
 IOCTL_COPY = ctl_code(0x800, METHOD_OUT_DIRECT)

@@ -151,10 +151,14 @@ def hardware_ids(function: "PciFunction") -> tuple[str, ...]:
 
 
 def compatible_ids(function: "PciFunction") -> tuple[str, ...]:
-    """The compatible ids of a PCI function."""
+    """The compatible ids of a PCI function, the most special one first."""
     code = function.class_code
-    kind = f"&CC_{code.base_class:02X}{code.subclass:02X}"
-    return f"PCI{chr(92)}VEN_{function.vendor_id:04X}{kind}", f"PCI{chr(92)}{kind[1:]}"
+    kind = f"CC_{code.base_class:02X}{code.subclass:02X}"
+    special = f"{kind}{code.interface:02X}"
+    vendor = f"VEN_{function.vendor_id:04X}"
+    return tuple(
+        f"PCI\\{each}" for each in (f"{vendor}&{special}", f"{vendor}&{kind}", special, kind)
+    )
 
 
 def open_device_key(

@@ -24,7 +24,6 @@ from pydriver.drivers.nvme.requests import (
     Router,
     range_bytes,
 )
-from pydriver.drivers.nvme.spec import CLASS_CODE
 from pydriver.ke import DriverObject
 from pydriver.ke.status import STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS
 from pydriver.wdf import (
@@ -41,7 +40,7 @@ from pydriver.wdf import (
 )
 
 __all__ = (
-    "CLASS_CODE",
+    "HARDWARE_IDS",
     "IOCTL_DEALLOCATE",
     "IOCTL_FLUSH",
     "IOCTL_GEOMETRY",
@@ -54,6 +53,9 @@ __all__ = (
     "driver_entry_with",
     "range_bytes",
 )
+
+HARDWARE_IDS = (r"PCI\CC_010802",)
+"""Mass storage, non-volatile memory, NVM Express."""
 
 
 def driver_entry(driver_object: DriverObject) -> Driver:

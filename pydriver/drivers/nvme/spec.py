@@ -23,7 +23,6 @@ from pydriver.ke.status import (
 from pydriver.regs import Register32, Register64, RegisterMap, at, bit, bits
 
 __all__ = (
-    "CLASS_CODE",
     "COMMAND_BYTES",
     "COMPLETION",
     "COMPLETION_BYTES",
@@ -56,9 +55,6 @@ PAGE: Final = 4096
 
 COMMAND_BYTES: Final = 64
 COMPLETION_BYTES: Final = 16
-
-CLASS_CODE: Final = 0x010802
-"""Mass storage, non-volatile memory, NVM Express."""
 
 
 # Registers [3.1]

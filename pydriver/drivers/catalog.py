@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+r"""Which drivers there are, and what each of them drives: what INF files say on Windows.
+
+A driver is a module with `driver_entry`, its DriverEntry, and `HARDWARE_IDS`, the hardware or
+compatible ids of the functions that it drives, for example ``PCI\VEN_1234&DEV_11E8`` or
+``PCI\CC_010802``. A package adds its own by an entry point of the group ``pydriver.drivers``: its
+value is the module.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from pydriver.errors import ConfigurationError
+from pydriver.wdf.device_property import compatible_ids, hardware_ids
+
+if TYPE_CHECKING:
+    from pydriver.ke import DriverObject
+    from pydriver.pci import PciFunction
+    from pydriver.wdf import Driver
+
+__all__ = ("GROUP", "DriverPackage", "best_driver", "import_driver", "installed_drivers")
+
+GROUP = "pydriver.drivers"
+
+
+@dataclass(frozen=True)
+class DriverPackage:
+    """A driver that can be loaded.
+
+    :ivar name: short
+    :ivar module: where it is
+    :ivar hardware_ids: of the functions that it drives
+    :ivar entry: its DriverEntry
+    """
+
+    name: str
+    module: str
+    hardware_ids: tuple[str, ...]
+    entry: "Callable[[DriverObject], Driver]"
+
+    def rank(self, function: "PciFunction") -> int | None:
+        """How well it fits a function: 0 is best; ``None``: it does not drive it."""
+        wanted = (*hardware_ids(function), *compatible_ids(function))
+        return min(
+            (wanted.index(each) for each in self.hardware_ids if each in wanted), default=None
+        )
+
+
+def import_driver(module: str) -> DriverPackage:
+    """Finds the driver in a module.
+
+    :param module: its name, or the name of an installed driver
+    :raises ConfigurationError: it cannot be imported, or is no driver
+    """
+    name = module
+    for each in entry_points(group=GROUP, name=module):
+        module = each.module
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(f"driver {name}: {error}") from error
+    entry = getattr(found, "driver_entry", None)
+    if entry is None:
+        raise ConfigurationError(f"driver {name}: the module has no driver_entry")
+    ids = tuple(getattr(found, "HARDWARE_IDS", ()))
+    return DriverPackage(name.rpartition(".")[2], module, ids, entry)
+
+
+def installed_drivers() -> list[DriverPackage]:
+    """The drivers that packages have registered, by name.
+
+    :raises ConfigurationError: one cannot be imported, or is no driver
+    """
+    return [
+        import_driver(name) for name in sorted({each.name for each in entry_points(group=GROUP)})
+    ]
+
+
+def best_driver(drivers: Sequence[DriverPackage], function: "PciFunction") -> DriverPackage | None:
+    """The driver that fits a function best, the first one of equals; ``None``: there is none."""
+    fitting = [(rank, each) for each in drivers if (rank := each.rank(function)) is not None]
+    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
