@@ -29,6 +29,7 @@ class Phase(Enum):
 
     STARTING = "start"
     STREAMING = "stream"
+    EXERCISING = "try the device"
     IDLE = "do nothing"
     ENDING = "end"
 
@@ -52,6 +53,7 @@ class Job(ABC):
     :param wake: called when the step has changed, and when the job is over
     :ivar step: what it is doing
     :ivar stream: the application, as soon as it runs
+    :ivar failure: what went wrong in the application, or ``None``
     :ivar stopped: the machine has been stopped over QMP
     :ivar error: what ended it, if not its own end
     :ivar over: it has ended
@@ -60,11 +62,13 @@ class Job(ABC):
     def __init__(self, wake: Callable[[], None]) -> None:
         self.step = Step(Phase.STARTING)
         self.stream: Pipeline[Any] | None = None
+        self.failure: str | None = None
         self.stopped = False
         self.error: BaseException | None = None
         self.over = False
         self._wake = wake
         self._system: System | None = None
+        self._stack = contextlib.ExitStack()  # what the system is given, and outlives it
         self._thread = threading.Thread(target=self._run, name="pydriver-job", daemon=True)
         self.start = self._thread.start
         self.join = self._thread.join
@@ -104,10 +108,11 @@ class Job(ABC):
 
     def _run(self) -> None:
         try:
-            self._system = System(self._config())
-            with self._system as system:
-                system.machine.listen(self._on_event)
-                self._work(system)
+            with self._stack:
+                self._system = System(self._config())
+                with self._system as system:
+                    system.machine.listen(self._on_event)
+                    self._work(system)
         except BaseException as error:  # noqa: BLE001 - the main thread says what it means
             self.error = error
         finally:

@@ -75,6 +75,7 @@ class Report:
     :ivar seconds: from the first request to the last, or of doing nothing
     :ivar queues: one for each hardware queue
     :ivar levels: by ``isr``, ``dpc`` and ``work_item``
+    :ivar row: what each of `queues` is about
     """
 
     verdict: str = CORRECT
@@ -82,6 +83,7 @@ class Report:
     seconds: float = 0.0
     queues: Sequence[QueueCounters] = ()
     levels: Mapping[str, LevelSummary] = field(default_factory=dict)
+    row: str = "queue"
 
     def json(self) -> str:
         """One object on one line."""
@@ -90,7 +92,7 @@ class Report:
                 "verdict": self.verdict,
                 "bytes": self.size,
                 "seconds": round(self.seconds, 6),
-                "queues": [
+                f"{self.row}s": [
                     {
                         each.name: getattr(queue, each.name)
                         for each in fields(queue)
@@ -106,7 +108,7 @@ class Report:
         """Both tables, the throughput and the verdict."""
         parts = []
         if self.queues:
-            parts += [_table(_queue_rows(self.queues)), ""]
+            parts += [_table(_queue_rows(self.row, self.queues)), ""]
         if self.levels:
             parts += [_table(_level_rows(self.levels)), ""]
         if self.size and self.seconds:
@@ -136,13 +138,13 @@ def _level(summary: LevelSummary) -> dict[str, float]:
     }
 
 
-def _queue_rows(queues: Sequence[QueueCounters]) -> list[list[str]]:
+def _queue_rows(title: str, queues: Sequence[QueueCounters]) -> list[list[str]]:
     columns = {
         each.name: each.metadata["heading"]
         for each in fields(queues[0])
         if not each.metadata["repair"] or any(getattr(queue, each.name) for queue in queues)
     }
-    rows = [["queue", *columns.values()]]
+    rows = [[title, *columns.values()]]
     values = [[getattr(queue, name) for name in columns] for queue in queues]
     rows += [[str(index), *map(_number, row)] for index, row in enumerate(values)]
     if len(queues) > 1:

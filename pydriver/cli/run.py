@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pydriver.cli.faults import FAULTS
 from pydriver.cli.options import Options, Size
@@ -84,6 +85,26 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
     help="Let something break on the way; see below.",
 )
 @click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="Instead of streaming through mqdma: a device of QEMU, as its -device takes it. Can be "
+    "given again. A drive that it names and nobody defines is an empty disk in memory.",
+)
+@click.option(
+    "--driver",
+    metavar="MODULE",
+    help="The driver of that device: a module, or the name of an installed driver.",
+)
+@click.option(
+    "--qemu-option",
+    "qemu_options",
+    multiple=True,
+    metavar="OPTION",
+    help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
+)
+@click.option(
     "--idle",
     type=click.FloatRange(0, 86400),
     metavar="SECONDS",
@@ -114,10 +135,41 @@ def run(**values: Any) -> int:
     Each block is copied by the device's DMA, which also computes its CRC-32C; the copy must be
     identical and the CRC the one that the crc32c library computes. FILE defaults to the QEMU
     binary that runs the system.
+
+    With --device and --driver, the system has that device and that driver instead; if the driver
+    brings an application to try it, that is run.
     """
+    pair = {name: values.pop(name) for name in ("devices", "driver", "qemu_options")}
+    if any(pair.values()):
+        return _run_pair(values, pair)
     options = Options(**values)
     if options.messages is not None and options.interrupts == "intx":
         raise click.UsageError("--messages needs --interrupts msi or msix")
     from pydriver.cli.run_stream import run_stream
 
     return run_stream(options)
+
+
+STREAM_ONLY = ("file", "queues", "depth", "block", "fault", "output")
+
+
+def _run_pair(values: dict[str, Any], pair: dict[str, Any]) -> int:
+    context = click.get_current_context()
+    given = [
+        name
+        for name in STREAM_ONLY
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        what = "FILE" if given[0] == "file" else f"--{given[0]}"
+        raise click.UsageError(f"{what} is for mqdma, not for --device and --driver")
+    if not (pair["devices"] and pair["driver"]):
+        raise click.UsageError("--device and --driver need each other")
+    interrupts = values["interrupts"]
+    if context.get_parameter_source("interrupts") is ParameterSource.DEFAULT:
+        interrupts = None
+    from pydriver.cli.pair_job import PairOptions
+    from pydriver.cli.run_pair import run_pair
+
+    rest = {name: value for name, value in values.items() if name not in STREAM_ONLY}
+    return run_pair(PairOptions(**{**rest, **pair, "interrupts": interrupts}))

@@ -168,7 +168,7 @@ def conclude(
     if isinstance(error, ConfigurationError):
         raise click.UsageError(str(error)) from error
     report = job.report()
-    report.verdict = stall or (job.stream and job.stream.failure) or CORRECT
+    report.verdict = stall or job.failure or (job.stream and job.stream.failure) or CORRECT
     if error is None and report.verdict == CORRECT and commit is not None:
         try:
             commit()

@@ -10,6 +10,9 @@ Device: QEMU docs/specs/edu.txt. One MSI, or the line. Requests come one by one:
 docs/tutorial.md builds such a driver from nothing.
 """
 
+from math import factorial
+from random import randbytes
+
 from pydriver.ke import DriverObject
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
@@ -51,6 +54,7 @@ __all__ = (
     "Edu",
     "EduRegisters",
     "driver_entry",
+    "exercise",
 )
 
 VENDOR, DEVICE = 0x1234, 0x11E8
@@ -271,3 +275,25 @@ def _end_transfer(transaction: DmaTransaction) -> None:
         done = transaction.get_bytes_transferred()
         transaction.release()
         request.complete_with_information(status, done)
+
+
+# An application
+
+
+def exercise(device: Device) -> str:
+    """Tries a device: factorials, and data to its buffer and back.
+
+    :return: what is wrong, or nothing
+    """
+    with device.open() as file:
+        for number in range(13):
+            answer = file.device_control(
+                IOCTL_FACTORIAL, number.to_bytes(NUMBER_BYTES, "little"), NUMBER_BYTES
+            )
+            if int.from_bytes(answer, "little") != factorial(number):
+                return f"{number}! is {int.from_bytes(answer, 'little')}"
+        data = randbytes(BUFFER_BYTES)
+        file.write(data)
+        if file.read(len(data)) != data:
+            return "what was written does not come back"
+    return ""

@@ -83,10 +83,12 @@ class WorkerThreads:
 
     def _run(self) -> None:
         kernel = self._kernel
-        while (work := self._queue.get()) is not None:
-            if kernel.failure is not None:
-                continue
-            _run_system_routine(kernel, work)
+        # The watchdog may abandon a work item that is just returning.
+        with contextlib.suppress(BugCheck):
+            while (work := self._queue.get()) is not None:
+                if kernel.failure is not None:
+                    continue
+                _run_system_routine(kernel, work)
 
 
 def _run_system_routine(kernel: "Kernel", routine: "Callable[[], object]") -> None:

@@ -212,11 +212,14 @@ class Watchdog:
         stuck = callback_frame(frame)
         if stuck is None:
             return  # an application that waits in the framework: the failure wakes it
+        arrived = None
         for _ in range(ABANDON_TRIES):
             self._end.wait(ABANDON_INTERVAL)
             if not is_running(ident, stuck):
                 return
-            abandon(self._kernel, ident)
+            # Again only if the driver has caught it: a second one would hit who is innocent.
+            if arrived is None or arrived.is_set():
+                arrived = abandon(self._kernel, ident)
 
 
 def callback_frame(frame: FrameType) -> FrameType | None:
@@ -242,18 +245,26 @@ def is_running(ident: int, frame: FrameType) -> bool:
     return False
 
 
-def abandon(kernel: "Kernel", ident: int) -> None:
-    """Raises the system's failure in a thread that does not end by itself."""
+def abandon(kernel: "Kernel", ident: int) -> Event:
+    """Raises the system's failure in a thread that does not end by itself.
+
+    :return: is set when that has happened: not before the thread runs Python code again
+    """
+    arrived = Event()
     failure = kernel.failure
-    if isinstance(failure, BugCheck):
-        state = failure.state
 
-        # Python makes the exception, without arguments.
-        class Stopped(BugCheck):
-            def __init__(self) -> None:
-                super().__init__(state)
+    # Python makes the exception, without arguments.
+    class Stopped(BugCheck):
+        def __init__(self) -> None:
+            assert isinstance(failure, BugCheck)
+            super().__init__(failure.state)
+            arrived.set()
 
-        kind: type[BaseException] = Stopped
-    else:
-        kind = LinkStopped
+    class Ended(LinkStopped):
+        def __init__(self) -> None:
+            super().__init__("the system has ended")
+            arrived.set()
+
+    kind = Stopped if isinstance(failure, BugCheck) else Ended
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
+    return arrived

@@ -352,10 +352,12 @@ def test_hundred_resets_under_load_lose_nothing(
                 while not stop.is_set():
                     at = (number * 64 + choose.randrange(64)) * 16384
                     data = choose.randbytes(choose.randint(1, 32) * 512)
-                    if ended([file.write_async(data, at)]) != {STATUS_SUCCESS}:
-                        problems.append("write")
-                    if file.read(len(data), at, timeout=TIMEOUT) != data:
-                        problems.append("read")
+                    write = file.write_async(data, at)
+                    if write.wait(TIMEOUT) != STATUS_SUCCESS:
+                        problems.append(str(write))
+                    read = file.read_async(len(data), at)
+                    if read.wait(TIMEOUT) != STATUS_SUCCESS or read.output != data:
+                        problems.append(str(read))
                     content[at] = data
 
         threads = [threading.Thread(target=application, args=(number,)) for number in range(3)]

@@ -14,6 +14,7 @@ longer than one command can be. The rest are device controls, below.
 from collections.abc import Callable
 
 from pydriver.drivers.nvme.controller import NvmeController, Parameters
+from pydriver.drivers.nvme.exercise import exercise
 from pydriver.drivers.nvme.requests import (
     IOCTL_DEALLOCATE,
     IOCTL_FLUSH,
@@ -51,6 +52,7 @@ __all__ = (
     "Parameters",
     "driver_entry",
     "driver_entry_with",
+    "exercise",
     "range_bytes",
 )
 
@@ -81,6 +83,7 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
             evt_device_prepare_hardware=_prepare_hardware,
             evt_device_d0_entry=_d0_entry,
             evt_device_d0_entry_post_interrupts_enabled=_d0_entry_post_interrupts_enabled,
+            evt_device_d0_exit_pre_interrupts_disabled=_d0_exit_pre_interrupts_disabled,
             evt_device_d0_exit=_d0_exit,
             evt_device_surprise_removal=_surprise_removal,
         )
@@ -106,6 +109,10 @@ def _d0_entry(device: Device, previous: int) -> int:
 
 def _d0_entry_post_interrupts_enabled(device: Device, previous: int) -> int:
     return _controller(device).d0_entry_post_interrupts_enabled()
+
+
+def _d0_exit_pre_interrupts_disabled(device: Device, target: int) -> None:
+    _controller(device).d0_exit_pre_interrupts_disabled()
 
 
 def _d0_exit(device: Device, target: int) -> None:

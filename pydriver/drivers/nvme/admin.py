@@ -5,10 +5,6 @@
 Its completions are looked for every millisecond, because the queue is used before the device's
 interrupts are connected, and while the controller is being reset; its interrupt, when it comes,
 ends the wait at once.
-
-Who takes a completion without having been interrupted masks the line first. Else the interrupt
-could come between the look into memory and the doorbell: the ISR would find nothing, the line would
-stay asserted, and this thread, which alone can release it, would never run again.
 """
 
 from typing import TYPE_CHECKING
@@ -78,8 +74,7 @@ class AdminQueue:
         self._identifier = identifier = (self._identifier + 1) & 0xFFFF
         self.pair.submit(command.pack(identifier))
         for _ in range(TIMEOUT_MS):
-            self._controller.mask()
-            completions = self.pair.take_completions()
+            completions = self._controller.take_completions(self.pair)
             self._controller.unmask()
             for which, status, result in completions:
                 if which != identifier:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pydriver.drivers.nvme.admin import AdminQueue
 from pydriver.drivers.nvme.queue import IoQueuePair
+from pydriver.drivers.nvme.rings import QueuePair
 from pydriver.drivers.nvme.spec import (
     COMMAND_BYTES,
     COMPLETION_BYTES,
@@ -124,7 +125,8 @@ class NvmeController:
         self.aborts = self.resets = 0
         self._tick = 0
         self._by_vector: list[list[IoQueuePair]] = [[]]
-        self._maskable = False
+        self._messages = True
+        self._line: Interrupt | None = None  # while it is connected
         self._reset_requests: list[Request] = []
 
     # Objects, in EvtDriverDeviceAdd
@@ -176,7 +178,7 @@ class NvmeController:
         self._stride = capabilities.doorbell_stride
         self._timeout_ms = 500 * max(1, capabilities.timeout)
         self._vectors = max(1, len(translated.interrupts))
-        self._maskable = not any(each.message_signaled for each in translated.interrupts)
+        self._messages = any(each.message_signaled for each in translated.interrupts)
         return STATUS_SUCCESS
 
     def d0_entry(self) -> int:
@@ -192,6 +194,8 @@ class NvmeController:
 
     def d0_entry_post_interrupts_enabled(self) -> int:
         """EvtDeviceD0EntryPostInterruptsEnabled: a queue is created for a vector that exists."""
+        if not self._messages:
+            self._line = self.device.interrupts[0]
         try:
             self._create_queues()
         except NtStatusError as error:
@@ -199,10 +203,14 @@ class NvmeController:
         self._watch.start(WDF_REL_TIMEOUT_IN_MS(WATCH_MS))
         return STATUS_SUCCESS
 
-    def d0_exit(self) -> None:
-        """EvtDeviceD0Exit: a normal shutdown. The queues have nothing in flight any more."""
+    def d0_exit_pre_interrupts_disabled(self) -> None:
+        """EvtDeviceD0ExitPreInterruptsDisabled. The queues have nothing in flight any more."""
         self._watch.stop(wait=True)
         self._recover.flush()
+        self._line = None
+
+    def d0_exit(self) -> None:
+        """EvtDeviceD0Exit: a normal shutdown."""
         if self.gone:
             return
         self._delete_queues()
@@ -298,21 +306,33 @@ class NvmeController:
         if not message and self.admin.pair.pending:
             interrupt.queue_dpc_for_isr()
             found = True
-        if found:
-            self.mask()  # the line stays asserted until the completions have been taken
-        return found or not self._maskable
+        if found and self._line is not None:
+            # It stays asserted until the completions have been taken.
+            self._mapped.write32(INTERRUPT_MASK_SET, 1)
+        return found or self._messages
 
     def _evt_interrupt_dpc(self, interrupt: Interrupt, device: Device) -> None:
         self.admin.interrupted()
 
-    def mask(self) -> None:
-        """Holds the line back."""
-        if self._maskable:
-            self._mapped.write32(INTERRUPT_MASK_SET, 1)
+    def take_completions(
+        self, pair: QueuePair, *, acknowledge: bool = True
+    ) -> list[tuple[int, int, int]]:
+        """Takes completions where the ISR cannot see what is taken and not yet acknowledged.
+
+        With a line it would find nothing, and the line would stay asserted: it would interrupt
+        again and again, and perhaps for ever the thread that was about to release it.
+        """
+        if self._line is None:
+            return pair.take_completions(acknowledge=acknowledge)
+        self._line.acquire_lock()
+        try:
+            return pair.take_completions(acknowledge=acknowledge)
+        finally:
+            self._line.release_lock()
 
     def unmask(self) -> None:
         """Lets the line interrupt again; up to DISPATCH_LEVEL."""
-        if self._maskable:
+        if self._line is not None:
             self._mapped.write32(INTERRUPT_MASK_CLEAR, 1)
 
     # Requests

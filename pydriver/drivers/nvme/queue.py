@@ -24,6 +24,7 @@ from pydriver.drivers.nvme.spec import (
     Command,
     IdentifyNamespace,
     Io,
+    is_abort,
     nt_status,
     retryable,
 )
@@ -75,7 +76,8 @@ class Slot:
     :ivar namespace: that it is for
     :ivar command: the 64 bytes
     :ivar transferring: the transaction has been executed
-    :ivar attempts: times that the command was handed over
+    :ivar attempts: times that the command was handed over, but for resets that it was not late for
+    :ivar submitted: it has been handed over before
     :ivar deadline: the tick of the watch after which it is late
     :ivar aborted: the controller was asked to abort it
     """
@@ -90,6 +92,7 @@ class Slot:
         "prps",
         "request",
         "state",
+        "submitted",
         "transaction",
         "transferring",
     )
@@ -105,6 +108,7 @@ class Slot:
         self.command = b""
         self.transferring = False
         self.attempts = 0
+        self.submitted = False
         self.deadline = 0
         self.aborted = False
 
@@ -246,6 +250,7 @@ class IoQueuePair:
         namespace = slot.namespace.identifier
         slot.command = Command(opcode, namespace, prp1, prp2, dwords).pack(slot.index)
         slot.attempts = 0
+        slot.submitted = False
         self._hand_over(slot)
 
     def _hand_over(self, slot: Slot) -> None:
@@ -266,6 +271,8 @@ class IoQueuePair:
         """Gives a command to the controller; the lock is held."""
         slot.state = SlotState.DEVICE
         slot.attempts += 1
+        self.retries += slot.submitted
+        slot.submitted = True
         slot.aborted = False
         slot.deadline = self._controller.deadline()
         self.pair.submit(slot.command)
@@ -282,7 +289,8 @@ class IoQueuePair:
         ended: list[tuple[Slot, int]] = []
         lock = self.lock
         lock.acquire()
-        for identifier, status, _ in self.pair.take_completions(acknowledge=self._live):
+        take = self._controller.take_completions
+        for identifier, status, _ in take(self.pair, acknowledge=self._live):
             slot = self._slots[identifier]
             if slot.state is SlotState.DEVICE:
                 slot.state = SlotState.DRIVER
@@ -290,8 +298,10 @@ class IoQueuePair:
         self.in_flight -= len(ended)
         lock.release()
         for slot, status in ended:
-            if retryable(status) and slot.attempts < ATTEMPTS:
-                self.retries += 1
+            if self._held and is_abort(status):
+                slot.attempts -= 1  # the reset's doing, not the command's
+                self._hand_over(slot)
+            elif retryable(status) and slot.attempts < ATTEMPTS:
                 self._hand_over(slot)
             else:
                 self._end(slot, nt_status(status))
@@ -365,11 +375,12 @@ class IoQueuePair:
         with self.lock:
             self._held = False
             for slot in self._slots:
+                if slot.state is SlotState.DEVICE and not slot.aborted:
+                    slot.attempts -= 1  # it was not late: the reset was not its doing
                 if slot.state is SlotState.DEVICE and slot.attempts == ATTEMPTS:
                     slot.state = SlotState.DRIVER
                     hopeless.append(slot)
                 elif slot.state is not SlotState.DRIVER:
-                    self.retries += slot.state is SlotState.DEVICE
                     self._submit(slot)
             self.in_flight -= len(hopeless)
         self._end_all(hopeless, STATUS_IO_DEVICE_ERROR)

@@ -46,6 +46,7 @@ __all__ = (
     "OptionalCommands",
     "ShutdownStatus",
     "doorbell",
+    "is_abort",
     "nt_status",
     "retryable",
 )
@@ -231,13 +232,15 @@ DSM_RANGE: Final = struct.Struct("<IIQ")
 # Status [4.6.1]: what is left of it without the phase tag
 
 DO_NOT_RETRY: Final = 1 << 14
+ABORT_REQUESTED: Final = 0x007
+ABORTED_BY_QUEUE_DELETION: Final = 0x008
 
 _NT_STATUS: Final = {
     0x000: STATUS_SUCCESS,
     0x001: STATUS_INVALID_DEVICE_REQUEST,  # invalid command opcode
     0x002: STATUS_INVALID_PARAMETER,  # invalid field in command
     0x004: STATUS_DATA_ERROR,  # data transfer error
-    0x007: STATUS_IO_TIMEOUT,  # command abort requested
+    ABORT_REQUESTED: STATUS_IO_TIMEOUT,
     0x00B: STATUS_NO_SUCH_DEVICE,  # invalid namespace or format
     0x080: STATUS_INVALID_PARAMETER,  # LBA out of range
     0x281: STATUS_DEVICE_DATA_ERROR,  # unrecovered read error
@@ -250,6 +253,11 @@ def nt_status(status: int) -> int:
     :param status: of the completion, without the phase tag
     """
     return _NT_STATUS.get(status & 0x7FF, STATUS_IO_DEVICE_ERROR)
+
+
+def is_abort(status: int) -> bool:
+    """Whether the command was aborted, by a wish or because its queue was deleted."""
+    return status & 0x7FF in {ABORT_REQUESTED, ABORTED_BY_QUEUE_DELETION}
 
 
 def retryable(status: int) -> bool:

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""`pydriver run --device ... --driver ...`: from its options to its exit code."""
+
+import click
+
+from pydriver.cli.options import check_kvm
+from pydriver.cli.pair_job import PairJob, PairOptions
+from pydriver.cli.signals import Signals
+from pydriver.cli.supervise import Watch, conclude, say_interrupted
+from pydriver.errors import ConfigurationError
+
+__all__ = ("run_pair",)
+
+COMMAND = "pydriver run"
+
+
+def run_pair(options: PairOptions) -> int:
+    """Runs the job that the options describe.
+
+    :return: exit code
+    :raises click.UsageError: it cannot be run
+    """
+    if options.accel == "kvm":
+        check_kvm()
+    with Signals() as signals:
+        try:
+            job = PairJob(options, signals.wake)
+        except ConfigurationError as error:
+            raise click.UsageError(str(error)) from error
+        stall = Watch(job, signals).run()
+    if signals.received is not None:
+        return say_interrupted(COMMAND, signals.received)
+    return conclude(COMMAND, job, stall, None, as_json=options.as_json, commit=None)
