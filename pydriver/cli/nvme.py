@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pydriver.cli.options import Size
+from pydriver.cli.options import Size, cpus_option, json_option, verifier_option
 
 __all__ = ("nvme",)
 
@@ -62,14 +62,7 @@ def nvme() -> None:
     show_default=True,
     help="How the controller interrupts.",
 )
-@click.option(
-    "--cpus",
-    type=click.IntRange(1, 8),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="Emulated processors.",
-)
+@cpus_option
 @click.option("--reset", is_flag=True, help="Reset the controller when half has been sent.")
 @click.option(
     "--check/--no-check",
@@ -77,13 +70,8 @@ def nvme() -> None:
     show_default=True,
     help="Read the disk again, and compare.",
 )
-@click.option(
-    "--verifier/--no-verifier",
-    default=True,
-    show_default=True,
-    help="Check the driver against the rules of the framework.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@verifier_option
+@json_option
 def copy(**values: Any) -> int:
     """Write IMAGE-IN to an empty disk, which becomes IMAGE-OUT.
 

@@ -10,10 +10,35 @@ from pathlib import Path
 
 import click
 
-__all__ = ("Options", "Size", "check_kvm", "open_input", "refuse_file")
+__all__ = (
+    "Options",
+    "Size",
+    "check_kvm",
+    "cpus_option",
+    "json_option",
+    "open_input",
+    "refuse_file",
+    "verifier_option",
+)
 
 KIB = 1 << 10
 MIB = 1 << 20
+
+cpus_option = click.option(
+    "--cpus",
+    type=click.IntRange(1, 8),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Emulated processors.",
+)
+verifier_option = click.option(
+    "--verifier/--no-verifier",
+    default=True,
+    show_default=True,
+    help="Check the driver against the rules of the framework.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 
 KVM = "/dev/kvm"
 KVM_GET_API_VERSION = 0xAE00

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from pydriver.cli.faults import FAULTS
-from pydriver.cli.options import Options, Size
+from pydriver.cli.options import Options, Size, cpus_option, json_option, verifier_option
 
 __all__ = ("run",)
 
@@ -63,14 +63,7 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
     metavar="N",
     help="Most MSI or MSI-X messages to grant; default: all that the device has.",
 )
-@click.option(
-    "--cpus",
-    type=click.IntRange(1, 8),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="Emulated processors.",
-)
+@cpus_option
 @click.option(
     "--accel",
     type=click.Choice(["tcg", "kvm"]),
@@ -122,13 +115,8 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
     metavar="PATH",
     help="Put a QMP socket there, for a person to look at QEMU.",
 )
-@click.option(
-    "--verifier/--no-verifier",
-    default=True,
-    show_default=True,
-    help="Check the driver against the rules of the framework.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@verifier_option
+@json_option
 def run(**values: Any) -> int:
     """Boot the system and stream FILE through all queues of the device.
 
