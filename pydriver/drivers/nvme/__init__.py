@@ -115,8 +115,8 @@ def _d0_exit_pre_interrupts_disabled(device: Device, target: int) -> None:
     _controller(device).d0_exit_pre_interrupts_disabled()
 
 
-def _d0_exit(device: Device, target: int) -> None:
-    _controller(device).d0_exit()
+def _d0_exit(device: Device, target: int) -> int:
+    return _controller(device).d0_exit()
 
 
 def _surprise_removal(device: Device) -> None:

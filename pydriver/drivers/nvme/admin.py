@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from pydriver.drivers.nvme.rings import QueuePair, ring_bytes
 from pydriver.drivers.nvme.spec import (
     INTERRUPTS_ENABLED,
-    NOT_ABORTED,
     PAGE,
     PHYSICALLY_CONTIGUOUS,
     Admin,
@@ -25,7 +24,7 @@ from pydriver.drivers.nvme.spec import (
 )
 from pydriver.ke import KEvent, NtStatusError
 from pydriver.ke.event import EventType
-from pydriver.ke.status import STATUS_IO_TIMEOUT
+from pydriver.ke.status import STATUS_IO_TIMEOUT, STATUS_SUCCESS
 from pydriver.wdf import WDF_REL_TIMEOUT_IN_MS, CommonBuffer
 
 if TYPE_CHECKING:
@@ -145,15 +144,15 @@ class AdminQueue:
         """Takes a completion queue from the controller; its submission queue is gone already."""
         self.execute(Command(Admin.DELETE_COMPLETION_QUEUE, dwords=(pair.number,)))
 
-    def abort(self, queue: int, identifier: int) -> bool:
+    def abort(self, queue: int, identifier: int) -> int:
         """Asks for a command to be aborted: a wish, which the controller need not fulfil.
 
         :param queue: that the command was submitted to
         :param identifier: the command's
-        :return: whether it has been aborted
+        :return: NTSTATUS: whether the wish was heard
         """
         try:
-            result = self.execute(Command(Admin.ABORT, dwords=(identifier << 16 | queue,)))
-        except NtStatusError:
-            return False
-        return not result & NOT_ABORTED
+            self.execute(Command(Admin.ABORT, dwords=(identifier << 16 | queue,)))
+        except NtStatusError as error:
+            return error.status
+        return STATUS_SUCCESS

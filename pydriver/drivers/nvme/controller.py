@@ -33,6 +33,7 @@ from pydriver.ke import NtStatusError, delay_execution_thread
 from pydriver.ke.status import (
     STATUS_DEVICE_NOT_READY,
     STATUS_IO_DEVICE_ERROR,
+    STATUS_IO_TIMEOUT,
     STATUS_NO_SUCH_DEVICE,
     STATUS_NOT_SUPPORTED,
     STATUS_SUCCESS,
@@ -209,17 +210,21 @@ class NvmeController:
         self._recover.flush()
         self._line = None
 
-    def d0_exit(self) -> None:
+    def d0_exit(self) -> int:
         """EvtDeviceD0Exit: a normal shutdown."""
         if self.gone:
-            return
+            return STATUS_SUCCESS
         self._delete_queues()
         registers = self.registers
-        registers.CC.set(shutdown=NORMAL_SHUTDOWN)
-        self._wait_for(
-            lambda: registers.CSTS.read().shutdown is ShutdownStatus.COMPLETE, SHUTDOWN_MS
-        )
-        self._disable()
+        try:
+            registers.CC.set(shutdown=NORMAL_SHUTDOWN)
+            self._wait_for(
+                lambda: registers.CSTS.read().shutdown is ShutdownStatus.COMPLETE, SHUTDOWN_MS
+            )
+            self._disable()
+        except NtStatusError as error:
+            return error.status
+        return STATUS_SUCCESS
 
     def surprise_removal(self) -> None:
         """EvtDeviceSurpriseRemoval: what the controller has will never be completed."""
@@ -264,7 +269,8 @@ class NvmeController:
     def _identify(self) -> None:
         self.identity = identity = self.admin.identify_controller()
         namespaces = self.admin.identify_namespaces()
-        self.by_name = {f"n{each.identifier}": each for each in namespaces}
+        # One that has vanished while it was open stays: the controller refuses its commands.
+        self.by_name.update({f"n{each.identifier}": each for each in namespaces})
         if namespaces:
             self.by_name[""] = namespaces[0]
         limit = self.parameters.max_transfer
@@ -375,7 +381,7 @@ class NvmeController:
     def _abort_late(self) -> bool:
         """Asks the controller to abort what is late.
 
-        :return: ``False``: it has been asked before, in vain
+        :return: ``False``: it has been asked before, in vain, or does not answer
         """
         for queue in self.queues[: self.active]:
             late = queue.late(self._tick)
@@ -384,7 +390,8 @@ class NvmeController:
             for slot in late:
                 self.aborts += 1
                 queue.grant_time(slot)
-                self.admin.abort(queue.number, slot.index)
+                if self.admin.abort(queue.number, slot.index) == STATUS_IO_TIMEOUT:
+                    return False
         return True
 
     def _reset(self) -> int:

@@ -31,7 +31,6 @@ __all__ = (
     "INTERRUPTS_ENABLED",
     "INTERRUPT_MASK_CLEAR",
     "INTERRUPT_MASK_SET",
-    "NOT_ABORTED",
     "PAGE",
     "PHYSICALLY_CONTIGUOUS",
     "Admin",
@@ -188,7 +187,6 @@ class OptionalCommands(IntFlag):
 PHYSICALLY_CONTIGUOUS: Final = 1
 INTERRUPTS_ENABLED: Final = 2
 DEALLOCATE: Final = 4
-NOT_ABORTED: Final = 1
 
 _COMMAND = struct.Struct("<BBHIQQQQIIIIII")
 
