@@ -87,11 +87,13 @@ def test_hundred_power_cycles_under_load_lose_nothing(mode: InterruptMode) -> No
         threads = [threading.Thread(target=application) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for _ in range(100):
-            device.exit_d0()
-            device.enter_d0()
-        stop.set()
-        for thread in threads:
-            thread.join(TIMEOUT)
+        try:
+            for _ in range(100):
+                device.exit_d0()
+                device.enter_d0()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(TIMEOUT)
         assert not wrong
         assert done[0] > 0

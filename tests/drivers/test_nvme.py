@@ -335,6 +335,7 @@ def test_lost_interrupt_is_made_good_by_the_watch(tmp_path: Path) -> None:
 # Recovery
 
 
+@pytest.mark.timeout(300)  # a loaded machine: each reset is twenty commands, one after the other
 @pytest.mark.parametrize("mode", [InterruptMode.MSIX, InterruptMode.INTX])
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_hundred_resets_under_load_lose_nothing(
@@ -363,12 +364,14 @@ def test_hundred_resets_under_load_lose_nothing(
         threads = [threading.Thread(target=application, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
-        with bench.device.open() as file:
-            for _ in range(100):
-                file.device_control(nvme.IOCTL_RESET, timeout=TIMEOUT)
-        stop.set()
-        for thread in threads:
-            thread.join(TIMEOUT)
+        try:
+            with bench.device.open() as file:
+                for _ in range(100):
+                    file.device_control(nvme.IOCTL_RESET, timeout=TIMEOUT)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(TIMEOUT)
         assert not problems
         assert bench.controller.resets == 100
     disk = path.read_bytes()
