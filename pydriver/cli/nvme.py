@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pydriver.cli.console import say
 from pydriver.cli.options import Size, cpus_option, json_option, verifier_option
 
 __all__ = ("nvme",)
@@ -17,9 +18,12 @@ Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 """
 
 
-@click.group()
-def nvme() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def nvme(ctx: click.Context) -> None:
     """Drive QEMU's NVMe controller with the Python driver."""
+    if ctx.invoked_subcommand is None:
+        say(ctx.get_help())
 
 
 @nvme.command(epilog=EPILOG)

@@ -123,6 +123,12 @@ def test_a_copy_that_cannot_be_is_refused(
     assert names(folder) == []
 
 
+def test_without_a_subcommand_there_is_help() -> None:
+    result = run("nvme")
+    assert result.code == 0
+    assert "copy" in result.stdout
+
+
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[Command]:
     """A copy that is on its way."""

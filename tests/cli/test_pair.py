@@ -3,12 +3,14 @@
 """`pydriver run --device ... --driver ...`: any device of QEMU with any driver."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
-from .command import assert_error, run
+from .command import Command, assert_error, run
 
+AT_ONCE = 2.0
 IDLE_DRIVER = """
 from pydriver import wdf
 
@@ -87,3 +89,12 @@ def test_device_that_qemu_does_not_have_is_an_error_with_its_words() -> None:
     result = run("run", "--device", "nonesuch", "--driver", "edu")
     assert_error(result, 1, "QEMU .* ended with status 1; its last lines:")
     assert "nonesuch" in result.stderr
+
+
+def test_ctrl_c_ends_a_pair_at_once() -> None:
+    with Command("run", "--device", "edu", "--driver", "edu", "--idle", "600") as command:
+        command.wait_for_line("doing nothing")
+        command.signal(signal.SIGINT)
+        result = command.finish()
+    assert result.code == 130
+    assert result.seconds < AT_ONCE
