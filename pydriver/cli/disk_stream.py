@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydriver.wdf import File
     from pydriver.wdf.irp import Irp
 
-__all__ = ("DiskReader", "DiskWriter")
+__all__ = ("DiskReader", "DiskStream", "DiskWriter")
 
 BATCH = 8
 

@@ -13,10 +13,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydriver.cli.report import Report
 from pydriver.ke import System, SystemConfig
+from pydriver.trace import LevelSummary
 
 if TYPE_CHECKING:
     from pydriver.cli.pipeline import Pipeline
@@ -98,6 +100,18 @@ class Job(ABC):
     def done(self) -> int:
         """Bytes that have been done in this step."""
         return self.stream.verified if self.stream is not None else 0
+
+    def _levels(self) -> dict[str, LevelSummary]:
+        """What the ISRs, DPCs and work items have taken, as soon as there is a system."""
+        kernel = getattr(self._system, "kernel", None)
+        return kernel.summary() if kernel is not None else {}
+
+    def _idle(self, system: System, seconds: float) -> None:
+        """Does nothing, as its step."""
+        self._enter(Phase.IDLE, f"doing nothing for {seconds:g} s")
+        never = Lock()
+        never.acquire()
+        system.kernel.wait(never, seconds)
 
     def cut(self) -> None:
         """Cuts the power, if it is on: the thread ends soon."""

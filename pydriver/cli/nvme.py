@@ -8,14 +8,9 @@ from typing import Any
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import Size, cpus_option, json_option, verifier_option
+from pydriver.cli.options import EXIT_CODES, Size, cpus_option, json_option, verifier_option
 
 __all__ = ("nvme",)
-
-EPILOG = """\b
-Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
-2 a bad command line, or something that is missing; 130 Ctrl-C.
-"""
 
 
 @click.group(invoke_without_command=True)
@@ -26,7 +21,7 @@ def nvme(ctx: click.Context) -> None:
         say(ctx.get_help())
 
 
-@nvme.command(epilog=EPILOG)
+@nvme.command(epilog=EXIT_CODES)
 @click.argument("source", metavar="IMAGE-IN", type=click.Path(readable=False, path_type=Path))
 @click.argument("target", metavar="IMAGE-OUT", type=click.Path(readable=False, path_type=Path))
 @click.option(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydriver.cli.disk_stream import DiskReader, DiskWriter
+from pydriver.cli.disk_stream import DiskReader, DiskStream, DiskWriter
 from pydriver.cli.job import Job, Phase
 from pydriver.cli.report import QueueCounters, Report, counter, format_size
 from pydriver.drivers import nvme
@@ -18,6 +18,7 @@ from pydriver.pci import InterruptMode
 
 if TYPE_CHECKING:
     from pydriver.drivers.nvme.queue import IoQueuePair
+    from pydriver.ke import Kernel
     from pydriver.wdf import File
     from pydriver.wdf.irp import Irp
 
@@ -25,7 +26,6 @@ __all__ = ("CopyOptions", "NvmeCopyJob", "NvmeCounters")
 
 VENDOR, DEVICE = 0x1B36, 0x0010
 MIB = 1 << 20
-LONGEST_TRANSFER = 4 * MIB
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ class NvmeCopyJob(Job):
 
     @property
     def _queues(self) -> "list[IoQueuePair]":
-        controller = self._controller
-        return controller.queues[: controller.active] if controller is not None else []
+        return self._controller.used if self._controller is not None else []
 
     @property
     def completed(self) -> int:
@@ -130,9 +129,7 @@ class NvmeCopyJob(Job):
         """What is known, now or after the end."""
         report = Report(size=self._bytes, seconds=self._seconds)
         report.queues = [self._counters(queue) for queue in self._queues]
-        kernel = getattr(self._system, "kernel", None)
-        if kernel is not None:
-            report.levels = kernel.summary()
+        report.levels = self._levels()
         return report
 
     def _counters(self, queue: "IoQueuePair") -> NvmeCounters:
@@ -164,7 +161,7 @@ class NvmeCopyJob(Job):
     def _work(self, system: System) -> None:
         options = self._options
         parameters = nvme.Parameters(
-            queues=options.queues, depth=options.depth, max_transfer=LONGEST_TRANSFER
+            queues=options.queues, depth=options.depth, max_transfer=nvme.MAX_TRANSFER
         )
         device = system.load_driver(nvme.driver_entry_with(parameters), "nvme").add_device(
             system.pci.find(VENDOR, DEVICE), interrupts=InterruptMode[options.interrupts.upper()]
@@ -178,9 +175,6 @@ class NvmeCopyJob(Job):
                     self._read(system, file)
             self._enter(Phase.ENDING)
 
-    def _window(self) -> int:
-        return self._options.queues * self._options.depth
-
     def _write(self, system: System, file: "File") -> None:
         options = self._options
         half = -(-self._size // options.transfer) // 2
@@ -189,33 +183,22 @@ class NvmeCopyJob(Job):
             if options.reset and number == half:
                 self._reset = file.device_control_async(nvme.IOCTL_RESET)
 
-        writer = DiskWriter(
-            system.kernel,
-            file,
-            self._source,
-            options.transfer,
-            self._window(),
-            options.block_size,
-            before,
-        )
-        self.stream = writer
-        title = f"writing {options.source}, {format_size(self._size)}"
-        self._enter(Phase.STREAMING, title, self._size)
-        writer.run()
+        writer = DiskWriter(*self._ends(system, file), before)
+        self._run_stream(writer, f"writing {options.source}, {format_size(self._size)}")
         if self._reset is not None:
             self._reset.result()
         self._bytes, self._seconds = writer.verified, writer.seconds
 
     def _read(self, system: System, file: "File") -> None:
+        self._run_stream(DiskReader(*self._ends(system, file)), "reading it back")
+
+    def _ends(self, system: System, file: "File") -> "tuple[Kernel, File, int, int, int, int]":
+        """What both directions go between, and how."""
         options = self._options
-        reader = DiskReader(
-            system.kernel,
-            file,
-            self._source,
-            options.transfer,
-            self._window(),
-            options.block_size,
-        )
-        self.stream = reader
-        self._enter(Phase.STREAMING, "reading it back", self._size)
-        reader.run()
+        window = options.queues * options.depth
+        return system.kernel, file, self._source, options.transfer, window, options.block_size
+
+    def _run_stream(self, stream: DiskStream, title: str) -> None:
+        self.stream = stream
+        self._enter(Phase.STREAMING, title, self._size)
+        stream.run()

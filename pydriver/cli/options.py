@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 __all__ = (
+    "EXIT_CODES",
     "Options",
     "Size",
     "check_kvm",
@@ -23,6 +24,11 @@ __all__ = (
 
 KIB = 1 << 10
 MIB = 1 << 20
+
+EXIT_CODES = """\b
+Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
+2 a bad command line, or something that is missing; 130 Ctrl-C.
+"""
 
 cpus_option = click.option(
     "--cpus",

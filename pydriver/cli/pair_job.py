@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -120,9 +119,7 @@ class PairJob(Job):
             )
             for each in self._interrupts
         ]
-        kernel = getattr(self._system, "kernel", None)
-        if kernel is not None:
-            report.levels = kernel.summary()
+        report.levels = self._levels()
         return report
 
     def _config(self) -> SystemConfig:
@@ -191,10 +188,7 @@ class PairJob(Job):
         exercise = getattr(import_module(self._package.module), "exercise", None)
         if self._options.idle is not None or exercise is None:
             seconds = IDLE_SECONDS if self._options.idle is None else self._options.idle
-            self._enter(Phase.IDLE, f"doing nothing for {seconds:g} s")
-            never = Lock()
-            never.acquire()
-            system.kernel.wait(never, seconds)
+            self._idle(system, seconds)
             return
         self._enter(Phase.EXERCISING, f"trying {', '.join(map(str, devices))}")
         for device in devices:

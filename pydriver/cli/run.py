@@ -9,7 +9,14 @@ import click
 from click.core import ParameterSource
 
 from pydriver.cli.faults import FAULTS
-from pydriver.cli.options import Options, Size, cpus_option, json_option, verifier_option
+from pydriver.cli.options import (
+    EXIT_CODES,
+    Options,
+    Size,
+    cpus_option,
+    json_option,
+    verifier_option,
+)
 
 __all__ = ("run",)
 
@@ -19,10 +26,7 @@ EPILOG = f"""\b
 Faults, one of which can happen after a third of the data:
 {FAULT_HELP}
 
-\b
-Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
-2 a bad command line, or something that is missing; 130 Ctrl-C.
-"""
+{EXIT_CODES}"""
 
 
 @click.command(epilog=EPILOG)

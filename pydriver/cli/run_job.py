@@ -3,7 +3,6 @@
 """What `pydriver run` does: a file goes through all queues of `mqdma`."""
 
 from collections.abc import Callable
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -92,9 +91,7 @@ class RunJob(Job):
             self._counters(queue, overrun)
             for queue, overrun in zip(self._queues, lost, strict=True)
         ]
-        kernel = getattr(self._system, "kernel", None)
-        if kernel is not None:
-            report.levels = kernel.summary()
+        report.levels = self._levels()
         return report
 
     def _counters(self, queue: "HardwareQueue", lost: int | None) -> MqdmaCounters:
@@ -136,7 +133,9 @@ class RunJob(Job):
         self._queues = context.queues
         with device.open() as file:
             if options.idle is not None:
+                start = perf_counter()
                 self._idle(system, options.idle)
+                self._idled = perf_counter() - start
             else:
                 self.stream = Stream(
                     system.kernel,
@@ -153,14 +152,6 @@ class RunJob(Job):
                 self.stream.run()
             self._enter(Phase.ENDING)
             self._lost = [None if n == ALL_ONES else n for n in map(_lost, self._queues)]
-
-    def _idle(self, system: System, seconds: float) -> None:
-        self._enter(Phase.IDLE, f"doing nothing for {seconds:g} s")
-        never = Lock()
-        never.acquire()
-        start = perf_counter()
-        system.kernel.wait(never, seconds)
-        self._idled = perf_counter() - start
 
     def _before_block(self, number: int) -> None:
         """Makes the fault happen when a third of the blocks has been read."""

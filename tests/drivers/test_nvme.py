@@ -48,7 +48,7 @@ class Bench:
 
     @property
     def queues(self) -> list[IoQueuePair]:
-        return self.controller.queues[: self.controller.active]
+        return self.controller.used
 
 
 def drive(path: Path, identifier: str = "d0", size: int = SIZE) -> tuple[str, str]:

@@ -13,7 +13,7 @@ longer than one command can be. The rest are device controls, below.
 
 from collections.abc import Callable
 
-from pydriver.drivers.nvme.controller import NvmeController, Parameters
+from pydriver.drivers.nvme.controller import MAX_TRANSFER, NvmeController, Parameters
 from pydriver.drivers.nvme.exercise import exercise
 from pydriver.drivers.nvme.requests import (
     IOCTL_DEALLOCATE,
@@ -47,6 +47,7 @@ __all__ = (
     "IOCTL_GEOMETRY",
     "IOCTL_RESET",
     "IOCTL_WRITE_ZEROES",
+    "MAX_TRANSFER",
     "Geometry",
     "NvmeController",
     "Parameters",

@@ -59,7 +59,7 @@ from pydriver.wdf import (
     WorkItemConfig,
 )
 
-__all__ = ("NvmeController", "Parameters")
+__all__ = ("MAX_TRANSFER", "NvmeController", "Parameters")
 
 ALL_ONES = 0xFFFFFFFF
 WATCH_MS = 100
@@ -67,6 +67,8 @@ MILLISECOND = WDF_REL_TIMEOUT_IN_MS(1)
 SHUTDOWN_MS = 5000
 NORMAL_SHUTDOWN = 1
 MIB = 1 << 20
+MAX_TRANSFER = 4 * MIB
+"""Bytes: QEMU takes no more than 1024 pieces."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ class Parameters:
 
     :ivar queues: I/O queue pairs to use, 1 to 64, if the controller has as many
     :ivar depth: commands in flight for each of them, 1 to 1023
-    :ivar max_transfer: bytes of one command's data, at most; 4096 to 4 MiB, a multiple of 4096.
-        QEMU takes no more than 1024 pieces
+    :ivar max_transfer: bytes of one command's data, at most; 4096 to 4 MiB, a multiple of 4096
     :ivar timeout_ms: a command that takes longer is aborted; twice that: the controller is reset
     """
 
@@ -89,7 +90,7 @@ class Parameters:
         for name, value, low, high in (
             ("queues", self.queues, 1, 64),
             ("depth", self.depth, 1, 1023),
-            ("max_transfer", self.max_transfer, PAGE, 4 * MIB),
+            ("max_transfer", self.max_transfer, PAGE, MAX_TRANSFER),
             ("timeout_ms", self.timeout_ms, 1, 3_600_000),
         ):
             if not low <= value <= high:
@@ -104,8 +105,8 @@ class NvmeController:
     :ivar parameters: of the driver
     :ivar enabler: the controller's DMA
     :ivar admin: the admin queue
-    :ivar queues: all I/O queue pairs; the first `active` of them are in use
-    :ivar active: I/O queue pairs that the controller granted
+    :ivar queues: all I/O queue pairs, in use or not
+    :ivar used: those that the controller granted
     :ivar identity: what the controller said of itself
     :ivar by_name: the active namespaces by the names of their files; "" is the first one
     :ivar max_transfer: bytes of one command's data
@@ -119,7 +120,7 @@ class NvmeController:
     registers: NvmeRegisters
 
     def __init__(self) -> None:
-        self.active = 0
+        self.used: list[IoQueuePair] = []
         self.by_name: dict[str, IdentifyNamespace] = {}
         self.max_transfer = 0
         self.gone = False
@@ -278,29 +279,28 @@ class NvmeController:
 
     def _create_queues(self) -> None:
         """Makes the I/O queues known to the controller, and has them resume."""
-        self.active = self.admin.set_number_of_queues(len(self.queues))
-        used = self.queues[: self.active]
+        granted = self.admin.set_number_of_queues(len(self.queues))
+        self.used = self.queues[:granted]
         self._by_vector = [[] for _ in range(self._vectors)]
-        for queue in used:
+        for queue in self.used:
             vector = queue.number % self._vectors
             queue.restart(self._mapped, self._stride)
             self.admin.create_queues(queue.pair, vector)
             self._by_vector[vector].append(queue)
-        for queue in used:
+        for queue in self.used:
             queue.resume()
 
     def _delete_queues(self) -> None:
         """Takes the I/O queues from the controller, as far as it still obeys."""
-        used = self.queues[: self.active]
-        for queue in used:
+        for queue in self.used:
             queue.hold()
         with contextlib.suppress(NtStatusError):
-            for queue in used:
+            for queue in self.used:
                 self.admin.delete_submission_queue(queue.pair)
-        for queue in used:
+        for queue in self.used:
             queue.retire()
         with contextlib.suppress(NtStatusError):
-            for queue in used:
+            for queue in self.used:
                 self.admin.delete_completion_queue(queue.pair)
 
     # Interrupts
@@ -357,7 +357,7 @@ class NvmeController:
 
     def _evt_watch(self, timer: Timer) -> None:
         self._tick += 1
-        for queue in self.queues[: self.active]:
+        for queue in self.used:
             if queue.in_flight:
                 queue.queue_dpc_if_forgotten()
                 if queue.late(self._tick):
@@ -383,7 +383,7 @@ class NvmeController:
 
         :return: ``False``: it has been asked before, in vain, or does not answer
         """
-        for queue in self.queues[: self.active]:
+        for queue in self.used:
             late = queue.late(self._tick)
             if any(slot.aborted for slot in late):
                 return False

@@ -163,7 +163,7 @@ class Router:
             request.complete(STATUS_NO_SUCH_DEVICE)
             return
         self._count = number = self._count + 1
-        request.forward_to_io_queue(controller.queues[number % controller.active].queue)
+        request.forward_to_io_queue(controller.used[number % len(controller.used)].queue)
 
     def _evt_io_device_control(
         self, queue: IoQueue, request: Request, output: int, length: int, code: int
