@@ -60,6 +60,7 @@ OPTIONS = (
     "--enable-tcg",
     "--enable-kvm",
     "--enable-fdt=system",
+    "--enable-slirp",  # user networking: a network for the Ethernet driver, without privileges
     "--enable-trace-backends=log",
     "--disable-docs",
     "--disable-guest-agent",

@@ -26,6 +26,7 @@ libglib2.0-dev   pkg-config --exists glib-2.0 gthread-2.0 gmodule-no-export-2.0
 libpixman-1-dev  pkg-config --exists pixman-1
 zlib1g-dev       pkg-config --exists zlib
 libfdt-dev       cc_has libfdt.h
+libslirp-dev     pkg-config --exists slirp
 e2fsprogs        PATH=$PATH:/usr/sbin:/sbin have mke2fs e2fsck
 EOF
     if [ "$1" = lint ]; then

@@ -7,8 +7,9 @@
 
 The files of this directory go to ``TREE/hw/mqdma/``, and three files of QEMU gain one line each:
 ``hw/Kconfig``, ``hw/meson.build`` and the list of trace-events directories in ``meson.build``.
-``physmem.c`` gains two, which keep a change of the memory map away from a vCPU that runs: see
-``tcg-commit.h``.
+``physmem.c`` gains two, which keep a change of the memory map away from a vCPU that runs, and
+``eepro100.c`` two, which let its PHY say that the network is unplugged: see ``tcg-commit.h`` and
+``phy-link.h``.
 Running it again changes nothing, and a file whose content is already right is not written, so
 ninja compiles only what a change of the device asks for.
 """
@@ -41,16 +42,33 @@ DEVICES = (
     "ISA_DEBUG",
 )
 
-#: Anchors in physmem.c and the lines that go after them: see tcg-commit.h.
-TCG_COMMIT_HOOKS = (
+#: Anchors in files of QEMU and the lines that go after them.
+HOOKS = (
+    # See tcg-commit.h. QEMU 8.2 renamed softmmu to system.
     (
+        ("system/physmem.c", "softmmu/physmem.c"),
         "static void tcg_commit(MemoryListener *listener);",
         f'#include "{SUBDIR}/tcg-commit.h"',
     ),
     (
+        ("system/physmem.c", "softmmu/physmem.c"),
         "    cpuas = container_of(listener, CPUAddressSpace, tcg_as_listener);",
         "    if (left_to_vcpu(cpuas->cpu, cpuas->as, listener)) { return; }",
     ),
+    # See phy-link.h.
+    (
+        ("hw/net/eepro100.c",),
+        "static E100PCIDeviceInfo *eepro100_get_class(EEPRO100State *s);",
+        f'#include "{SUBDIR}/phy-link.h"',
+    ),
+    (
+        ("hw/net/eepro100.c",),
+        "                s->mdimem[reg] |= 0x0020;",
+        "                s->mdimem[reg] = phy_status(s, s->mdimem[reg]);",
+    ),
+    (("hw/Kconfig",), "source misc/Kconfig", "source mqdma/Kconfig"),
+    (("hw/meson.build",), "subdir('misc')", "subdir('mqdma')"),
+    (("meson.build",), "    'hw/misc',", f"    '{SUBDIR}',"),
 )
 
 
@@ -111,14 +129,10 @@ def overlay(tree: Path) -> list[Path]:
     if write_if_changed(device_list, "".join(f"CONFIG_{d}=y\n" for d in DEVICES).encode()):
         changed.append(device_list)
 
-    hooks = [
-        (tree / "hw/Kconfig", "source misc/Kconfig", "source mqdma/Kconfig"),
-        (tree / "hw/meson.build", "subdir('misc')", "subdir('mqdma')"),
-        (tree / "meson.build", "    'hw/misc',", f"    '{SUBDIR}',"),
-    ]
-    directory = tree / ("system" if (tree / "system").is_dir() else "softmmu")  # renamed by 8.2
-    hooks += [(directory / "physmem.c", *hook) for hook in TCG_COMMIT_HOOKS]
-    changed += [path for path, anchor, line in hooks if insert_after(path, anchor, line)]
+    for names, anchor, line in HOOKS:
+        path = next((tree / each for each in names if (tree / each).is_file()), tree / names[0])
+        if insert_after(path, anchor, line):
+            changed.append(path)
     return changed
 
 

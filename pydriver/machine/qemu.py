@@ -289,6 +289,8 @@ class Machine:
             # maxcpus=1 would make TCG drop the guest's fences and atomics against the host.
             *("-smp", f"{config.cpus},maxcpus={max(2, config.cpus)}"),
             *("-m", f"{config.memory // MIB}M"),
+            # Network cards ask for a boot ROM by default, which our QEMU does not have.
+            *("-global", "pci-device.romfile="),
             *("-object", _shared("ram", self.memory)),
             *("-bios", str(self._rom), "-device", f"loader,file={self.image.path}"),
             *("-chardev", f"socket,id=qmp,fd={self._qmp_socket.fileno()}"),
