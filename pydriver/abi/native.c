@@ -429,17 +429,25 @@ static inline int report(struct link_cpu *cpu)
     return LINK_DONE;
 }
 
+/*
+ * An upcall changes depth before it is one: the frame's commands are no longer
+ * done for a moment, and there is nothing to accept yet.
+ */
 int link_resume(struct link_cpu *cpu)
 {
-    int outcome = wait_for(cpu, DONE_OR_UPCALL);
+    for (;;) {
+        int outcome = wait_for(cpu, DONE_OR_UPCALL);
 
-    if (outcome != LINK_DONE) {
-        return outcome;
+        if (outcome != LINK_DONE) {
+            return outcome;
+        }
+        if (has_upcall(cpu)) {
+            return LINK_ACCEPTED - accept_upcall(cpu);
+        }
+        if (all_done(cpu)) {
+            return report(cpu);
+        }
     }
-    if (!all_done(cpu)) {
-        return LINK_ACCEPTED - accept_upcall(cpu);
-    }
-    return report(cpu);
 }
 
 int link_execute(struct link_cpu *cpu, int op, int width, uint32_t count,
