@@ -26,7 +26,7 @@ DEFAULT_DEVICES = (
     "mqdma,memdev=bar2,queues=4",
     "edu",
     "nvme,serial=pydriver",
-    "i82550,romfile=",
+    "i82550",
     "pci-testdev",
 )
 

@@ -14,7 +14,12 @@ def test_every_function_is_listed_with_its_driver_and_its_vectors() -> None:
     drivers = {
         ids: each["driver"]["name"] for ids, each in functions.items() if each["driver"] is not None
     }
-    assert drivers == {(0x1234, 0x6D71): "mqdma", (0x1234, 0x11E8): "edu", (0x1B36, 0x10): "nvme"}
+    assert drivers == {
+        (0x1234, 0x6D71): "mqdma",
+        (0x1234, 0x11E8): "edu",
+        (0x1B36, 0x10): "nvme",
+        (0x8086, 0x1209): "i8255x",
+    }
     assert not any("error" in (each["driver"] or {}) for each in functions.values())
     disk = functions[0x1B36, 0x10]
     assert disk["class"] == 0x010802

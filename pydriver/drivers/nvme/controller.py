@@ -198,6 +198,7 @@ class NvmeController:
         """EvtDeviceD0EntryPostInterruptsEnabled: a queue is created for a vector that exists."""
         if not self._messages:
             self._line = self.device.interrupts[0]
+            self.unmask()
         try:
             self._create_queues()
         except NtStatusError as error:
@@ -209,7 +210,9 @@ class NvmeController:
         """EvtDeviceD0ExitPreInterruptsDisabled. The queues have nothing in flight any more."""
         self._watch.stop(wait=True)
         self._recover.flush()
-        self._line = None
+        if self._line is not None:
+            self._line = None
+            self._mask()
 
     def d0_exit(self) -> int:
         """EvtDeviceD0Exit: a normal shutdown."""
@@ -248,6 +251,8 @@ class NvmeController:
         registers.AQA.write(submission=pair.entries - 1, completion=pair.entries - 1)
         registers.ASQ.write(pair.submission_address)
         registers.ACQ.write(pair.completion_address)
+        if not self._messages and self._line is None:
+            self._mask()
         registers.CC.write(
             enable=1,
             submission_entry=COMMAND_BYTES.bit_length() - 1,
@@ -313,8 +318,7 @@ class NvmeController:
             interrupt.queue_dpc_for_isr()
             found = True
         if found and self._line is not None:
-            # It stays asserted until the completions have been taken.
-            self._mapped.write32(INTERRUPT_MASK_SET, 1)
+            self._mask()  # it stays asserted until the completions have been taken
         return found or self._messages
 
     def _evt_interrupt_dpc(self, interrupt: Interrupt, device: Device) -> None:
@@ -335,6 +339,10 @@ class NvmeController:
             return pair.take_completions(acknowledge=acknowledge)
         finally:
             self._line.release_lock()
+
+    def _mask(self) -> None:
+        """Keeps the controller from the line, which others may listen to when its ISR does not."""
+        self._mapped.write32(INTERRUPT_MASK_SET, 1)
 
     def unmask(self) -> None:
         """Lets the line interrupt again; up to DISPATCH_LEVEL."""
