@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from pydriver.machine.qtest import QtestError, QtestMachine
+
 from .dut import Dut
-from .qtest import Qemu, QtestError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +32,7 @@ FAULTS: dict[str, Any] = {
     "fault-removed": False,
 }
 
-Start = Callable[..., Qemu]
+Start = Callable[..., QtestMachine]
 Refused = Callable[..., str]
 
 
@@ -45,17 +46,17 @@ def qemu_binary() -> str:
 
 
 @pytest.fixture(scope="session")
-def _machine(qemu_binary: str) -> Iterator[list[Qemu]]:
+def _machine(qemu_binary: str) -> Iterator[list[QtestMachine]]:
     """Hold the shared machine; a test in which it died leaves the list empty."""
-    machines: list[Qemu] = []
+    machines: list[QtestMachine] = []
     yield machines
     for machine in machines:
         machine.close()
 
 
-def _start_shared(binary: str) -> Qemu:
+def _start_shared(binary: str) -> QtestMachine:
     pattern = b"".join(block.to_bytes(8, "little") * 64 for block in range(DISK_SIZE // 512))
-    qemu = Qemu(
+    qemu = QtestMachine(
         binary,
         "-device",
         "mqdma,id=dut,addr=4,queues=64,memdev=shared,drive=disk",
@@ -67,7 +68,7 @@ def _start_shared(binary: str) -> Qemu:
 
 
 @pytest.fixture
-def qemu(qemu_binary: str, _machine: list[Qemu]) -> Iterator[Qemu]:
+def qemu(qemu_binary: str, _machine: list[QtestMachine]) -> Iterator[QtestMachine]:
     """The shared machine, just reset."""
     if not _machine:
         _machine.append(_start_shared(qemu_binary))
@@ -89,7 +90,7 @@ def qemu(qemu_binary: str, _machine: list[Qemu]) -> Iterator[Qemu]:
 
 
 @pytest.fixture
-def dut(qemu: Qemu) -> Dut:
+def dut(qemu: QtestMachine) -> Dut:
     """The device of the shared machine, mapped, enabled, all else at its reset value."""
     device = Dut(qemu)
     device.start()
@@ -99,10 +100,10 @@ def dut(qemu: Qemu) -> Dut:
 @pytest.fixture
 def start(qemu_binary: str) -> Iterator[Start]:
     """Start machines of one's own; they end with the test."""
-    machines: list[Qemu] = []
+    machines: list[QtestMachine] = []
 
-    def start(*arguments: str, **options: Any) -> Qemu:
-        machines.append(Qemu(qemu_binary, *arguments, **options))
+    def start(*arguments: str, **options: Any) -> QtestMachine:
+        machines.append(QtestMachine(qemu_binary, *arguments, **options))
         return machines[-1]
 
     yield start
@@ -124,7 +125,7 @@ def start_refused(qemu_binary: str) -> Refused:
 
 def run_until_its_end(binary: str, *arguments: str, **options: Any) -> None:
     """Start a machine and wait until it is gone, which is an error."""
-    qemu = Qemu(binary, *arguments, **options)
+    qemu = QtestMachine(binary, *arguments, **options)
     try:
         qemu.wait_event("an event that does not exist")
     finally:

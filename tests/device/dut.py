@@ -10,7 +10,7 @@ from typing import Any
 
 from pydriver.abi._native import lib
 
-from .qtest import TIMEOUT, Qemu
+from pydriver.machine.qtest import TIMEOUT, QtestMachine
 
 #: Where the BARs are put.
 BAR0 = 0xE000_0000
@@ -78,7 +78,9 @@ class Dut:
     :param devfn: device and function number on ``bus``
     """
 
-    def __init__(self, qemu: Qemu, *, bus: int = 0, devfn: int = 4 << 3, path: str = "dut") -> None:
+    def __init__(
+        self, qemu: QtestMachine, *, bus: int = 0, devfn: int = 4 << 3, path: str = "dut"
+    ) -> None:
         self.qemu = qemu
         self._address = 0x8000_0000 | bus << 16 | devfn << 8
         self._path = f"/machine/peripheral/{path}"

@@ -5,8 +5,9 @@
 import pytest
 from pydriver.abi._native import lib
 
+from pydriver.machine.qtest import QtestError
+
 from .dut import ALL_ONES, BAR2, BAR4, Dut, descriptor
-from .qtest import QtestError
 
 
 def raise_queue(dut: Dut, queue: int) -> None:

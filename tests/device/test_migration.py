@@ -13,9 +13,10 @@ import crc32c as crc
 import pytest
 from pydriver.abi._native import lib
 
+from pydriver.machine.qtest import QtestError, QtestMachine
+
 from .conftest import Refused, Start
 from .dut import CAP_MSI, CAP_PM, MESSAGE_DATA, Dut, Queue, descriptor
-from .qtest import Qemu, QtestError
 
 SHARED_SIZE = 1 << 20
 
@@ -24,7 +25,7 @@ ARGUMENTS = ("-device", "mqdma,id=dut,addr=4,queues=16,memdev=shared")
 Migrate = Callable[..., Dut]
 
 
-def save(qemu: Qemu, path: Path) -> None:
+def save(qemu: QtestMachine, path: Path) -> None:
     """Stop the machine and write it to a file."""
     qemu.qmp("stop")
     qemu.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(path))}")
@@ -37,7 +38,7 @@ def incoming(path: Path) -> tuple[str, str]:
     return "-incoming", f"exec:cat {shlex.quote(str(path))}"
 
 
-def load(start: Start, path: Path, *arguments: str, **options: object) -> Qemu:
+def load(start: Start, path: Path, *arguments: str, **options: object) -> QtestMachine:
     """Start a machine from a file; it is stopped, as the other one was."""
     qemu = start(*arguments, *incoming(path), **options)
     qemu.intercept_ioapic()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A QEMU without a guest: its qtest and QMP protocols over socket pairs.
+"""A QEMU without a guest: the test does what a processor would, by QEMU's qtest protocol.
 
 Nothing has a name in the file system: sockets, RAM, BAR2 and the log of QEMU's standard error are
 descriptors that QEMU inherits. The virtual clock stands still unless a test steps it.
@@ -15,6 +15,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from pydriver.errors import MachineError
+
+__all__ = ("TIMEOUT", "QtestError", "QtestMachine", "Region")
+
 #: Seconds after which a QEMU that does not answer is taken for dead.
 TIMEOUT = 30.0
 
@@ -24,7 +28,7 @@ LOG_TAIL = 4000
 FIRMWARE = b"\xf4" * 0x10000
 
 
-class QtestError(Exception):
+class QtestError(MachineError):
     """QEMU refused a command, died, or does not answer; its last lines are in the message."""
 
 
@@ -37,13 +41,21 @@ class Region:
         os.ftruncate(self.fd, size)
         self._map = mmap.mmap(self.fd, size)
 
+    @property
+    def view(self) -> memoryview:
+        """All of it; release what you take of it before it is closed."""
+        return memoryview(self._map)
+
     def read(self, address: int, length: int) -> bytes:
+        """Bytes from an offset."""
         return self._map[address : address + length]
 
     def write(self, address: int, data: bytes) -> None:
+        """Bytes to an offset."""
         self._map[address : address + len(data)] = data
 
     def close(self) -> None:
+        """Gives the memory back."""
         self._map.close()
         os.close(self.fd)
 
@@ -57,9 +69,11 @@ class Channel:
         self._pending = b""
 
     def send(self, line: str) -> None:
+        """Sends a line."""
         self._socket.sendall(line.encode() + b"\n")
 
     def receive(self) -> str:
+        """Waits for a line."""
         while b"\n" not in self._pending:
             data = self._socket.recv(65536)
             if not data:
@@ -69,11 +83,12 @@ class Channel:
         return line.decode()
 
     def close(self) -> None:
+        """Closes both ends, as far as they are ours."""
         self._socket.close()
         self.remote.close()
 
 
-class Qemu:
+class QtestMachine:
     """A q35 machine with a processor that never runs.
 
     :param binary: the QEMU to start
@@ -237,9 +252,11 @@ class Qemu:
         self.command("write" + "bwlq"[size.bit_length() - 1], hex(address), hex(value))
 
     def inl(self, port: int) -> int:
+        """Read 32 bits from an I/O port."""
         return int(self.command("inl", hex(port))[0], 0)
 
     def outl(self, port: int, value: int) -> None:
+        """Write 32 bits to an I/O port."""
         self.command("outl", hex(port), hex(value))
 
     def sync(self) -> None:
