@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the interrupt path costs: measurements in one run, to be read as ratios."""
+"""What things cost: measurements in one run, to be read as ratios."""
 
-from pydriver.bench.measure import Figure, Report, measure
+from pydriver.bench.disk import DISK_LOADS, DiskFigure, measure_disk
+from pydriver.bench.figures import Figure, Progress
+from pydriver.bench.interrupts import INTERRUPT_FIGURES, Report, measure_interrupts
+from pydriver.bench.processors import PROCESSORS, ProcessorsFigure, measure_processors
 
-__all__ = ("Figure", "Report", "measure")
+__all__ = (
+    "DISK_LOADS",
+    "INTERRUPT_FIGURES",
+    "PROCESSORS",
+    "DiskFigure",
+    "Figure",
+    "ProcessorsFigure",
+    "Progress",
+    "Report",
+    "measure_disk",
+    "measure_interrupts",
+    "measure_processors",
+)

@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver bench`: what the interrupt path costs, as ratios measured in one run."""
+"""`pydriver bench`: what things cost, as ratios measured in one run."""
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pydriver.bench import Report, measure
+from pydriver.bench import (
+    DISK_LOADS,
+    INTERRUPT_FIGURES,
+    PROCESSORS,
+    DiskFigure,
+    Figure,
+    ProcessorsFigure,
+    Report,
+    measure_disk,
+    measure_interrupts,
+    measure_processors,
+)
 from pydriver.cli.console import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 __all__ = ("bench",)
 
@@ -42,7 +58,20 @@ BASES = {
 """What a figure is given as a multiple of."""
 
 
+PARTS = ("interrupts", "nvme", "processors")
+
+
+@dataclass
+class Results:
+    """What was measured; ``None``: not this time."""
+
+    interrupts: Report | None = None
+    nvme: list[DiskFigure] | None = None
+    processors: list[ProcessorsFigure] | None = None
+
+
 @click.command()
+@click.argument("parts", type=click.Choice(PARTS), nargs=-1, metavar="[PART]...")
 @click.option(
     "--repetitions",
     type=click.IntRange(1, 1000),
@@ -59,52 +88,106 @@ BASES = {
 )
 @click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(repetitions: int, count: int, accel: str, as_json: bool) -> None:  # noqa: FBT001
-    """Measure what the interrupt path costs.
+def bench(
+    parts: tuple[str, ...],
+    repetitions: int,
+    count: int,
+    accel: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Measure what things cost.
 
-    Trust the ratios, not the microseconds: all figures of a run are measured in turn on the same
+    PART is interrupts, nvme or processors; without one all are measured.
+
+    Trust the ratios, not the microseconds: all figures of a part are measured in turn on the same
     machine, which may be busy or slow. Nothing else should run meanwhile.
     """
-    report = _measure(repetitions, count, accel)
+    results = _measure(set(parts) or set(PARTS), repetitions, count, accel)
     if as_json:
-        say(json.dumps(as_object(report)))
+        say(json.dumps(as_object(results)))
     else:
-        _print(report)
+        _print(results)
 
 
-def _measure(repetitions: int, count: int, accel: str) -> Report:
+def _measure(parts: set[str], repetitions: int, count: int, accel: str) -> Results:
     from rich.console import Console
     from rich.progress import Progress
 
+    lengths = {
+        "interrupts": INTERRUPT_FIGURES,
+        "nvme": DISK_LOADS,
+        "processors": len(PROCESSORS),
+    }
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("measuring", total=repetitions * len(LABELS))
+        total = repetitions * sum(lengths[part] for part in parts)
+        task = progress.add_task("measuring", total=total)
 
         def show(key: str) -> None:
-            progress.update(task, description=LABELS[key], advance=1)
+            progress.update(task, description=LABELS.get(key, key), advance=1)
 
-        return measure(repetitions, count, accel, show)
+        results = Results()
+        if "interrupts" in parts:
+            results.interrupts = measure_interrupts(repetitions, count, accel, show)
+        if "nvme" in parts:
+            results.nvme = measure_disk(repetitions, count, accel, show)
+        if "processors" in parts:
+            results.processors = measure_processors(repetitions, count, accel, show)
+    return results
 
 
-def as_object(report: Report) -> dict[str, Any]:
+def as_object(results: Results) -> dict[str, Any]:
     """The report as JSON has it: each median, its range beside it, the ratios, the conditions."""
     result: dict[str, Any] = {}
-    for key, figure in report.figures.items():
-        result[key] = round(figure.median, 3)
-        result[f"{key}_range"] = [round(figure.least, 3), round(figure.most, 3)]
-    result["ratios"] = {f"{key}/{to}": round(report.ratio(key, to), 3) for key, to in BASES.items()}
-    result["conditions"] = report.conditions
+    report = results.interrupts
+    if report is not None:
+        for key, figure in report.figures.items():
+            result[key] = round(figure.median, 3)
+            result[f"{key}_range"] = _range(figure)
+        ratios = {f"{key}/{to}": round(report.ratio(key, to), 3) for key, to in BASES.items()}
+        result["ratios"] = ratios
+        result["conditions"] = report.conditions
+    if results.nvme is not None:
+        result["nvme"] = [
+            {"way": "qtest" if not each.queues else "driver", "queues": each.queues or 1}
+            | {"depth": each.depth, "ratio_to_qtest": round(each.ratio, 3)}
+            | _load(each)
+            for each in results.nvme
+        ]
+    if results.processors is not None:
+        result["processors"] = [
+            {"processors": each.processors, "ratio_to_one": round(each.ratio, 3)} | _load(each)
+            for each in results.processors
+        ]
     return result
 
 
-def _print(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _range(figure: Figure) -> list[float]:
+    return [round(figure.least, 3), round(figure.most, 3)]
 
-    table = Table(title="What the interrupt path costs")
-    table.add_column("measurement")
-    for heading in ("median", "least", "most", "ratio"):
-        table.add_column(heading, justify="right")
+
+def _load(each: DiskFigure | ProcessorsFigure) -> dict[str, Any]:
+    return {
+        "us": round(each.us.median, 3),
+        "us_range": _range(each.us),
+        "p99_us": round(each.p99_us.median, 3),
+    }
+
+
+def _print(results: Results) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if results.interrupts is not None:
+        _print_interrupts(console, results.interrupts)
+    if results.nvme is not None:
+        _print_nvme(console, results.nvme)
+    if results.processors is not None:
+        _print_processors(console, results.processors)
+
+
+def _print_interrupts(console: "Console", report: Report) -> None:
+    table = _table("What the interrupt path costs", "median", "least", "most", "ratio")
     table.add_column("to")
     for key, figure in report.figures.items():
         unit = key.rsplit("_", 1)[1]
@@ -115,10 +198,48 @@ def _print(report: Report) -> None:
             f"{report.ratio(key, base):.2f}x" if base else "",
             LABELS[base] if base else "",
         )
-    console = Console()
     console.print(table)
     conditions = ", ".join(
         f"{name.replace('_', ' ')} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in report.conditions.items()
     )
     console.print(f"{EXPLANATION}\n{conditions}", highlight=False)
+
+
+def _print_nvme(console: "Console", figures: list[DiskFigure]) -> None:
+    table = _table("Reads of 4 KiB from NVMe", "in flight", *LOAD_COLUMNS, "reads, qtest = 1")
+    for each in figures:
+        way = f"driver, {each.queues} queue{'s'[: each.queues > 1]}" if each.queues else "qtest"
+        table.add_row(way, str(each.depth), *_cells(each), f"{each.ratio:.2f}x")
+    console.print(table)
+    console.print(
+        "The medium is QEMU's null device. qtest: from Python, a message to QEMU for each doorbell,"
+        "\ncompletions polled for in shared memory.",
+        highlight=False,
+    )
+
+
+def _print_processors(console: "Console", figures: list[ProcessorsFigure]) -> None:
+    table = _table("Full cycles of two busy queues", *LOAD_COLUMNS, "requests, one vCPU = 1")
+    for each in figures:
+        vcpus = f"{each.processors} vCPU{'s'[: each.processors > 1]}"
+        table.add_row(vcpus, *_cells(each), f"{each.ratio:.2f}x")
+    console.print(table)
+
+
+LOAD_COLUMNS = ("median for one", "least", "most", "latency, p99")
+
+
+def _cells(each: DiskFigure | ProcessorsFigure) -> list[str]:
+    values = (each.us.median, each.us.least, each.us.most, each.p99_us.median)
+    return [f"{value:.1f} us" for value in values]
+
+
+def _table(title: str, *headings: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("measurement")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table

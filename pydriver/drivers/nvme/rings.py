@@ -5,14 +5,27 @@
 The caller's lock guards a pair. `pending` may be called without it: by an ISR.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from pydriver.drivers.nvme.spec import COMMAND_BYTES, COMPLETION, COMPLETION_BYTES, PAGE, doorbell
 
-if TYPE_CHECKING:
-    from pydriver.wdf import CommonBuffer, MappedRegisters
+__all__ = ("Doorbells", "QueuePair", "RingMemory", "ring_bytes")
 
-__all__ = ("QueuePair", "ring_bytes")
+
+class RingMemory(Protocol):
+    """What a WDFCOMMONBUFFER is to a queue pair: memory, and where the controller finds it."""
+
+    view: memoryview
+    logical_address: int
+
+
+class Doorbells(Protocol):
+    """What the mapped BAR0 is to a queue pair."""
+
+    @property
+    def write32(self) -> Callable[[int, int], None]:
+        """Writes 32 bits at an offset."""
 
 
 def _pages(size: int) -> int:
@@ -36,7 +49,7 @@ class QueuePair:
     :ivar completion_address: the same of the completion queue
     """
 
-    def __init__(self, number: int, entries: int, buffer: "CommonBuffer") -> None:
+    def __init__(self, number: int, entries: int, buffer: RingMemory) -> None:
         self.number = number
         self.entries = entries
         self._view = buffer.view
@@ -46,7 +59,11 @@ class QueuePair:
         self._tail = self._head = 0
         self._phase = 1
 
-    def start(self, registers: "MappedRegisters", stride: int) -> None:
+    def forget(self) -> None:
+        """Lets go of the buffer, which the controller does not use any more."""
+        self._view.release()
+
+    def start(self, registers: Doorbells, stride: int) -> None:
         """Empties both rings: the controller has been reset, or does not know them yet.
 
         :param registers: BAR0

@@ -8,7 +8,6 @@ The verifier is off, but for `cycle_verifier_us`: `cycle_us` on a second system 
 """
 
 import os
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from time import perf_counter, perf_counter_ns
 from pydriver.abi._native import lib
 from pydriver.bench import driver as bench_driver
 from pydriver.bench.driver import READ, WRITE, BenchDevice
+from pydriver.bench.figures import Figure, Progress, in_turn, percentile
 from pydriver.drivers import mqdma
 from pydriver.ke import System, SystemConfig, VerifierConfig
 from pydriver.link import Link
@@ -25,25 +25,14 @@ from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import InterruptMode
 from pydriver.wdf import Device, Irp
 
-__all__ = ("Figure", "Report", "measure")
+__all__ = ("INTERRUPT_FIGURES", "Report", "measure_interrupts")
 
 ISR_QUEUE, DPC_QUEUE, BARE_QUEUE = range(3)
 BENCH_QUEUES = 3
 CYCLE_QUEUES = 1
 CYCLE_TIMEOUT = 60.0
 BOOT_IPI = lib.LINK_VECTOR_IPI
-PERCENTILE = 99
-
-Progress = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measurement: the median over the repetitions, the least and the most."""
-
-    median: float
-    least: float
-    most: float
+INTERRUPT_FIGURES = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class Report:
         return self.figures[key].median / self.figures[to].median
 
 
-def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Report:
+def measure_interrupts(repetitions: int, count: int, accel: str, progress: Progress) -> Report:
     """Runs all measurements.
 
     :param repetitions: of each; the medians are over these
@@ -70,8 +59,6 @@ def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Rep
     :param accel: ``tcg`` or ``kvm``
     :param progress: called with the name of each measurement before it is made
     """
-    samples: dict[str, list[float]] = {}
-    handovers: list[int] = []
     config = MachineConfig(
         accel=accel,
         bar2=1 << 20,
@@ -82,24 +69,17 @@ def measure(repetitions: int, count: int, accel: str, progress: Progress) -> Rep
     )
     unverified = SystemConfig(config, verifier=VerifierConfig(enabled=False))
     with System(unverified) as system, System(SystemConfig(config)) as verified:
-        subjects = _subjects(system, verified, count)
-        for _ in range(repetitions):
-            for key, subject in subjects.items():
-                progress(key)
-                samples.setdefault(key, []).append(subject())
-            progress("boot_ms")
-            samples.setdefault("boot_ms", []).append(_boot(accel))
+        subjects = {**_subjects(system, verified, count), "boot_ms": lambda: _boot(accel)}
+        samples = in_turn(subjects, repetitions, progress)
         handovers = _each_handover(system, count)
         statistics_of_link = system.kernel.processors[0].link.statistics
-    figures = {
-        key: Figure(statistics.median(each), min(each), max(each)) for key, each in samples.items()
-    }
+    figures = {key: Figure.of(each) for key, each in samples.items()}
     conditions: dict[str, str | int | float] = {
         "accelerator": accel,
         "vcpus": config.cpus,
         "processors": len(os.sched_getaffinity(0)),
         "waiting": "spin, then sleep",
-        "handover_p99_us": statistics.quantiles(handovers, n=100)[PERCENTILE - 1] / 1000,
+        "handover_p99_us": percentile(handovers),
         "sleeps": statistics_of_link["blocks"],
         "late_wakeups": statistics_of_link["blips"],
         "repetitions": repetitions,

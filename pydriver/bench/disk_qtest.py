@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""An NVMe disk from Python by QEMU's qtest: what there is without a driver framework.
+
+Each register access is a message to QEMU and its answer; completions are looked for in the memory
+that both share, without any message. Rings and commands are the NVMe driver's own.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from time import monotonic, perf_counter, perf_counter_ns
+from typing import Self
+
+from pydriver.bench.figures import Load, percentile
+from pydriver.drivers.nvme.rings import QueuePair, ring_bytes
+from pydriver.drivers.nvme.spec import (
+    COMMAND_BYTES,
+    COMPLETION_BYTES,
+    PHYSICALLY_CONTIGUOUS,
+    Admin,
+    Command,
+    Io,
+)
+from pydriver.errors import MachineError
+from pydriver.machine.qemu import default_qemu
+from pydriver.machine.qtest import QtestMachine
+
+__all__ = ("QtestDisk",)
+
+ENTRIES = 128
+NAMESPACE = 1
+LOGICAL_BLOCK = 512
+TIMEOUT = 20.0
+
+SLOT = 4
+CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
+CONFIG_ENABLE = 1 << 31
+COMMAND_REGISTER, BAR0, BAR0_HIGH = 0x04, 0x10, 0x14
+MEMORY_SPACE, BUS_MASTER = 1 << 1, 1 << 2
+
+REGISTERS = 0xE000_0000
+CC, CSTS, AQA, ASQ, ACQ = 0x14, 0x1C, 0x24, 0x28, 0x30
+CC_ENABLE = 1
+CSTS_READY = 1
+
+RINGS = 1 << 20
+DATA = 8 << 20
+
+
+class _Memory:
+    """A part of the RAM, as rings want it."""
+
+    def __init__(self, ram: memoryview, address: int, length: int) -> None:
+        self.logical_address = address
+        self.view = ram[address : address + length]
+
+
+class QtestDisk:
+    """A disk with one I/O queue pair.
+
+    :param machine: with an NVMe controller in slot 4
+    :param ram: the machine's
+    :param block: bytes of a read
+    :param offset: of the read in a place
+    """
+
+    def __init__(
+        self, machine: QtestMachine, ram: memoryview, block: int, offset: Callable[[int], int]
+    ) -> None:
+        self._machine = machine
+        self._ram = ram
+        self._block = block
+        self._offset = offset
+        self._admin, self._io = (
+            QueuePair(
+                number,
+                ENTRIES,
+                _Memory(ram, RINGS + number * ring_bytes(ENTRIES), ring_bytes(ENTRIES)),
+            )
+            for number in (0, 1)
+        )
+        self._map()
+        self._enable()
+        self._create_queue()
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, medium: str, block: int, offset: Callable[[int], int]) -> Iterator[Self]:
+        """A disk in a machine of its own.
+
+        :param medium: as QEMU's -blockdev takes it, without its node's name
+        :param block: bytes of a read
+        :param offset: of the read in a place
+        """
+        options = ("-blockdev", f"{medium},node-name=d0")
+        device = ("-device", f"nvme,serial=qtest,drive=d0,addr={SLOT:#x}")
+        with (
+            QtestMachine(str(default_qemu()), *options, *device) as machine,
+            machine.ram.view as ram,
+        ):
+            disk = cls(machine, ram, block, offset)
+            yield disk
+            disk.close()
+
+    def close(self) -> None:
+        """Lets go of the memory."""
+        for pair in (self._admin, self._io):
+            pair.forget()
+
+    def write32(self, offset: int, value: int) -> None:
+        """Writes a register; a doorbell, for example."""
+        self._machine.write(REGISTERS + offset, value, 4)
+
+    def _map(self) -> None:
+        command = MEMORY_SPACE | BUS_MASTER
+        for register, value in ((BAR0, REGISTERS), (BAR0_HIGH, 0), (COMMAND_REGISTER, command)):
+            self._machine.outl(CONFIG_ADDRESS, CONFIG_ENABLE | SLOT << 11 | register)
+            self._machine.outl(CONFIG_DATA, value)
+
+    def _enable(self) -> None:
+        self._admin.start(self, 0)
+        self.write32(AQA, (ENTRIES - 1) << 16 | ENTRIES - 1)
+        for register, address in (
+            (ASQ, self._admin.submission_address),
+            (ACQ, self._admin.completion_address),
+        ):
+            self.write32(register, address)
+            self.write32(register + 4, 0)
+        sizes = (COMMAND_BYTES.bit_length() - 1) << 16 | (COMPLETION_BYTES.bit_length() - 1) << 20
+        self.write32(CC, sizes | CC_ENABLE)
+        self._wait(lambda: bool(self._machine.read(REGISTERS + CSTS, 4) & CSTS_READY))
+
+    def _create_queue(self) -> None:
+        pair = self._io
+        pair.start(self, 0)
+        size = (ENTRIES - 1) << 16 | pair.number
+        for opcode, address, flags in (
+            (Admin.CREATE_COMPLETION_QUEUE, pair.completion_address, 0),
+            (Admin.CREATE_SUBMISSION_QUEUE, pair.submission_address, pair.number << 16),
+        ):
+            command = Command(opcode, prp1=address, dwords=(size, flags | PHYSICALLY_CONTIGUOUS))
+            self._admin.submit(command.pack(0))
+            self._wait(lambda: self._admin.pending)
+            ((_, status, _),) = self._admin.take_completions()
+            if status:
+                raise MachineError(f"{command}: status {status:#x}")
+
+    @staticmethod
+    def _wait(condition: Callable[[], bool]) -> None:
+        deadline = monotonic() + TIMEOUT
+        while not condition():
+            if monotonic() > deadline:
+                raise MachineError("the NVMe controller does not answer")
+
+    def read(self, depth: int, reads: int) -> Load:
+        """Keeps reads in flight.
+
+        :param depth: how many
+        :param reads: in all
+        """
+        pair, ram, block = self._io, self._ram, self._block
+        buffers = [bytearray(block) for _ in range(depth)]
+        begun = [0] * depth
+        times: list[int] = []
+        blocks = block // LOGICAL_BLOCK - 1
+
+        def send(place: int) -> None:
+            begun[place] = perf_counter_ns()
+            first = self._offset(place) // LOGICAL_BLOCK
+            dwords = (first & 0xFFFFFFFF, first >> 32, blocks)
+            command = Command(Io.READ, NAMESPACE, DATA + place * block, 0, dwords)
+            pair.submit(command.pack(place))
+
+        start = perf_counter()
+        for place in range(depth):
+            send(place)
+        sent = depth
+        while len(times) < reads:
+            self._wait(lambda: pair.pending)
+            for place, status, _ in pair.take_completions():
+                if status:
+                    raise MachineError(f"a read ended with status {status:#x}")
+                data = DATA + place * block
+                buffers[place][:] = ram[data : data + block]
+                times.append(perf_counter_ns() - begun[place])
+                if sent < reads:
+                    sent += 1
+                    send(place)
+        return Load((perf_counter() - start) / reads * 1e6, percentile(times))
