@@ -255,6 +255,34 @@ def test_completion_callbacks_may_submit_the_next_request() -> None:
         assert done.wait(TIMEOUT)
 
 
+@pytest.mark.parametrize(("mode", "messages"), MODES)
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_hundred_resets_under_load_lose_nothing(
+    mode: InterruptMode, messages: int | None, cpus: int
+) -> None:
+    with running(4, cpus, mode, messages) as bench:
+        stop = threading.Event()
+        results: list[tuple[bytes, Irp]] = []
+
+        def application() -> None:
+            while not stop.is_set():
+                results.extend(bench.copy(12))
+
+        threads = [threading.Thread(target=application) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(100):  # each D0 entry resets the device
+                bench.device.exit_d0()
+                bench.device.enter_d0()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(TIMEOUT)
+        assert_copied(results)
+        assert len(results) > 100
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     tick = threading.Event()
     for _ in range(int(TIMEOUT / 0.005)):
