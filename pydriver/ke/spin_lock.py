@@ -7,7 +7,6 @@ after the raise and released before the IRQL falls, so that its holder is never 
 who wants it.
 """
 
-from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from pydriver.ke.bugcheck import (
@@ -17,6 +16,7 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, irql_name
 from pydriver.ke.registry import function_ddi
+from pydriver.ke.spin_mutex import SpinMutex
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -44,7 +44,7 @@ class KSpinLock:
 
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
-        self._mutex = Lock() if len(kernel.processors) > 1 else None
+        self._mutex = SpinMutex(kernel) if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class KSpinLock:
                 subject=self,
             )
         if self._mutex is not None:
-            kernel.spin(self._mutex)
+            self._mutex.acquire(processor)
         self._owner = processor
         if kernel.verifying:
             kernel.verifier.acquired(self)
@@ -138,9 +138,8 @@ class KSpinLock:
         if kernel.verifying:
             kernel.verifier.released(self)
         if self._mutex is not None:
-            processor.link.flush()
             self._owner = None
-            self._mutex.release()
+            self._mutex.release(processor)
         else:
             self._owner = None
 

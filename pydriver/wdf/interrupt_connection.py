@@ -223,9 +223,10 @@ class InterruptConnection(InterruptLocking):
             with self.wait_lock:
                 self._kinterrupt = None
         elif mutex is not None:
-            self._kernel.spin(mutex)
+            processor = self._current.processor
+            mutex.acquire(processor)
             self._kinterrupt = None
-            mutex.release()
+            mutex.release(processor)
         else:
             self._kinterrupt = None
 

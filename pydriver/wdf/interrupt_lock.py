@@ -12,7 +12,6 @@ At PASSIVE_LEVEL it is a wait lock.
 """
 
 from collections.abc import Callable
-from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pydriver.ke.bugcheck import (
@@ -21,6 +20,7 @@ from pydriver.ke.bugcheck import (
     SPIN_LOCK_ALREADY_OWNED,
 )
 from pydriver.ke.irql import LAST_DEVICE_LEVEL
+from pydriver.ke.spin_mutex import SpinMutex
 from pydriver.ke.status import STATUS_ACCESS_VIOLATION, STATUS_SUCCESS
 from pydriver.wdf.ddi import DISPATCH_LEVEL, PASSIVE_LEVEL, ddi, irql_violation
 from pydriver.wdf.object import Object, ObjectAttributes, check_pointer
@@ -72,7 +72,7 @@ class InterruptLocking(Object):
         self.config = config
         self.synchronize_irql = 0
         self._kinterrupt: KInterrupt | None = None
-        self._mutex = Lock() if len(kernel.processors) > 1 else None
+        self._mutex = SpinMutex(kernel) if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
         spin_lock = config.spin_lock
@@ -121,7 +121,7 @@ class InterruptLocking(Object):
             irql = kernel.raise_irql(level)
             processor = self._current.processor
         if lock._mutex is not None:
-            kernel.spin(lock._mutex)
+            lock._mutex.acquire(processor)
         lock._owner = processor
         self._saved = irql
         if kernel.verifying and processor is not None:
@@ -163,9 +163,8 @@ class InterruptLocking(Object):
             kernel.verifier.released(self)
         saved = self._saved
         if lock._mutex is not None:
-            processor.link.flush()
             lock._owner = None
-            lock._mutex.release()
+            lock._mutex.release(processor)
         else:
             lock._owner = None
         if saved != self.synchronize_irql:

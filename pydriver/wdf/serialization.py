@@ -13,13 +13,14 @@ itself looks (`held_here`) and defers the call instead.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from threading import Lock, get_ident
+from threading import get_ident
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.spin_mutex import SpinMutex
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL,
@@ -150,7 +151,7 @@ class DispatchLock(PresentationLock):
 
     def __init__(self, owner: Object) -> None:
         super().__init__(owner)
-        self._mutex = Lock() if len(self._kernel.processors) > 1 else None
+        self._mutex = SpinMutex(self._kernel) if len(self._kernel.processors) > 1 else None
         self._holder: Processor | None = None
 
     @property
@@ -166,9 +167,10 @@ class DispatchLock(PresentationLock):
         if kernel.verifying and kernel.irql() == PASSIVE_LEVEL:
             sleep(0)  # lets another thread in, to provoke races
         irql = kernel.raise_irql(DISPATCH_LEVEL)
+        processor = kernel.current.processor
         if self._mutex is not None:
-            kernel.spin(self._mutex)
-        self._holder = kernel.current.processor
+            self._mutex.acquire(processor)
+        self._holder = processor
         self.saved = irql
         self._entered()
         return irql
@@ -182,9 +184,7 @@ class DispatchLock(PresentationLock):
         processor = self._holder
         self._holder = None
         if self._mutex is not None:
-            if processor is not None:
-                processor.link.flush()
-            self._mutex.release()
+            self._mutex.release(processor)
         self._kernel.lower_irql(irql)
 
 

@@ -183,7 +183,7 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
         if synchronize > entered:
             link.set_cr8(synchronize)
         if mutex is not None:
-            kernel.spin(mutex)
+            mutex.acquire(processor)
         lock._owner = processor
         locks = processor.interrupt_locks
         claimed = False
@@ -197,12 +197,9 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
                 kernel.escaped(error)
             if verifying and (state.irql != synchronize or processor.interrupt_locks != locks):
                 _report_return(interrupt, processor, synchronize, locks)
+        lock._owner = None
         if mutex is not None:
-            link.flush()
-            lock._owner = None
-            mutex.release()
-        else:
-            lock._owner = None
+            mutex.release(processor)
         if synchronize > entered:
             link.set_cr8(entered)
         if not claimed:

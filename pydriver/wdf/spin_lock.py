@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock, get_ident
+from threading import get_ident
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
 
@@ -18,6 +18,7 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.irql import irql_name
 from pydriver.ke.spin_lock import ACQUIRED_ABOVE_DISPATCH, RELEASED_NOT_AT_DISPATCH
+from pydriver.ke.spin_mutex import SpinMutex
 from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi
 from pydriver.wdf.object import Object, ObjectAttributes
 
@@ -74,7 +75,7 @@ class SpinLock(Object):
         self, kernel: "Kernel", parent: Object | None, attributes: ObjectAttributes | None
     ) -> None:
         super().__init__(kernel, parent, attributes)
-        self._mutex = Lock() if len(kernel.processors) > 1 else None
+        self._mutex = SpinMutex(kernel) if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
         self._notes: deque[_Note] = deque(maxlen=HISTORY)
@@ -126,7 +127,7 @@ class SpinLock(Object):
                 subject=self,
             )
         if self._mutex is not None:
-            kernel.spin(self._mutex)
+            self._mutex.acquire(processor)
         self._owner = processor
         self._saved = irql
         if kernel.verifying:
@@ -174,10 +175,8 @@ class SpinLock(Object):
             return
         saved = self._saved
         if self._mutex is not None:
-            if processor is not None:
-                processor.link.flush()
             self._owner = None
-            self._mutex.release()
+            self._mutex.release(processor)
         else:
             self._owner = None
         # Without the verifier anybody's release goes through; what it lowers is his own IRQL.
