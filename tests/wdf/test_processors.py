@@ -142,6 +142,35 @@ def test_spin_lock_excludes_across_processors(boot: Callable[..., Bench]) -> Non
     assert (most, rounds) == (1, 100)
 
 
+def test_what_was_written_under_a_spin_lock_is_there_for_the_next_holder(
+    boot: Callable[..., Bench],
+) -> None:
+    """A count in a register: one that read before the other's write, which is posted, is lost."""
+    bench = boot(2)
+    edu = bench.load()
+    lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))
+    finished = [Signal(), Signal()]
+    inverted, rounds = 0x04, 2000
+
+    def routine(dpc: Dpc) -> None:
+        for _ in range(rounds):
+            with lock:
+                count = ~edu.registers.read32(inverted) & 0xFFFFFFFF
+                edu.registers.write32(inverted, count + 1)
+        processor = bench.kernel.current.processor
+        assert processor is not None
+        finished[processor.number].set()
+
+    edu.registers.write32(inverted, 0)
+    for number in range(2):
+        dpc = Dpc.create(DpcConfig(routine), ObjectAttributes(parent_object=edu.device))
+        dpc.wdm_get_dpc().target = bench.kernel.processors[number]
+        dpc.enqueue()
+    for signal in finished:
+        signal.wait()
+    assert ~edu.registers.read32(inverted) & 0xFFFFFFFF == 2 * rounds
+
+
 def test_interrupts_that_share_a_lock_synchronize_at_the_higher_irql(
     boot: Callable[..., Bench],
 ) -> None:
