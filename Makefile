@@ -41,7 +41,7 @@ test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSaniti
 coverage: ready .make/qemu-gcov ## measure the lines of mqdma.c that its tests reach (at least 90 %)
 	@.venv/bin/python build-tools/device_coverage.py $(QEMU)-gcov .venv/bin/pytest tests/device $(ARGS)
 
-bench: ready ## measure interrupt latencies; ARGS go to `pydriver bench`
+bench: ready ## measure interrupts, NVMe, processors; ARGS go to `pydriver bench`
 	@.venv/bin/pydriver bench $(ARGS)
 
 soak: ready ## load the shipped driver for ten minutes; ARGS go to tests/soak/soak.py

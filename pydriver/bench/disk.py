@@ -2,13 +2,13 @@
 # Copyright (c) 2026 the pydriver authors
 """Reads of 4 KiB from NVMe: through the driver, and from Python by QEMU's qtest.
 
-The medium is QEMU's null device, so that the way to it is measured. By qtest a write of a register
-is a message to QEMU; completions are polled for in the memory that both share. Rings and commands
-are the driver's own code on both sides.
+The medium is QEMU's null device, so that the way to it is measured.
 """
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pydriver.bench.disk_qtest import QtestDisk
 from pydriver.bench.figures import Figure, Load, Progress, closed_loop, in_turn
@@ -16,6 +16,9 @@ from pydriver.drivers import nvme
 from pydriver.ke import System, SystemConfig, VerifierConfig
 from pydriver.machine import MachineConfig
 from pydriver.wdf import Device, File
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ("DISK_LOADS", "DiskFigure", "measure_disk")
 
@@ -26,21 +29,23 @@ DEPTHS = (1, 4, 16, 64)
 QUEUES = (1, 4)
 VENDOR, MODEL = 0x1B36, 0x0010
 NULL_DEVICE = "driver=null-co,read-zeroes=on,size=1073741824"
-DISK_LOADS = len(DEPTHS) * (len(QUEUES) + 1)
+QTEST, QTEST_SHARED = "qtest", "qtest, shared memory"
+WAYS = (QTEST, QTEST_SHARED, *(f"driver, {each} queue{'s'[: each > 1]}" for each in QUEUES))
+DISK_LOADS = len(DEPTHS) * len(WAYS)
 
 
 @dataclass(frozen=True)
 class DiskFigure:
     """One way to read at one depth.
 
-    :ivar queues: I/O queue pairs; 0: by qtest, which has one
+    :ivar way: one of `WAYS`
     :ivar depth: reads in flight, in all
     :ivar us: microseconds for one read
     :ivar p99_us: latency that 99 of 100 reads did not exceed
     :ivar ratio: reads in the time of one by qtest, at the same depth
     """
 
-    queues: int
+    way: str
     depth: int
     us: Figure
     p99_us: Figure
@@ -61,41 +66,40 @@ def measure_disk(repetitions: int, reads: int, accel: str, progress: Progress) -
     )
     machine = MachineConfig(accel=accel, devices=devices, options=disks)
     with contextlib.ExitStack() as stack:
-        qtest = stack.enter_context(QtestDisk.started(NULL_DEVICE, BLOCK, _offset))
+        by_qtest = [
+            stack.enter_context(QtestDisk.started(NULL_DEVICE, BLOCK, _offset, shared=shared))
+            for shared in (False, True)
+        ]
         config = SystemConfig(machine, verifier=VerifierConfig(enabled=False))
         system = stack.enter_context(System(config))
-        files = {
-            queues: stack.enter_context(_load(system, queues, index).open())
+        files = [
+            stack.enter_context(_load(system, queues, index).open())
             for index, queues in enumerate(QUEUES)
-        }
-        keys = [(queues, depth) for depth in DEPTHS for queues in (0, *QUEUES)]
-
-        def read(queues: int, depth: int) -> Load:
-            if not queues:
-                return qtest.read(depth, reads)
-            return _read(files[queues], depth, reads)
-
+        ]
+        readers: list[Callable[[int, int], Load]] = [
+            *(disk.read for disk in by_qtest),
+            *(partial(_read, file) for file in files),
+        ]
+        keys = [(way, depth) for depth in DEPTHS for way in WAYS]
         subjects = {
-            f"{queues or 'qtest, 1'} queues, depth {depth}": (
-                lambda queues=queues, depth=depth: read(queues, depth)
-            )
-            for queues, depth in keys
+            f"{way}, {depth} in flight": partial(readers[WAYS.index(way)], depth, reads)
+            for way, depth in keys
         }
         results = in_turn(subjects, repetitions, progress)
     return _figures(dict(zip(keys, results.values(), strict=True)))
 
 
-def _figures(loads: dict[tuple[int, int], list[Load]]) -> list[DiskFigure]:
+def _figures(loads: dict[tuple[str, int], list[Load]]) -> list[DiskFigure]:
     us = {key: Figure.of([each.us for each in samples]) for key, samples in loads.items()}
     return [
         DiskFigure(
-            queues,
+            way,
             depth,
-            us[queues, depth],
+            us[way, depth],
             Figure.of([each.p99_us for each in samples]),
-            us[0, depth].median / us[queues, depth].median,
+            us[QTEST, depth].median / us[way, depth].median,
         )
-        for (queues, depth), samples in loads.items()
+        for (way, depth), samples in loads.items()
     ]
 
 

@@ -2,17 +2,19 @@
 # Copyright (c) 2026 the pydriver authors
 """An NVMe disk from Python by QEMU's qtest: what there is without a driver framework.
 
-Each register access is a message to QEMU and its answer; completions are looked for in the memory
-that both share, without any message. Rings and commands are the NVMe driver's own.
+Each access to a register is a message to QEMU and its answer, and so is each to memory; with shared
+memory, which qtest itself does not have, only those to registers. Completions are polled for. Rings
+and commands are the NVMe driver's own.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import monotonic, perf_counter, perf_counter_ns
-from typing import Self
+from typing import Self, overload
 
 from pydriver.bench.figures import Load, percentile
-from pydriver.drivers.nvme.rings import QueuePair, ring_bytes
+from pydriver.drivers.nvme.rings import QueuePair, View, ring_bytes
 from pydriver.drivers.nvme.spec import (
     COMMAND_BYTES,
     COMPLETION_BYTES,
@@ -47,12 +49,46 @@ RINGS = 1 << 20
 DATA = 8 << 20
 
 
-class _Memory:
-    """A part of the RAM, as rings want it."""
+class _Messages:
+    """Memory that is read and written by messages.
 
-    def __init__(self, ram: memoryview, address: int, length: int) -> None:
-        self.logical_address = address
-        self.view = ram[address : address + length]
+    :param machine: that has it
+    :param address: where it begins
+    :param length: bytes
+    """
+
+    def __init__(self, machine: QtestMachine, address: int, length: int) -> None:
+        self._machine = machine
+        self._address = address
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> bytes: ...
+    def __getitem__(self, place: int | slice, /) -> int | bytes:
+        if isinstance(place, int):
+            return self._machine.read(self._address + place, 1)
+        begin, end, _ = place.indices(self._length)
+        return self._machine.memread(self._address + begin, end - begin)
+
+    def __setitem__(self, place: slice, data: bytes, /) -> None:
+        begin, _, _ = place.indices(self._length)
+        self._machine.memwrite(self._address + begin, data)
+
+    def release(self) -> None:
+        """There is nothing to let go of."""
+
+
+@dataclass
+class _Memory:
+    """Memory, as rings want it."""
+
+    view: View
+    logical_address: int
 
 
 class QtestDisk:
@@ -65,47 +101,49 @@ class QtestDisk:
     """
 
     def __init__(
-        self, machine: QtestMachine, ram: memoryview, block: int, offset: Callable[[int], int]
+        self, machine: QtestMachine, ram: View, block: int, offset: Callable[[int], int]
     ) -> None:
         self._machine = machine
         self._ram = ram
         self._block = block
         self._offset = offset
-        self._admin, self._io = (
-            QueuePair(
-                number,
-                ENTRIES,
-                _Memory(ram, RINGS + number * ring_bytes(ENTRIES), ring_bytes(ENTRIES)),
-            )
-            for number in (0, 1)
-        )
+        self._admin, self._io = (QueuePair(each, ENTRIES, self._rings(each)) for each in (0, 1))
         self._map()
         self._enable()
         self._create_queue()
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, medium: str, block: int, offset: Callable[[int], int]) -> Iterator[Self]:
+    def started(
+        cls, medium: str, block: int, offset: Callable[[int], int], *, shared: bool
+    ) -> Iterator[Self]:
         """A disk in a machine of its own.
 
         :param medium: as QEMU's -blockdev takes it, without its node's name
         :param block: bytes of a read
         :param offset: of the read in a place
+        :param shared: look into the machine's memory; otherwise it is read by messages
         """
         options = ("-blockdev", f"{medium},node-name=d0")
         device = ("-device", f"nvme,serial=qtest,drive=d0,addr={SLOT:#x}")
-        with (
-            QtestMachine(str(default_qemu()), *options, *device) as machine,
-            machine.ram.view as ram,
-        ):
+        with QtestMachine(str(default_qemu()), *options, *device) as machine:
+            ram: View = machine.ram.view if shared else _Messages(machine, 0, machine.ram.size)
             disk = cls(machine, ram, block, offset)
             yield disk
             disk.close()
+
+    def _rings(self, number: int) -> _Memory:
+        size = ring_bytes(ENTRIES)
+        address = RINGS + number * size
+        if isinstance(self._ram, memoryview):
+            return _Memory(self._ram[address : address + size], address)
+        return _Memory(_Messages(self._machine, address, size), address)
 
     def close(self) -> None:
         """Lets go of the memory."""
         for pair in (self._admin, self._io):
             pair.forget()
+        self._ram.release()
 
     def write32(self, offset: int, value: int) -> None:
         """Writes a register; a doorbell, for example."""

@@ -149,8 +149,7 @@ def as_object(results: Results) -> dict[str, Any]:
         result["conditions"] = report.conditions
     if results.nvme is not None:
         result["nvme"] = [
-            {"way": "qtest" if not each.queues else "driver", "queues": each.queues or 1}
-            | {"depth": each.depth, "ratio_to_qtest": round(each.ratio, 3)}
+            {"way": each.way, "depth": each.depth, "ratio_to_qtest": round(each.ratio, 3)}
             | _load(each)
             for each in results.nvme
         ]
@@ -209,12 +208,11 @@ def _print_interrupts(console: "Console", report: Report) -> None:
 def _print_nvme(console: "Console", figures: list[DiskFigure]) -> None:
     table = _table("Reads of 4 KiB from NVMe", "in flight", *LOAD_COLUMNS, "reads, qtest = 1")
     for each in figures:
-        way = f"driver, {each.queues} queue{'s'[: each.queues > 1]}" if each.queues else "qtest"
-        table.add_row(way, str(each.depth), *_cells(each), f"{each.ratio:.2f}x")
+        table.add_row(each.way, str(each.depth), *_cells(each), f"{each.ratio:.2f}x")
     console.print(table)
     console.print(
-        "The medium is QEMU's null device. qtest: from Python, a message to QEMU for each doorbell,"
-        "\ncompletions polled for in shared memory.",
+        "The medium is QEMU's null device. qtest: from Python, a message to QEMU for each access to"
+        "\nregisters and memory; with shared memory: only for those to registers.",
         highlight=False,
     )
 

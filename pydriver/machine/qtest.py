@@ -251,6 +251,14 @@ class QtestMachine:
         """Write 1, 2, 4 or 8 bytes of the processor's address space."""
         self.command("write" + "bwlq"[size.bit_length() - 1], hex(address), hex(value))
 
+    def memread(self, address: int, length: int) -> bytes:
+        """Read bytes of the processor's address space."""
+        return bytes.fromhex(self.command("read", hex(address), length)[0].removeprefix("0x"))
+
+    def memwrite(self, address: int, data: bytes) -> None:
+        """Write bytes to the processor's address space."""
+        self.command("write", hex(address), len(data), f"0x{data.hex()}")
+
     def inl(self, port: int) -> int:
         """Read 32 bits from an I/O port."""
         return int(self.command("inl", hex(port))[0], 0)

@@ -6,18 +6,38 @@ The caller's lock guards a pair. `pending` may be called without it: by an ISR.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, overload
 
 from pydriver.drivers.nvme.spec import COMMAND_BYTES, COMPLETION, COMPLETION_BYTES, PAGE, doorbell
 
-__all__ = ("Doorbells", "QueuePair", "RingMemory", "ring_bytes")
+__all__ = ("Doorbells", "QueuePair", "RingMemory", "View", "ring_bytes")
+
+
+class View(Protocol):
+    """What a memoryview of bytes is to a queue pair."""
+
+    def __len__(self) -> int: ...
+
+    @overload
+    def __getitem__(self, place: int, /) -> int: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> bytes | memoryview: ...
+    def __setitem__(self, place: slice, data: bytes, /) -> None: ...
+
+    def release(self) -> None:
+        """Lets go of the memory."""
 
 
 class RingMemory(Protocol):
     """What a WDFCOMMONBUFFER is to a queue pair: memory, and where the controller finds it."""
 
-    view: memoryview
-    logical_address: int
+    @property
+    def view(self) -> View:
+        """The memory."""
+
+    @property
+    def logical_address(self) -> int:
+        """Where the controller finds it."""
 
 
 class Doorbells(Protocol):
@@ -101,7 +121,8 @@ class QueuePair:
         view = self._view
         while view[self._status_place()] & 1 == self._phase:
             place = self._first + self._head * COMPLETION_BYTES
-            result, _, _, _, identifier, status = COMPLETION.unpack_from(view, place)
+            entry = view[place : place + COMPLETION_BYTES]
+            result, _, _, _, identifier, status = COMPLETION.unpack(entry)
             taken.append((identifier, status >> 1, result))
             self._head += 1
             if self._head == self.entries:
