@@ -255,6 +255,33 @@ def test_completion_callbacks_may_submit_the_next_request() -> None:
         assert done.wait(TIMEOUT)
 
 
+def test_dpcs_of_two_queues_run_at_the_same_time_on_two_processors() -> None:
+    with running(queues=2, cpus=2) as bench:
+        inside = [threading.Event(), threading.Event()]
+        levels: list[list[int]] = []
+        processors = bench.system.kernel.processors
+
+        def meet(queue: HardwareQueue) -> None:
+            reap = queue.reap
+
+            def wait_for_the_other_one() -> None:
+                inside[queue.index].set()
+                link = processors[queue.index].link
+                while not inside[1 - queue.index].is_set():
+                    link.sync()
+                levels.append([each.irql for each in processors])
+                reap()
+
+            queue.reap = wait_for_the_other_one
+
+        for queue in bench.queues:
+            meet(queue)
+        # The first request is for queue 0: its processor is not the one that submits.
+        bench.system.kernel.current.home = processors[1]
+        assert_copied(bench.copy(2))
+        assert [2, 2] in levels
+
+
 @pytest.mark.parametrize(("mode", "messages"), MODES)
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_hundred_resets_under_load_lose_nothing(
