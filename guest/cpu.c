@@ -156,6 +156,7 @@ static bool comes_online(struct link_mailbox *mailbox, uint64_t ticks)
         if (rdtsc() - start > ticks) {
             return false;
         }
+        relax();
     }
     return true;
 }

@@ -158,4 +158,10 @@ static inline void full_fence(void)
     __asm__ volatile("mfence" ::: "memory");
 }
 
+/* In a wait: lets what shares the processor run. */
+static inline void relax(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+
 #endif

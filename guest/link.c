@@ -18,6 +18,19 @@ enum {
 
 static const uint64_t fault_flag = 1ull << 63;
 
+/*
+ * Keeps our store before our load, as the host sees them. On one thread TCG
+ * drops MFENCE, because its vCPUs do not need it: there a write of CR8 takes
+ * QEMU's lock, which is a fence of the host's own processor.
+ */
+static void fence(void)
+{
+    full_fence();
+    if (link_control.one_thread) {
+        write_cr8(read_cr8());
+    }
+}
+
 /* Before there is a doorbell, the host looks again after a while. */
 static void ring(const struct link_mailbox *mailbox, uint32_t value)
 {
@@ -36,7 +49,7 @@ static void announce(struct link_mailbox *mailbox)
 {
     barrier();
     WRITE_ONCE(mailbox->events, mailbox->events + 1);
-    full_fence();
+    fence();
     if (READ_ONCE(mailbox->await_done)) {
         ring(mailbox, mailbox->ring_done);
     }
@@ -67,7 +80,7 @@ static __attribute__((noinline)) void sleep(struct cpu *cpu,
         write_cr8(LEVEL_SLEEP);
     }
     WRITE_ONCE(mailbox->asleep, 1);
-    full_fence();
+    fence();
     if (!has_command(frame)) {
         mailbox->halts++;
         sti_hlt();
@@ -108,6 +121,9 @@ static void await_command(struct cpu *cpu, struct link_frame *frame,
         }
         if (answered) {
             let_in();
+        }
+        if (link_control.one_thread) {
+            relax();
         }
         if (!start) {
             start = rdtsc();
@@ -511,6 +527,7 @@ void link_init(struct cpu *cpu)
         barrier();
         WRITE_ONCE(link_control.magic, LINK_MAGIC);
         while (!READ_ONCE(link_control.processors)) {
+            relax();
         }
         start_processors(link_control.processors);
     }

@@ -31,6 +31,10 @@
  * Sleeping. A side that is about to sleep stores its flag, executes a full
  * fence, and looks once more; the other side stores its sequence number,
  * executes a full fence, and then reads the flag.
+ *
+ * One thread. With fewer host processors than vCPUs and their host threads
+ * want, QEMU runs the vCPUs in turn (-accel tcg,thread=single). One that waits
+ * gives way to the others by PAUSE, which ends its turn.
  */
 #ifndef PYDRIVER_LINK_ABI_H
 #define PYDRIVER_LINK_ABI_H
@@ -187,7 +191,8 @@ struct link_control {
     uint32_t reserved0[13];
     /* line 1, the host's: written when magic is seen, processors last */
     uint32_t processors; /* to start, 1..LINK_MAX_CPUS; 0 = wait */
-    uint32_t reserved1[15];
+    uint32_t one_thread; /* QEMU runs all vCPUs in turn, on one thread */
+    uint32_t reserved1[14];
     struct link_mailbox mailboxes[LINK_MAX_CPUS];
 };
 

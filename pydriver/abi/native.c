@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -143,12 +144,17 @@ static uint32_t runnable_threads(struct link_host *host)
 
 /*
  * Spinning helps only while every spinner has a processor for itself: among
- * the vCPUs that are awake and the threads that spin here ...
+ * the vCPUs that are awake and the threads that spin here ... When all vCPUs
+ * have one thread, the spinners give way to each other, and none waits for
+ * long: only one of them has the interpreter anyway.
  */
 static bool may_spin(struct link_host *host)
 {
     uint32_t busy = (uint32_t)__atomic_load_n(&host->spinning, __ATOMIC_RELAXED);
 
+    if (host->one_thread) {
+        return true;
+    }
     for (uint32_t i = 0; i < host->processors; i++) {
         busy += !LOAD(host->control->mailboxes[i].asleep);
     }
@@ -161,7 +167,13 @@ static bool may_spin(struct link_host *host)
  */
 static bool crowded(struct link_host *host)
 {
-    return runnable_threads(host) > host->online;
+    uint32_t yielding = 0;
+
+    if (host->one_thread) {
+        yielding =
+            (uint32_t)__atomic_load_n(&host->spinning, __ATOMIC_RELAXED);
+    }
+    return runnable_threads(host) > host->online + yielding;
 }
 
 /* What a wait waits for. */
@@ -201,6 +213,9 @@ static inline bool spin(struct link_cpu *cpu, enum condition condition)
         result = reached(cpu, condition);
         if (result) {
             break;
+        }
+        if (host->one_thread) {
+            sched_yield();
         }
         now = __rdtsc();
         if (!start) {

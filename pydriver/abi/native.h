@@ -45,6 +45,7 @@ struct link_host {
     int32_t pidfd;       /* of the QEMU process */
     int32_t stopped;
     int32_t spinning; /* host threads that spin now */
+    int32_t one_thread; /* QEMU runs all vCPUs on one thread */
 };
 
 struct link_cpu {

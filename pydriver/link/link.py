@@ -70,6 +70,7 @@ class Link:
         self._set_spins(len(os.sched_getaffinity(0)))
         host.control = control
         host.processors = machine.config.cpus
+        host.one_thread = control.one_thread = machine.config.one_thread
         host.pidfd = machine.pidfd
         control.processors = machine.config.cpus
         for number in range(machine.config.cpus):
@@ -114,7 +115,8 @@ class Link:
         host.look_ticks = int(ticks * LOOK_US)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         host.loadavg_fd = self._loadavg
-        guest_us = SPIN_CROWDED_US if cpus >= usable else SPIN_US
+        crowded = cpus >= usable and not self.machine.config.one_thread
+        guest_us = SPIN_CROWDED_US if crowded else SPIN_US
         for number in range(cpus):
             self._control.mailboxes[number].spin = int(ticks * guest_us)
 

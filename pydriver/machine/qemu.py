@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ __all__ = ("Machine", "MachineConfig")
 
 BUILD = Path(__file__).resolve().parent.parent / "_build"
 ACCELERATORS = ("tcg", "kvm")
+VCPU_THREADS = (None, "single", "multi")
 LOG_LINES = 12
 QUIT_TIMEOUT = 2.0
 RESET_TIMEOUT = 5.0
@@ -50,6 +51,10 @@ class MachineConfig:
     :ivar qemu: the binary; ``None`` for the one that ``make qemu`` built
     :ivar image: the guest; ``None`` for the one that ``make guest`` built
     :ivar qmp_path: where to put a second QMP socket for a person; ``None`` for nowhere
+    :ivar vcpu_threads: of TCG. ``multi``: each vCPU has a thread of QEMU's; ``single``: they take
+        turns on one; ``None``: ``single`` if there are several vCPUs and fewer than two host
+        processors for each of them, for itself and for its controller's thread. By default what
+        ``$PYDRIVER_VCPU_THREADS`` says
     """
 
     cpus: int = 1
@@ -61,16 +66,30 @@ class MachineConfig:
     qemu: Path | None = None
     image: Path | None = None
     qmp_path: Path | None = None
+    vcpu_threads: str | None = field(
+        default_factory=lambda: os.environ.get("PYDRIVER_VCPU_THREADS") or None
+    )
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= lib.LINK_MAX_CPUS:
             raise ConfigurationError(f"{self.cpus} vCPUs: 1 to {lib.LINK_MAX_CPUS} are possible")
         if self.accel not in ACCELERATORS:
             raise ConfigurationError(f"accelerator {self.accel!r}: {' or '.join(ACCELERATORS)}")
+        if self.vcpu_threads not in VCPU_THREADS:
+            raise ConfigurationError(f"vCPU threads {self.vcpu_threads!r}: single or multi")
         if self.memory % (2 * MIB) or not 16 * MIB <= self.memory <= 2048 * MIB:
             raise ConfigurationError(f"{self.memory} bytes of RAM: 16 MiB to 2 GiB are possible")
         if self.bar2 and (self.bar2 < 4096 or self.bar2 & (self.bar2 - 1)):
             raise ConfigurationError(f"BAR2 of {self.bar2} bytes is not a power of two >= 4096")
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether QEMU runs all vCPUs on one thread."""
+        if self.cpus == 1 or self.accel != "tcg":
+            return False
+        if self.vcpu_threads is not None:
+            return self.vcpu_threads == "single"
+        return len(os.sched_getaffinity(0)) < 2 * self.cpus
 
 
 class Machine:
@@ -285,7 +304,8 @@ class Machine:
             str(self._binary),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-name", "pydriver,debug-threads=on"),
-            *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram", *_PROCESSORS[config.accel]),
+            *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram"),
+            *_PROCESSORS["tcg-single" if config.one_thread else config.accel],
             # maxcpus=1 would make TCG drop the guest's fences and atomics against the host.
             *("-smp", f"{config.cpus},maxcpus={max(2, config.cpus)}"),
             *("-m", f"{config.memory // MIB}M"),
@@ -312,6 +332,7 @@ class Machine:
 # MSR_IA32_ARCH_CAPABILITIES, which the guest does not read.
 _PROCESSORS = {
     "tcg": ("-accel", "tcg,thread=multi", "-cpu", "max", "-global", "apic.vapic=off"),
+    "tcg-single": ("-accel", "tcg,thread=single", "-cpu", "max", "-global", "apic.vapic=off"),
     "kvm": ("-accel", "kvm", "-cpu", "host,-arch-capabilities", "-global", "kvm-apic.vapic=off"),
 }
 

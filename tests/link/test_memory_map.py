@@ -21,7 +21,8 @@ def test_interrupts_arrive_and_end_while_another_processor_switches_a_bar() -> N
         arrived[0] += 1
         return lib.LINK_RETURN_EOI  # type: ignore[no-any-return]
 
-    with Machine(MachineConfig(cpus=2, devices=("edu",))) as machine, Link(machine) as link:
+    config = MachineConfig(cpus=2, devices=("edu",), vcpu_threads="multi")
+    with Machine(config) as machine, Link(machine) as link:
         interrupted, switching = link.processors
         interrupted.handlers[VECTOR] = handler
         with switching.borrowed():

@@ -19,10 +19,15 @@ EOI = lib.LINK_RETURN_EOI
 VECTOR = 0x51
 
 
-@pytest.fixture(params=[1, 2, 4], ids=lambda cpus: f"{cpus} vCPUs")
+@pytest.fixture(
+    params=[(1, "multi"), (2, "multi"), (2, "single"), (4, "multi"), (4, "single")],
+    ids=lambda param: f"{param[0]} vCPUs, {param[1]}",
+)
 def link(request: pytest.FixtureRequest) -> Iterator[Link]:
     """A link that can sleep: its doorbell is connected, and its processors are served."""
-    with Machine(MachineConfig(cpus=request.param)) as machine, Link(machine) as link:
+    cpus, threads = request.param
+    config = MachineConfig(cpus=cpus, vcpu_threads=threads)
+    with Machine(config) as machine, Link(machine) as link:
         with link.processors[0].borrowed() as cpu:
             function = PciBus.start(cpu).find(VENDOR_ID, DEVICE_ID)
             address = connect_doorbell(function, [each.apic_id for each in link.processors])

@@ -155,6 +155,7 @@ def test_reset_boots_the_guest_again() -> None:
         ("memory", 4096 * MIB),
         ("bar2", 4095),
         ("bar2", 3 * MIB),
+        ("vcpu_threads", "two"),
     ],
 )
 def test_bad_configuration_is_refused_with_the_value(field: str, value: object) -> None:

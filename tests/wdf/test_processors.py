@@ -5,6 +5,8 @@
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.wdf import (
     Device,
@@ -19,6 +21,12 @@ from pydriver.wdf import (
 )
 
 from .bench import TIMEOUT, Bench, Plan, Signal, arrival
+
+
+@pytest.fixture(autouse=True, params=["multi", "single"])
+def vcpu_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test with a thread for each vCPU, and with one for all."""
+    monkeypatch.setenv("PYDRIVER_VCPU_THREADS", request.param)
 
 
 def test_interrupt_and_its_dpc_run_on_the_processor_that_policy_says(
