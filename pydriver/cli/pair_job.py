@@ -38,6 +38,7 @@ BRIDGE = 0x06
 """Base class of what the machine itself is made of."""
 
 DRIVE = re.compile(r"(?:^|,)drive=([^,]+)")
+NETDEV = re.compile(r"(?:^|,)netdev=([^,]+)")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class PairJob(Job):
                 cpus=options.cpus,
                 accel=options.accel,
                 devices=options.devices,
-                options=(*self._words(), *self._empty_disks()),
+                options=(*self._words(), *self._empty_disks(), *self._networks()),
                 qmp_path=options.qmp,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
@@ -138,19 +139,29 @@ class PairJob(Job):
     def _words(self) -> list[str]:
         return [word for option in self._options.qemu_options for word in shlex.split(option)]
 
-    def _empty_disks(self) -> list[str]:
-        """A disk in memory for each drive that a device wants and nobody has defined."""
+    def _undefined(self, wanted: "re.Pattern[str]") -> list[str]:
+        """What devices name and no option of QEMU defines."""
         defined = " ".join(self._words())
+        names = [name for device in self._options.devices for name in wanted.findall(device)]
+        return [
+            name
+            for name in dict.fromkeys(names)
+            if not re.search(rf"\b(id|node-name)={re.escape(name)}\b", defined)
+        ]
+
+    def _empty_disks(self) -> list[str]:
+        """A disk in memory for each drive that is not defined."""
         options = []
-        for device in self._options.devices:
-            for name in DRIVE.findall(device):
-                if re.search(rf"\b(id|node-name)={re.escape(name)}\b", defined):
-                    continue
-                disk = SharedMemory(f"disk-{name}", DISK_BYTES)
-                self._stack.callback(disk.close)
-                path = f"/proc/{os.getpid()}/fd/{disk.fd}"
-                options += ["-drive", f"file={path},format=raw,if=none,id={name}"]
+        for name in self._undefined(DRIVE):
+            disk = SharedMemory(f"disk-{name}", DISK_BYTES)
+            self._stack.callback(disk.close)
+            path = f"/proc/{os.getpid()}/fd/{disk.fd}"
+            options += ["-drive", f"file={path},format=raw,if=none,id={name}"]
         return options
+
+    def _networks(self) -> list[str]:
+        """QEMU's user network for each network that is not defined."""
+        return [word for name in self._undefined(NETDEV) for word in ("-netdev", f"user,id={name}")]
 
     def _work(self, system: System) -> None:
         options = self._options

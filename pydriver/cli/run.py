@@ -87,7 +87,8 @@ Faults, one of which can happen after a third of the data:
     multiple=True,
     metavar="DEVICE",
     help="Instead of streaming through mqdma: a device of QEMU, as its -device takes it. Can be "
-    "given again. A drive that it names and nobody defines is an empty disk in memory.",
+    "given again. A drive that it names and nobody defines is an empty disk in memory, a netdev "
+    "QEMU's user network.",
 )
 @click.option(
     "--driver",

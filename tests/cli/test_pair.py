@@ -30,6 +30,8 @@ def driver_entry(driver_object):
         ("nvme,serial=x,drive=d0", "nvme", ("--interrupts", "intx", "--cpus", "2")),
         ("nvme,serial=x,drive=d0", "nvme", ("--messages", "1")),
         ("edu", "edu", ()),
+        ("i82559c,netdev=n0", "i8255x", ()),
+        ("i82559c,netdev=n0", "i8255x", ("--cpus", "2", "--qemu-option", "-netdev user,id=n0")),
         ("edu", "pydriver.drivers.edu", ("--interrupts", "intx")),
     ],
 )
