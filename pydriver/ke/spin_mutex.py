@@ -6,14 +6,17 @@ What a holder has written to registers comes before what the next one writes. Wh
 does not wait until his writes, which are posted, have been executed: he leaves a note of them, and
 the next holder, if it runs on another processor, waits for that.
 
-Whoever waits here for somebody else has none of his own writes posted any more. Otherwise two could
-wait for each other: a processor executes nothing while its upcall is not accepted, and the thread
-that would accept it may be the one that waits.
+Whoever waits here for somebody else has none of his frame's writes posted any more. Otherwise two
+could wait for each other: a processor executes nothing while its upcall is not accepted, and the
+thread that would accept it may be the one that waits. Those of the frames below may be outstanding:
+whoever waits for them waits at a lower IRQL than this frame's.
 """
 
 from threading import Lock
 from time import sleep
 from typing import TYPE_CHECKING, Any
+
+from pydriver.abi._native import lib
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ("SpinMutex",)
 
-SIGN = 1 << 31
-"""Of the difference of two sequence numbers of 32 bits."""
+
+def _executed(frame: Any, posted: int) -> bool:
+    """Whether a frame has come to a command; a ring has no more of them before it."""
+    return not 0 < (posted - frame.done & 0xFFFFFFFF) <= lib.LINK_RING
 
 
 class SpinMutex:
@@ -55,11 +60,11 @@ class SpinMutex:
         assert self._left is not None
         last, frame, posted = self._left
         self._left = None
-        if last is processor or not frame.done - posted & SIGN:
+        if last is processor or _executed(frame, posted):
             return
         if processor is not None:
             processor.link.flush()
-        while frame.done - posted & SIGN:
+        while not _executed(frame, posted):
             if self._kernel.failure is not None:
                 self._kernel.raise_failure()
             sleep(0)

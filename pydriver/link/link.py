@@ -70,7 +70,7 @@ class Link:
         self._set_spins(len(os.sched_getaffinity(0)))
         host.control = control
         host.processors = machine.config.cpus
-        host.one_thread = control.one_thread = machine.config.one_thread
+        host.one_thread = control.one_thread = machine.one_thread
         host.pidfd = machine.pidfd
         control.processors = machine.config.cpus
         for number in range(machine.config.cpus):
@@ -115,7 +115,7 @@ class Link:
         host.look_ticks = int(ticks * LOOK_US)
         self._loadavg = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         host.loadavg_fd = self._loadavg
-        crowded = cpus >= usable and not self.machine.config.one_thread
+        crowded = cpus >= usable and not self.machine.one_thread
         guest_us = SPIN_CROWDED_US if crowded else SPIN_US
         for number in range(cpus):
             self._control.mailboxes[number].spin = int(ticks * guest_us)

@@ -102,6 +102,7 @@ class Machine:
     :ivar doorbell: the eventfds of the link
     :ivar reservations: guest RAM that is free for the controller's use
     :ivar pidfd: of the QEMU process; readable when it has ended
+    :ivar one_thread: QEMU runs all vCPUs on one thread
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -109,6 +110,7 @@ class Machine:
         self.pidfd = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._listening: socket.socket | None = None
+        self.one_thread = config.one_thread
         self._binary = _executable(config.qemu or default_qemu())
         self._rom = (config.image or BUILD / "guest.elf").with_name("boot.rom")
         if not self._rom.is_file():
@@ -305,7 +307,7 @@ class Machine:
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-name", "pydriver,debug-threads=on"),
             *("-machine", f"q35,{_QUIET_Q35},memory-backend=ram"),
-            *_PROCESSORS["tcg-single" if config.one_thread else config.accel],
+            *_PROCESSORS["tcg-single" if self.one_thread else config.accel],
             # maxcpus=1 would make TCG drop the guest's fences and atomics against the host.
             *("-smp", f"{config.cpus},maxcpus={max(2, config.cpus)}"),
             *("-m", f"{config.memory // MIB}M"),

@@ -173,8 +173,9 @@ class I8255x:
 
     def surprise_removal(self) -> None:
         """EvtDeviceSurpriseRemoval: what the device has will never be sent."""
-        self.gone = True
-        self.transmit.give_up()
+        with self._hardware:
+            self.gone = True
+            self.transmit.give_up()
 
     # The device; the caller has it for himself
 
@@ -233,9 +234,12 @@ class I8255x:
     def _evt_interrupt_isr(self, interrupt: Interrupt, message: int) -> bool:
         mapped = self._mapped
         causes = mapped.read8(ACKNOWLEDGE)
-        if causes == ALL_ONES or not causes & CAUSES:
+        if causes in {0, ALL_ONES}:
             return False
+        # All of them: in QEMU a cause that may not interrupt keeps the line that another asserted.
         mapped.write8(ACKNOWLEDGE, causes)
+        if not causes & CAUSES:
+            return False
         self._causes |= causes
         self.isrs += 1
         interrupt.queue_dpc_for_isr()
@@ -260,6 +264,7 @@ class I8255x:
 
     def _evt_watch(self, timer: Timer) -> None:
         self._look.enqueue()
+        self.receive.deliver()  # should the receive unit not have accepted its last command
         if self.transmit.stuck:
             self._recover.enqueue()
 
@@ -288,9 +293,9 @@ class I8255x:
 
         :return: NTSTATUS
         """
-        if self.gone:
-            return STATUS_NO_SUCH_DEVICE
         with self._hardware:
+            if self.gone:
+                return STATUS_NO_SUCH_DEVICE
             self.resets += 1
             self.transmit.hold()
             self.receive.hold()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydriver.drivers.i8255x.spec import Ability, MdiOperation, Phy, PhyControl, PhyStatus
 from pydriver.ke import NtStatusError, stall_execution_processor
-from pydriver.ke.status import STATUS_IO_TIMEOUT
+from pydriver.ke.status import STATUS_IO_TIMEOUT, STATUS_NO_SUCH_DEVICE
 
 if TYPE_CHECKING:
     from pydriver.drivers.i8255x.spec import I8255xRegisters
@@ -18,6 +18,9 @@ __all__ = ("LinkState", "PhyDevice")
 
 ADDRESS = 1
 """Of the PHY on the device's management interface."""
+
+GONE = 0xFFFFFFFF
+"""What the registers of a device read as that has been pulled out."""
 
 POLL_US = 10
 POLLS = 100
@@ -64,7 +67,7 @@ class PhyDevice:
     def start(self) -> None:
         """Has the PHY negotiate.
 
-        :raises NtStatusError: STATUS_IO_TIMEOUT
+        :raises NtStatusError: STATUS_IO_TIMEOUT; STATUS_NO_SUCH_DEVICE: the device is gone
         """
         control = PhyControl.AUTONEGOTIATION | PhyControl.RESTART_AUTONEGOTIATION
         self._access(MdiOperation.WRITE, Phy.CONTROL, control)
@@ -72,7 +75,7 @@ class PhyDevice:
     def link_state(self) -> LinkState:
         """What the link is like now.
 
-        :raises NtStatusError: STATUS_IO_TIMEOUT
+        :raises NtStatusError: STATUS_IO_TIMEOUT; STATUS_NO_SUCH_DEVICE: the device is gone
         """
         self._read(Phy.STATUS)  # a failure that is over
         if not self._read(Phy.STATUS) & PhyStatus.LINK:
@@ -90,6 +93,8 @@ class PhyDevice:
         mdi.write(operation=operation, phy=ADDRESS, register=register, data=data)
         for _ in range(POLLS):
             value = mdi.read()
+            if int(value) == GONE:
+                raise NtStatusError(STATUS_NO_SUCH_DEVICE, "PHY")
             if value.ready:
                 return value.data
             stall_execution_processor(self._kernel, POLL_US)

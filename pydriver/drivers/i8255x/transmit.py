@@ -212,7 +212,8 @@ class TransmitRing:
         with self._lock:
             self._gone = True
             blocks = self._active + self._waiting
+            requests = [block.request for block in blocks]
             self._active, self._waiting = [], []
             self._free += blocks
-        for block in blocks:
-            block.request.complete(STATUS_NO_SUCH_DEVICE)
+        for request in requests:
+            request.complete(STATUS_NO_SUCH_DEVICE)

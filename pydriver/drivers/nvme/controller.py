@@ -210,9 +210,12 @@ class NvmeController:
         """EvtDeviceD0ExitPreInterruptsDisabled. The queues have nothing in flight any more."""
         self._watch.stop(wait=True)
         self._recover.flush()
-        if self._line is not None:
+        line = self._line
+        if line is not None:
+            line.acquire_lock()
             self._line = None
             self._mask()
+            line.release_lock()
 
     def d0_exit(self) -> int:
         """EvtDeviceD0Exit: a normal shutdown."""
@@ -332,13 +335,14 @@ class NvmeController:
         With a line it would find nothing, and the line would stay asserted: it would interrupt
         again and again, and perhaps for ever the thread that was about to release it.
         """
-        if self._line is None:
+        line = self._line
+        if line is None:
             return pair.take_completions(acknowledge=acknowledge)
-        self._line.acquire_lock()
+        line.acquire_lock()
         try:
             return pair.take_completions(acknowledge=acknowledge)
         finally:
-            self._line.release_lock()
+            line.release_lock()
 
     def _mask(self) -> None:
         """Keeps the controller from the line, which others may listen to when its ISR does not."""
@@ -346,8 +350,12 @@ class NvmeController:
 
     def unmask(self) -> None:
         """Lets the line interrupt again; up to DISPATCH_LEVEL."""
-        if self._line is not None:
-            self._mapped.write32(INTERRUPT_MASK_CLEAR, 1)
+        line = self._line
+        if line is not None:
+            line.acquire_lock()
+            if self._line is line:  # the ISR will not be called any more otherwise
+                self._mapped.write32(INTERRUPT_MASK_CLEAR, 1)
+            line.release_lock()
 
     # Requests
 
