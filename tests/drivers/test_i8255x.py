@@ -391,12 +391,14 @@ def test_hundred_resets_under_load_lose_no_write(tmp_path: Path, kind: str, cpus
             thread.start()
         try:
             with bench.device.open() as file:
-                for _ in range(100):
+                for number in range(100):
                     if kind == "reset":
                         file.device_control(i8255x.IOCTL_RESET, timeout=TIMEOUT)
                     else:
                         bench.device.exit_d0()
                         bench.device.enter_d0()
+                    # However quick the resets are, there is something to lose.
+                    wait_until(lambda number=number: len(sent) >= number)
         finally:
             stop.set()
             threads[0].join(TIMEOUT)
@@ -404,7 +406,6 @@ def test_hundred_resets_under_load_lose_no_write(tmp_path: Path, kind: str, cpus
                 file.write(b"end of test...", timeout=TIMEOUT)
             threads[1].join(TIMEOUT)
         assert not problems
-        assert len(sent) > 100
         assert received >= set(sent)
         assert bench.adapter.resets == (100 if kind == "reset" else 0)
 
