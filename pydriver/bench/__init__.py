@@ -5,11 +5,12 @@
 from pydriver.bench.disk import DISK_LOADS, DiskFigure, measure_disk
 from pydriver.bench.figures import Figure, Progress
 from pydriver.bench.interrupts import INTERRUPT_FIGURES, Report, measure_interrupts
-from pydriver.bench.processors import PROCESSORS, ProcessorsFigure, measure_processors
+from pydriver.bench.processors import LOADS, PROCESSORS, ProcessorsFigure, measure_processors
 
 __all__ = (
     "DISK_LOADS",
     "INTERRUPT_FIGURES",
+    "LOADS",
     "PROCESSORS",
     "DiskFigure",
     "Figure",

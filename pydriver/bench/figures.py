@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydriver.wdf import Irp
 
-__all__ = ("Figure", "Load", "Progress", "closed_loop", "in_turn", "percentile")
+__all__ = ("Figure", "Load", "Progress", "closed_loop", "from_here", "in_turn", "percentile")
 
 TIMEOUT = 120.0
 P99 = 99
@@ -24,6 +24,9 @@ Progress = Callable[[str], object]
 
 Submit = Callable[[int, Callable[[Irp], object], int], object]
 """Sends a request: the number of its place, what to call when it is complete, its context."""
+
+Begin = Callable[[Callable[[int], None], int], object]
+"""Calls a function with each place below the number that it is given, from wherever it likes."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,22 @@ def percentile(nanoseconds: list[int]) -> float:
     return statistics.quantiles(nanoseconds, n=100)[P99 - 1] / 1000
 
 
-def closed_loop(submit: Submit, depth: int, requests: int) -> Load:
+def from_here(send: Callable[[int], None], depth: int) -> None:
+    """The first requests come from the calling thread."""
+    for place in range(depth):
+        send(place)
+
+
+def closed_loop(submit: Submit, depth: int, requests: int, begin: Begin = from_here) -> Load:
     """Keeps requests in flight: each one that is complete sends the next in its place.
 
     :param submit: sends one
     :param depth: in flight
     :param requests: in all
+    :param begin: sends the first ones
     :raises TimeoutError: they do not complete
     """
     tickets = count(depth)  # its next() is atomic: completions come on several processors
-    places = range(depth)
     times: list[int] = []
     done = Event()
 
@@ -81,8 +90,7 @@ def closed_loop(submit: Submit, depth: int, requests: int) -> Load:
             done.set()
 
     start = perf_counter()
-    for place in places:
-        send(place)
+    begin(send, depth)
     if not done.wait(TIMEOUT):
         raise TimeoutError(f"{requests - len(times)} of {requests} requests did not complete")
     return Load((perf_counter() - start) / requests * 1e6, percentile(times))

@@ -1,37 +1,52 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Full cycles of two busy queues, each with a vector of its own, on machines with more processors.
+"""Two busy queues, each with a vector of its own, on machines with more processors.
 
-Queue i's vector arrives on processor i modulo their number, and its DPC runs there.
+Queue i's vector arrives on processor i modulo their number, and its DPC runs there. That DPC
+completes requests, and the next ones are sent in their places: a processor keeps its queue busy.
 """
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pydriver.bench.figures import Figure, Load, Progress, closed_loop, in_turn
 from pydriver.drivers import mqdma
-from pydriver.ke import System, SystemConfig, VerifierConfig
+from pydriver.ke import KDpc, Kernel, System, SystemConfig, VerifierConfig
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
-from pydriver.wdf import File
+from pydriver.wdf import File, Irp
 
-__all__ = ("PROCESSORS", "ProcessorsFigure", "measure_processors")
+__all__ = ("LOADS", "PROCESSORS", "ProcessorsFigure", "measure_processors")
 
 PROCESSORS = (1, 2, 4, 8)
 QUEUES = 2
+DEPTH = 8
+"""Requests in flight on each queue."""
+
+COPY = 65536
+"""Bytes: the largest request that the driver takes, unless it is told otherwise."""
+
+LOADS = {"empty request": 0, f"copy of {COPY >> 10} KiB": COPY}
+"""Bytes that the device copies, by the load's name."""
+
+COPY_SHARE = 8
+"""There are as many copies as there are empty requests, divided by this: they take longer."""
 
 
 @dataclass(frozen=True)
 class ProcessorsFigure:
-    """The load with so many processors.
+    """A load with so many processors.
 
+    :ivar load: its name
     :ivar processors: vCPUs
     :ivar us: microseconds for one request
     :ivar p99_us: latency that 99 of 100 requests did not exceed
     :ivar ratio: throughput, as a multiple of that with one processor
     """
 
+    load: str
     processors: int
     us: Figure
     p99_us: Figure
@@ -44,7 +59,7 @@ def measure_processors(
     """Runs the measurements, all in one run.
 
     :param repetitions: of each; the medians are over these
-    :param requests: in each of them
+    :param requests: in each of them, if they are empty
     :param accel: ``tcg`` or ``kvm``
     :param progress: told of each
     """
@@ -54,42 +69,64 @@ def measure_processors(
             for processors in PROCESSORS
         }
         subjects = {
-            f"{processors} processors": _cycles(file, requests)
-            for processors, file in files.items()
+            f"{load}, {processors} vCPUs": partial(_cycles, files[processors], size, requests)
+            for load, size in LOADS.items()
+            for processors in PROCESSORS
         }
         results = in_turn(subjects, repetitions, progress)
-    loads = dict(zip(PROCESSORS, results.values(), strict=True))
-    us = {each: Figure.of([load.us for load in samples]) for each, samples in loads.items()}
+    keys = [(load, processors) for load in LOADS for processors in PROCESSORS]
+    loads = dict(zip(keys, results.values(), strict=True))
+    us = {key: Figure.of([each.us for each in samples]) for key, samples in loads.items()}
     return [
         ProcessorsFigure(
-            each,
-            us[each],
-            Figure.of([load.p99_us for load in samples]),
-            us[PROCESSORS[0]].median / us[each].median,
+            load,
+            processors,
+            us[load, processors],
+            Figure.of([each.p99_us for each in samples]),
+            us[load, PROCESSORS[0]].median / us[load, processors].median,
         )
-        for each, samples in loads.items()
+        for (load, processors), samples in loads.items()
     ]
 
 
 def _open(stack: contextlib.ExitStack, processors: int, accel: str) -> File:
+    parameters = mqdma.Parameters(depth=DEPTH)
     machine = MachineConfig(
         cpus=processors,
         accel=accel,
-        bar2=1 << 20,
+        bar2=1 << (QUEUES * parameters.layout.size - 1).bit_length(),
         devices=(f"mqdma,memdev=bar2,queues={QUEUES}",),
     )
     config = SystemConfig(machine, verifier=VerifierConfig(enabled=False))
     system = stack.enter_context(System(config))
-    driver = system.load_driver(mqdma.driver_entry_with(mqdma.Parameters(depth=4, block=4096)))
+    driver = system.load_driver(mqdma.driver_entry_with(parameters))
     function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE)
     return driver.add_device(function, interrupts=InterruptMode.MSIX).open()
 
 
-def _cycles(file: File, requests: int) -> Callable[[], Load]:
-    return lambda: closed_loop(
-        lambda place, completed, context: file.device_control_async(
-            mqdma.IOCTL_NOP, on_complete=completed, context=context
-        ),
-        QUEUES,
-        requests,
+def _cycles(file: File, size: int, requests: int) -> Load:
+    code, data, output = mqdma.IOCTL_NOP, b"", 0
+    if size:
+        code, data, output = mqdma.IOCTL_COPY, bytes(size), size + mqdma.CRC_BYTES
+        requests = max(requests // COPY_SHARE, 1)
+
+    def submit(place: int, completed: Callable[[Irp], object], context: int) -> None:
+        file.device_control_async(code, data, output, completed, context)
+
+    return closed_loop(
+        submit, QUEUES * DEPTH, requests, partial(_on_processors, file.device.system.kernel)
     )
+
+
+def _on_processors(kernel: Kernel, send: Callable[[int], None], depth: int) -> None:
+    """The first requests come from a DPC on the processor of each queue."""
+
+    def routine(dpc: KDpc, context: None, first: int, last: int) -> None:
+        for place in range(first, last):
+            send(place)
+
+    share = depth // QUEUES
+    for queue in range(QUEUES):
+        dpc = KDpc.initialize(kernel, routine)
+        dpc.set_target_processor(queue % len(kernel.processors))
+        dpc.insert(queue * share, (queue + 1) * share)

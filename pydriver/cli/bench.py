@@ -11,6 +11,7 @@ import click
 from pydriver.bench import (
     DISK_LOADS,
     INTERRUPT_FIGURES,
+    LOADS,
     PROCESSORS,
     DiskFigure,
     Figure,
@@ -116,7 +117,7 @@ def _measure(parts: set[str], repetitions: int, count: int, accel: str) -> Resul
     lengths = {
         "interrupts": INTERRUPT_FIGURES,
         "nvme": DISK_LOADS,
-        "processors": len(PROCESSORS),
+        "processors": len(PROCESSORS) * len(LOADS),
     }
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -155,7 +156,12 @@ def as_object(results: Results) -> dict[str, Any]:
         ]
     if results.processors is not None:
         result["processors"] = [
-            {"processors": each.processors, "ratio_to_one": round(each.ratio, 3)} | _load(each)
+            {
+                "load": each.load,
+                "processors": each.processors,
+                "ratio_to_one": round(each.ratio, 3),
+            }
+            | _load(each)
             for each in results.processors
         ]
     return result
@@ -206,7 +212,7 @@ def _print_interrupts(console: "Console", report: Report) -> None:
 
 
 def _print_nvme(console: "Console", figures: list[DiskFigure]) -> None:
-    table = _table("Reads of 4 KiB from NVMe", "in flight", *LOAD_COLUMNS, "reads, qtest = 1")
+    table = _table("Reads of 4 KiB from NVMe", "in flight", *LOAD_COLUMNS, "qtest = 1")
     for each in figures:
         table.add_row(each.way, str(each.depth), *_cells(each), f"{each.ratio:.2f}x")
     console.print(table)
@@ -218,14 +224,14 @@ def _print_nvme(console: "Console", figures: list[DiskFigure]) -> None:
 
 
 def _print_processors(console: "Console", figures: list[ProcessorsFigure]) -> None:
-    table = _table("Full cycles of two busy queues", *LOAD_COLUMNS, "requests, one vCPU = 1")
+    table = _table("Full cycles of two busy queues", "vCPUs", *LOAD_COLUMNS, "1 vCPU = 1")
     for each in figures:
-        vcpus = f"{each.processors} vCPU{'s'[: each.processors > 1]}"
-        table.add_row(vcpus, *_cells(each), f"{each.ratio:.2f}x")
+        table.add_row(each.load, str(each.processors), *_cells(each), f"{each.ratio:.2f}x")
     console.print(table)
+    console.print("for one: the time divided by the number of requests; p99: of their latencies")
 
 
-LOAD_COLUMNS = ("median for one", "least", "most", "latency, p99")
+LOAD_COLUMNS = ("for one", "least", "most", "p99")
 
 
 def _cells(each: DiskFigure | ProcessorsFigure) -> list[str]:

@@ -5,7 +5,8 @@
 Each hardware queue has a queue object, an EvtDpcFunc DPC whose parent is that queue object, a
 repair work item, and, with MSI-X, a message of its own. The way of a request:
 
-- the default queue's handler forwards it to the queue object of the next hardware queue;
+- the default queue's handler forwards it to the queue object of the next hardware queue; at
+  DISPATCH_LEVEL to the next one whose interrupt arrives on the same processor;
 - that one's handler copies the data to the shared memory and rings the doorbell;
 - the ISR takes the queue's last event, which the next one would overwrite, and queues the DPC;
 - the DPC takes completions from the ring and completes their requests;
@@ -23,7 +24,13 @@ from enum import Enum
 from pydriver.abi._native import lib
 from pydriver.drivers.mqdma_queue import HardwareQueue, QueueLayout
 from pydriver.errors import ConfigurationError
-from pydriver.ke import DriverObject
+from pydriver.ke import (
+    DriverObject,
+    Kernel,
+    get_current_processor_number,
+    query_active_processor_count,
+)
+from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -147,6 +154,7 @@ class MqdmaDevice:
     """The device's context.
 
     :ivar queues: one for each hardware queue
+    :ivar local: the queues by the processor that their interrupts arrive on
     :ivar requests: counts what came in; decides which queue is next
     :ivar gone: the device answers with all ones
     :ivar watching: the watch is started
@@ -156,6 +164,7 @@ class MqdmaDevice:
     parameters: Parameters = field(default_factory=Parameters)
     queues: list[HardwareQueue] = field(default_factory=list)
     interrupts: list[Interrupt] = field(default_factory=list)
+    local: list[list[HardwareQueue]] = field(default_factory=list)
     requests: int = 0
     gone: bool = False
     exclusive: bool = False
@@ -202,7 +211,7 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
         device,
         IoQueueConfig(
             IoQueueDispatchType.PARALLEL,
-            evt_io_device_control=_make_router(context),
+            evt_io_device_control=_make_router(device.system.kernel, context),
             default_queue=True,
         ),
     )
@@ -234,7 +243,15 @@ def _prepare_hardware(device: Device, raw: ResourceList, translated: ResourceLis
     for queue in context.queues:
         queue.map(registers, shared, layout, vector=queue.index % messages)
         queue.interrupt = context.interrupts[queue.index % messages]
+    context.local = [
+        [queue for queue in context.queues if _arrives_on(processor, queue)]
+        for processor in range(query_active_processor_count(device.system.kernel))
+    ]
     return STATUS_SUCCESS
+
+
+def _arrives_on(processor: int, queue: HardwareQueue) -> bool:
+    return bool(queue.interrupt.get_info().target_processor_set & 1 << processor)
 
 
 def _create_queue(device: Device, context: MqdmaDevice, index: int) -> HardwareQueue:
@@ -345,8 +362,11 @@ def _take_causes(context: MqdmaDevice) -> int:
 # Requests
 
 
-def _make_router(context: MqdmaDevice) -> Callable[[IoQueue, Request, int, int, int], None]:
-    queues = context.queues
+def _make_router(
+    kernel: Kernel, context: MqdmaDevice
+) -> Callable[[IoQueue, Request, int, int, int], None]:
+    all_queues = context.queues
+    current_irql = kernel.irql
     largest = context.parameters.block
 
     def evt_io_device_control(
@@ -365,6 +385,10 @@ def _make_router(context: MqdmaDevice) -> Callable[[IoQueue, Request, int, int, 
         if context.gone:
             request.complete(STATUS_NO_SUCH_DEVICE)
             return
+        queues = all_queues
+        # What a completion sends stays on its processor: locks and rings have one user then.
+        if current_irql() == DISPATCH_LEVEL:
+            queues = context.local[get_current_processor_number(kernel)] or queues
         number = context.requests
         context.requests = number + 1
         request.forward_to_io_queue(queues[number % len(queues)].queue)

@@ -186,6 +186,10 @@ class I8255x:
             stall_execution_processor(self._kernel, RESET_US)
         self._registers.INTERRUPT_MASK.write(all=1)
 
+    def _unmask(self) -> None:
+        """All causes but the two that nobody here handles."""
+        self._registers.INTERRUPT_MASK.write(flow_control=1, early_receive=1)
+
     def _start(self) -> None:
         """From a reset to a device that can send and receive.
 
@@ -255,7 +259,7 @@ class I8255x:
             self.receive.deliver(stopped=bool(causes & Cause.RECEIVE_NOT_READY))
 
     def _evt_interrupt_enable(self, interrupt: Interrupt, device: Device) -> None:
-        self._registers.INTERRUPT_MASK.write(flow_control=1, early_receive=1)
+        self._unmask()
 
     def _evt_interrupt_disable(self, interrupt: Interrupt, device: Device) -> None:
         self._registers.INTERRUPT_MASK.write(all=1)
@@ -306,5 +310,5 @@ class I8255x:
                 self.transmit.give_up()
                 return error.status
             self.transmit.resume()
-            self._registers.INTERRUPT_MASK.write(flow_control=1, early_receive=1)
+            self._unmask()
         return STATUS_SUCCESS
