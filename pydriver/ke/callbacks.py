@@ -18,6 +18,7 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.failure import Failing
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
+from pydriver.ke.probes import Point
 from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
 from pydriver.ke.verifier import Verifier
 
@@ -53,6 +54,10 @@ class Callbacks(Failing):
         :param statuses: an :class:`NtStatusError` that leaves the callback is its result
         :return: what the callback returned
         """
+        if self.probe is not None:
+            self.probe(
+                Point.CALLBACK, callback_name(callback), arguments[0] if arguments else None, 0
+            )
         if not self.verifying:
             try:
                 return callback(*arguments)

@@ -14,7 +14,9 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.probes import Point, probed
 from pydriver.ke.registry import function_ddi
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class KDpc:
         self._flag = Lock()
         self._arguments: tuple[Any, Any] = (None, None)
         self.processor: Processor | None = None
-        self.routine = routine
+        self.routine = probed(kernel.probe, Point.DPC, callback_name(routine), owner, routine)
         self.owner = owner
         self.importance = Importance.MEDIUM
         self.target: Processor | None = None
@@ -109,7 +111,7 @@ class KDpc:
             routine(dpc, context, argument1, argument2)
 
         dpc.dequeued = dequeued
-        dpc.routine = run
+        dpc.routine = probed(kernel.probe, Point.DPC, name, dpc, run)
         return dpc
 
     def __str__(self) -> str:

@@ -15,8 +15,15 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pydriver.errors import LinkStopped, MachineDied, PydriverError
-from pydriver.ke.bugcheck import REPORTED_EVENTS, BugCheck, BugCheckState, driver_stack
+from pydriver.ke.bugcheck import (
+    REPORTED_EVENTS,
+    BugCheck,
+    BugCheckState,
+    bug_check_name,
+    driver_stack,
+)
 from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.probes import Point, Probe
 from pydriver.ke.processor import CurrentProcessor
 from pydriver.trace import Event, Recorder
 from pydriver.trace.recorder import NO_PROCESSOR
@@ -32,13 +39,15 @@ class Failing(ABC):
 
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
     :param events: entries that the recorder keeps
+    :param probe: of a debugger, or ``None``
     :ivar current: what the calling thread runs on
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar failure: what ended the system, or ``None``
     """
 
-    def __init__(self, freeze: Callable[[], None], events: int) -> None:
+    def __init__(self, freeze: Callable[[], None], events: int, probe: Probe | None = None) -> None:
+        self.probe = probe
         self.current = CurrentProcessor()
         self.recorder = Recorder(events)
         self.record = self.recorder.append
@@ -172,6 +181,8 @@ class Failing(ABC):
             irql = PASSIVE_LEVEL
         self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, subject, f"0x{code:X}"))
         incident = self.incident(rule, message, subject, error, frame)
+        if self.probe is not None:
+            self.probe(Point.RULE, rule or bug_check_name(code), subject, code)
         bug_check = BugCheck(BugCheckState(code=code, parameters=(p1, p2, p3, p4), **incident))
         if not self.fail(bug_check):
             self.raise_failure()

@@ -28,6 +28,7 @@ from pydriver.ke.irql import (
     PASSIVE_LEVEL,
     irql_name,
 )
+from pydriver.ke.probes import Probe, ProbedHandlers
 from pydriver.ke.processor import VECTOR_DISPATCH, Processor
 from pydriver.ke.registry import function_ddi
 from pydriver.ke.thread import SystemThreads, WorkerThreads
@@ -48,6 +49,7 @@ class Kernel(Callbacks):
     :param workers: system worker threads
     :param events: entries that the recorder keeps
     :param verifier: what is verified
+    :param probe: of a debugger, or ``None``
     :ivar processors: by number
     :ivar workers: run work items
     :ivar disposer: deletes what cannot be at the IRQL of its deletion. One thread of its own: it
@@ -71,8 +73,12 @@ class Kernel(Callbacks):
         workers: int = 2,
         events: int = 4096,
         verifier: VerifierConfig | None = None,
+        probe: Probe | None = None,
     ) -> None:
-        super().__init__(freeze, events)
+        super().__init__(freeze, events, probe)
+        if probe is not None:
+            for link in links:
+                link.handlers = ProbedHandlers(link, probe)
         verifier = verifier or VerifierConfig()
         self.verifying = verifier.enabled
         self.processors = [Processor(self, link) for link in links]

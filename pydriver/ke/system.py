@@ -20,6 +20,7 @@ from pydriver.ke.hive import Registry
 from pydriver.ke.interrupts import InterruptVectors
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
+from pydriver.ke.probes import Probe
 from pydriver.ke.verifier import VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
@@ -40,12 +41,14 @@ class SystemConfig:
     :ivar workers: system worker threads
     :ivar events: entries that the recorder keeps
     :ivar verifier: what is verified
+    :ivar probe: of a debugger, called at each of its points, or ``None``
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
     workers: int = 2
     events: int = 4096
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    probe: Probe | None = None
 
 
 class DriverObject:
@@ -132,6 +135,7 @@ class System:
                 workers=config.workers,
                 events=config.events,
                 verifier=config.verifier,
+                probe=config.probe,
             )
             # Entered last, left first: the threads end, then nobody uses the link.
             stack.callback(self._stop_kernel)

@@ -24,6 +24,7 @@ from pydriver.ke.bugcheck import (
     Incident,
     driver_stack,
 )
+from pydriver.ke.probes import Point
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -163,6 +164,8 @@ class Verifier:
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))
             seen.times += 1
+        if kernel.probe is not None:
+            kernel.probe(Point.RULE, rule, subject, 0)
 
     def clear(self) -> None:
         """Forgets the violations so far."""

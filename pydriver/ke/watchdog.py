@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import sys
 from dataclasses import dataclass
-from threading import Event, Thread, get_ident
+from threading import Event, Lock, Thread, get_ident
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -98,6 +98,8 @@ class Watchdog:
         self._stays: dict[int, _Stay] = {}
         self._calls: dict[int, _Call] = {}
         self._end = Event()
+        self._holders = 0
+        self._held = Lock()  # guards the count and the limits that a hold moves
         self._thread = Thread(target=self._run, name="pydriver-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -129,12 +131,29 @@ class Watchdog:
             else:
                 self._calls[ident] = outer
 
+    @contextlib.contextmanager
+    def held(self) -> "Iterator[None]":
+        """Lets no time count while a person looks at the system."""
+        with self._held:
+            self._holders += 1
+        start = monotonic()
+        try:
+            yield
+        finally:
+            with self._held:
+                self._holders -= 1
+                self._stays.clear()
+                for call in list(self._calls.values()):
+                    call.deadline += monotonic() - start
+
     def _run(self) -> None:
         interval = min(self._dpc_timeout, self._power_timeout) / LOOKS
         with contextlib.suppress(BugCheck, PydriverError):  # something else came first
             while not self._end.wait(min(interval, LONGEST_INTERVAL)):
                 if self._kernel.failure is not None:
                     return
+                if self._holders:
+                    continue
                 for processor in self._kernel.processors:
                     self._look_at(processor)
                 self._look_at_calls()

@@ -5,7 +5,9 @@
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.line import LineIsr
+from pydriver.ke.probes import Point, probed
 from pydriver.ke.status import NT_SUCCESS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS
 from pydriver.wdf.ddi import HIGH_LEVEL, PASSIVE_LEVEL, ddi
 from pydriver.wdf.interrupt_lock import InterruptLocking
@@ -82,6 +84,21 @@ class InterruptConnection(InterruptLocking):
         self.force_disconnected = False
         self.line_isr: LineIsr | None = None
         self._work: QueuedWork | None = None
+
+    @property
+    def isr(self) -> "Callable[..., object]":
+        """EvtInterruptIsr, with the probe of a debugger if there is one."""
+        isr = self.config.evt_interrupt_isr
+        assert isr is not None
+        kernel = self._kernel
+        return probed(
+            kernel.probe,
+            Point.INTERRUPT,
+            callback_name(isr),
+            self,
+            isr,
+            lambda: self.vector,
+        )
 
     # DDIs
 

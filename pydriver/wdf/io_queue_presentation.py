@@ -186,9 +186,10 @@ class QueuePresentation(Presenting):
 
     def _checked(self, callback: Callback | None) -> Callback | None:
         """With the verifier on, through the checks of `Kernel.invoke`."""
-        if callback is None or not self._kernel.verifying:
+        kernel = self._kernel
+        if callback is None or not (kernel.verifying or kernel.probe):
             return callback
-        return partial(self._kernel.invoke, callback)
+        return partial(kernel.invoke, callback)
 
     def _transfer(self, callback: Callback | None, fallback: Handler) -> Handler:
         """Reads and writes: one of no bytes is the framework's, unless the driver wants it."""

@@ -38,9 +38,8 @@ def message_routine(connection: "InterruptConnection") -> Callable[[], int]:
 
 def _plain_message(interrupt: "Interrupt") -> Callable[[], int]:
     processor = interrupt.processor
-    isr = interrupt.config.evt_interrupt_isr
+    isr = interrupt.isr
     assert processor is not None
-    assert isr is not None
     kernel = interrupt._kernel
     record = kernel.record
     now = perf_counter_ns
@@ -75,9 +74,8 @@ def _plain_message(interrupt: "Interrupt") -> Callable[[], int]:
 
 def _verified_message(interrupt: "Interrupt") -> Callable[[], int]:
     processor = interrupt.processor
-    isr = interrupt.config.evt_interrupt_isr
+    isr = interrupt.isr
     assert processor is not None
-    assert isr is not None
     kernel = interrupt._kernel
     record = kernel.record
     now = perf_counter_ns
@@ -157,9 +155,8 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
     """Calls the ISR under the interrupt's lock: whether it claimed the interrupt."""
     interrupt = cast("Interrupt", connection)
     processor = interrupt.processor
-    isr = interrupt.config.evt_interrupt_isr
+    isr = interrupt.isr
     assert processor is not None
-    assert isr is not None
     kernel = interrupt._kernel
     verifying = kernel.verifying
     record = kernel.record
@@ -214,9 +211,8 @@ def passive_routine(connection: "InterruptConnection") -> Callable[[], bool]:
     """Calls the ISR at PASSIVE_LEVEL under the wait lock: whether it claimed the interrupt."""
     interrupt = cast("Interrupt", connection)
     wait_lock = interrupt.wait_lock
-    isr = interrupt.config.evt_interrupt_isr
+    isr = interrupt.isr
     assert wait_lock is not None
-    assert isr is not None
     kernel = interrupt._kernel
     vector = interrupt.vector
     message = interrupt.message_number

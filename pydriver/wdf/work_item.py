@@ -9,8 +9,10 @@ from threading import Lock, get_ident
 from time import perf_counter_ns
 from typing import ClassVar, Self
 
+from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.probes import Point, probed
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_PARAMETER,
@@ -56,7 +58,9 @@ class QueuedWork:
 
     def __init__(self, owner: Object, routine: Callable[[], object]) -> None:
         self._owner = owner
-        self._routine = routine
+        self._routine = probed(
+            owner._kernel.probe, Point.WORK_ITEM, callback_name(routine), owner, routine
+        )
         self._flag = Lock()
         self._guard = Lock()
         self._pending = 0
