@@ -21,6 +21,8 @@ from pydriver.ke import System, SystemConfig
 from pydriver.trace import LevelSummary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydriver.cli.pipeline import Pipeline
 
 __all__ = ("Job", "Phase", "Step")
@@ -53,6 +55,7 @@ class Job(ABC):
     """One job.
 
     :param wake: called when the step has changed, and when the job is over
+    :param debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar step: what it is doing
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
@@ -61,7 +64,8 @@ class Job(ABC):
     :ivar over: it has ended
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], debug_socket: "Path | None" = None) -> None:
+        self._debug_socket = debug_socket
         self.step = Step(Phase.STARTING)
         self.stream: Pipeline[Any] | None = None
         self.failure: str | None = None
@@ -126,12 +130,20 @@ class Job(ABC):
                 self._system = System(self._config())
                 with self._system as system:
                     system.machine.listen(self._on_event)
-                    self._work(system)
+                    with self._views(system):
+                        self._work(system)
         except BaseException as error:  # noqa: BLE001 - the main thread says what it means
             self.error = error
         finally:
             self.over = True
             self._wake()
+
+    def _views(self, system: System) -> contextlib.AbstractContextManager[object]:
+        if self._debug_socket is None:
+            return contextlib.nullcontext()
+        from pydriver.debug.server import ViewServer
+
+        return ViewServer(system, self._debug_socket)
 
     def _enter(self, phase: Phase, title: str = "", size: int = 0) -> None:
         self.step = Step(phase, title, size)

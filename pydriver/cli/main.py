@@ -29,6 +29,8 @@ COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
     "devices": "list the PCI functions of a machine and their drivers",
     "nvme": "copy an image to an NVMe disk and check it",
+    "debug": "debug a driver and its device in an interactive shell",
+    "attach": "look at a running system from another terminal",
     "bench": "measure what the interrupt path costs",
     "ddi": "list the DDIs that are implemented",
 }

@@ -69,6 +69,8 @@ class Options:
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
     :ivar qmp: where to put a QMP socket for a person, or ``None``
+    :ivar gdb: where to put a socket for gdb, or ``None``
+    :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar output: where to write the result, or ``None``
     """
 
@@ -85,6 +87,8 @@ class Options:
     verifier: bool
     as_json: bool
     qmp: Path | None
+    gdb: Path | None
+    debug_socket: Path | None
     output: Path | None
 
 

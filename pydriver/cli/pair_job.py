@@ -56,6 +56,8 @@ class PairOptions:
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
     :ivar qmp: where to put a QMP socket for a person, or ``None``
+    :ivar gdb: where to put a socket for gdb, or ``None``
+    :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -69,6 +71,8 @@ class PairOptions:
     verifier: bool
     as_json: bool
     qmp: "Path | None"
+    gdb: "Path | None"
+    debug_socket: "Path | None" = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class PairJob(Job):
     """
 
     def __init__(self, options: PairOptions, wake: Callable[[], None]) -> None:
-        super().__init__(wake)
+        super().__init__(wake, options.debug_socket)
         self._options = options
         self._package: DriverPackage = import_driver(options.driver)
         self._interrupts: list[Interrupt] = []
@@ -132,6 +136,7 @@ class PairJob(Job):
                 devices=options.devices,
                 options=(*self._words(), *self._empty_disks(), *self._networks()),
                 qmp_path=options.qmp,
+                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
         )
@@ -164,6 +169,13 @@ class PairJob(Job):
         return [word for name in self._undefined(NETDEV) for word in ("-netdev", f"user,id={name}")]
 
     def _work(self, system: System) -> None:
+        devices = self._start_devices(system)
+        start = perf_counter()
+        self._use(system, devices)
+        self._seconds = perf_counter() - start
+        self._enter(Phase.ENDING)
+
+    def _start_devices(self, system: System) -> "list[Device]":
         options = self._options
         mode = InterruptMode[options.interrupts.upper()] if options.interrupts else None
         driver = system.load_driver(self._package.entry, self._package.name)
@@ -172,10 +184,7 @@ class PairJob(Job):
             device = driver.add_device(function, interrupts=mode, messages=options.messages)
             devices.append(device)
             self._interrupts += [each for each in device.interrupts if each.processor is not None]
-        start = perf_counter()
-        self._use(system, devices)
-        self._seconds = perf_counter() - start
-        self._enter(Phase.ENDING)
+        return devices
 
     def _functions(self, system: "System") -> "list[PciFunction]":
         """Those that the driver names; of a driver that names none, all that devices are."""

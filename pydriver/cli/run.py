@@ -93,7 +93,7 @@ Faults, one of which can happen after a third of the data:
 @click.option(
     "--driver",
     metavar="MODULE",
-    help="The driver of that device: a module, or the name of an installed driver.",
+    help="The driver of that device: a module, a file, or the name of an installed driver.",
 )
 @click.option(
     "--qemu-option",
@@ -119,6 +119,18 @@ Faults, one of which can happen after a third of the data:
     type=click.Path(readable=False, path_type=Path),
     metavar="PATH",
     help="Put a QMP socket there, for a person to look at QEMU.",
+)
+@click.option(
+    "--gdb",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a socket for gdb there, to debug the guest.",
+)
+@click.option(
+    "--debug-socket",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a socket for `pydriver attach` there.",
 )
 @verifier_option
 @json_option

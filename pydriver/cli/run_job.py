@@ -48,7 +48,7 @@ class RunJob(Job):
         output: "OutputFile | None",
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake)
+        super().__init__(wake, options.debug_socket)
         self._options = options
         self._path = path
         self._source = source
@@ -116,6 +116,7 @@ class RunJob(Job):
                 bar2=mqdma.shared_memory(options.queues, options.depth, options.block),
                 devices=(f"mqdma,id={DEVICE},memdev=bar2,queues={options.queues}",),
                 qmp_path=options.qmp,
+                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
         )

@@ -87,7 +87,8 @@ class Watch:
             if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
                 return stall
             before = now
-            progress.show(job.done)
+            if not job.stopped:  # a person may be at a prompt
+                progress.show(job.done)
         return ""
 
     def _find_stall(self, seconds: float) -> str:

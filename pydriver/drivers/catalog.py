@@ -9,9 +9,11 @@ value is the module.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydriver.errors import ConfigurationError
@@ -53,9 +55,11 @@ class DriverPackage:
 def import_driver(module: str) -> DriverPackage:
     """Finds the driver in a module.
 
-    :param module: its name, or the name of an installed driver
+    :param module: its name, the name of an installed driver, or a file's that ends in ``.py``
     :raises ConfigurationError: it cannot be imported, or is no driver
     """
+    if module.endswith(".py"):
+        module = _import_file(Path(module))
     name = module
     for each in entry_points(group=GROUP, name=module):
         module = each.module
@@ -68,6 +72,19 @@ def import_driver(module: str) -> DriverPackage:
         raise ConfigurationError(f"driver {name}: the module has no driver_entry")
     ids = tuple(getattr(found, "HARDWARE_IDS", ()))
     return DriverPackage(name.rpartition(".")[2], module, ids, entry)
+
+
+def _import_file(path: Path) -> str:
+    """Imports a module from a file; its folder is where it imports from.
+
+    :return: the module's name
+    """
+    if not path.is_file():
+        raise ConfigurationError(f"driver {path}: there is no such file")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return path.stem
 
 
 def installed_drivers() -> list[DriverPackage]:

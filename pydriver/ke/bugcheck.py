@@ -283,7 +283,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _FRAMEWORK = (
     *(
         str(_PACKAGE / folder) + "/"
-        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace")
+        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace", "debug")
     ),
     GENERATED,
     str(_PACKAGE / "ddi.py"),

@@ -78,7 +78,7 @@ class Kernel(Callbacks):
         super().__init__(freeze, events, probe)
         if probe is not None:
             for link in links:
-                link.handlers = ProbedHandlers(link, probe)
+                link.handlers = ProbedHandlers(link.handlers, probe)
         verifier = verifier or VerifierConfig()
         self.verifying = verifier.enabled
         self.processors = [Processor(self, link) for link in links]

@@ -12,7 +12,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from pydriver.link import ProcessorLink
     from pydriver.link.processor import Handler
 
 __all__ = ("Point", "Probe", "ProbedHandlers", "probed")
@@ -74,16 +73,15 @@ def probed(
 class ProbedHandlers(list["Handler"]):
     """The handlers of a processor's upcalls, with a probe before each.
 
-    :param link: of the processor
+    :param handlers: of the processor's link
     :param probe: of the system
     """
 
-    def __init__(self, link: "ProcessorLink", probe: Probe) -> None:
-        super().__init__(link.handlers)
-        self._link = link
+    def __init__(self, handlers: "list[Handler]", probe: Probe) -> None:
+        super().__init__(handlers)
         self._probe = probe
 
     def __getitem__(self, vector: Any) -> Any:
         handler = super().__getitem__(vector)
-        self._probe(Point.UPCALL, f"vector {vector:#04x}", self._link, vector)
+        self._probe(Point.UPCALL, f"vector {vector:#04x}", None, vector)
         return handler

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from pydriver.errors import LinkStopped, PydriverError
+from pydriver.ke.breakpoints import breakpoints_stop
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.hive import Registry
 from pydriver.ke.interrupts import InterruptVectors
@@ -97,6 +98,7 @@ class System:
         self._drivers: list[DriverObject] = []
         self._stack = contextlib.ExitStack()
         self._unloadable = False
+        self._stopped = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -140,6 +142,8 @@ class System:
             # Entered last, left first: the threads end, then nobody uses the link.
             stack.callback(self._stop_kernel)
             self.kernel.start()
+            self.machine.listen(self._on_event)
+            stack.enter_context(breakpoints_stop(self))
             access = self.kernel.access
             with self.kernel.borrowed():
                 self.pci = PciBus.start(access)
@@ -188,6 +192,11 @@ class System:
         self._drivers.append(driver_object)
         return driver
 
+    @property
+    def drivers(self) -> tuple[DriverObject, ...]:
+        """The drivers that are loaded, in the order in which they were."""
+        return tuple(self._drivers)
+
     def unload_drivers(self) -> None:
         """Removes all devices and unloads all drivers, the last one first."""
         while self._drivers:
@@ -203,6 +212,14 @@ class System:
         """
         if self.kernel.failure is not None:
             self.kernel.raise_failure()
+
+    def _on_event(self, name: str, data: dict[str, Any]) -> None:
+        """On the QMP thread: whoever stops the machine stops the watchdogs, too."""
+        stopped = {"STOP": True, "RESUME": False}.get(name, self._stopped)
+        if stopped != self._stopped:
+            self._stopped = stopped
+            watchdog = self.kernel.watchdog
+            (watchdog.hold if stopped else watchdog.release)()
 
     def _freeze(self) -> None:
         failure = self.kernel.failure

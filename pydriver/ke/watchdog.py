@@ -99,7 +99,8 @@ class Watchdog:
         self._calls: dict[int, _Call] = {}
         self._end = Event()
         self._holders = 0
-        self._held = Lock()  # guards the count and the limits that a hold moves
+        self._held_since = 0.0
+        self._guard = Lock()  # guards the two, and the limits that a hold moves
         self._thread = Thread(target=self._run, name="pydriver-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -131,20 +132,21 @@ class Watchdog:
             else:
                 self._calls[ident] = outer
 
-    @contextlib.contextmanager
-    def held(self) -> "Iterator[None]":
-        """Lets no time count while a person looks at the system."""
-        with self._held:
+    def hold(self) -> None:
+        """Lets no time count from now on: the machine is stopped. Counts its calls."""
+        with self._guard:
+            if not self._holders:
+                self._held_since = monotonic()
             self._holders += 1
-        start = monotonic()
-        try:
-            yield
-        finally:
-            with self._held:
-                self._holders -= 1
+
+    def release(self) -> None:
+        """Undoes one :meth:`hold`."""
+        with self._guard:
+            self._holders -= 1
+            if not self._holders:
                 self._stays.clear()
                 for call in list(self._calls.values()):
-                    call.deadline += monotonic() - start
+                    call.deadline += monotonic() - self._held_since
 
     def _run(self) -> None:
         interval = min(self._dpc_timeout, self._power_timeout) / LOOKS

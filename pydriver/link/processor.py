@@ -69,6 +69,11 @@ class ProcessorLink:
         return self._mailbox.depth  # type: ignore[no-any-return]
 
     @property
+    def asleep(self) -> bool:
+        """The vCPU halts until it is woken."""
+        return bool(self._mailbox.asleep)
+
+    @property
     def frame(self) -> Any:
         """``struct link_frame *`` of the upcall that is being served, written by the guest."""
         return self.state.frame

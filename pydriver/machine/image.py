@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """The guest's ELF image: its symbols, and whether its structures are the ones we know."""
 
+import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,25 @@ class GuestImage:
             return int(self._symbols[name])
         except KeyError:
             raise LinkError(f"guest image {self.path} has no symbol {name!r}") from None
+
+    def nearest(self, address: int) -> str:
+        """``await_command+0x12``: the symbol at or before an address; empty if there is none."""
+        best = max(
+            ((value, name) for name, value in self._symbols.items() if value <= address),
+            default=None,
+        )
+        if best is None or address >= self.end:
+            return ""
+        offset = address - best[0]
+        return f"{best[1]}+{offset:#x}" if offset else best[1]
+
+    def symbols(self, pattern: str = "*") -> list[tuple[int, str]]:
+        """Addresses and names of the symbols that a shell pattern fits, by address."""
+        return sorted(
+            (int(value), name)
+            for name, value in self._symbols.items()
+            if fnmatch.fnmatchcase(name, pattern)
+        )
 
     @cached_property
     def end(self) -> int:

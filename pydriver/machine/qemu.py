@@ -20,6 +20,7 @@ from pydriver.machine.image import GuestImage
 from pydriver.machine.ivshmem import DoorbellServer
 from pydriver.machine.memory import Reservations, SharedMemory
 from pydriver.machine.qmp import QmpThread
+from pydriver.machine.sockets import listen
 
 __all__ = ("Machine", "MachineConfig")
 
@@ -51,6 +52,7 @@ class MachineConfig:
     :ivar qemu: the binary; ``None`` for the one that ``make qemu`` built
     :ivar image: the guest; ``None`` for the one that ``make guest`` built
     :ivar qmp_path: where to put a second QMP socket for a person; ``None`` for nowhere
+    :ivar gdb_path: where to put a socket for gdb, which debugs the guest; ``None`` for nowhere
     :ivar vcpu_threads: of TCG. ``multi``: each vCPU has a thread of QEMU's; ``single``: they take
         turns on one; ``None``: ``single`` if there are several vCPUs and fewer than two host
         processors for each of them, for itself and for its controller's thread. By default what
@@ -66,6 +68,7 @@ class MachineConfig:
     qemu: Path | None = None
     image: Path | None = None
     qmp_path: Path | None = None
+    gdb_path: Path | None = None
     vcpu_threads: str | None = field(
         default_factory=lambda: os.environ.get("PYDRIVER_VCPU_THREADS") or None
     )
@@ -109,7 +112,7 @@ class Machine:
         self.config = config
         self.pidfd = -1
         self._process: subprocess.Popen[bytes] | None = None
-        self._listening: socket.socket | None = None
+        self._listening: dict[str, socket.socket] = {}
         self.one_thread = config.one_thread
         self._binary = _executable(config.qemu or default_qemu())
         self._rom = (config.image or BUILD / "guest.elf").with_name("boot.rom")
@@ -154,7 +157,7 @@ class Machine:
 
         :raises MachineError: if the process cannot be created
         """
-        self._listening = self._listen()
+        self._listen()
         self._process = self._qmp.start()
         self.pidfd = os.pidfd_open(self._process.pid)
         self._qmp_socket.close()
@@ -258,36 +261,30 @@ class Machine:
             process.kill()  # it has no state that a clean end would save
             process.wait()
         self._qmp.close()
-        if self._listening is not None:
-            self._listening.close()
-            assert self.config.qmp_path is not None
-            self.config.qmp_path.unlink(missing_ok=True)
+        paths = self._paths
+        for name, listening in self._listening.items():
+            listening.close()
+            paths[name].unlink(missing_ok=True)
+        self._listening.clear()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _listen(self) -> socket.socket | None:
-        path = self.config.qmp_path
-        if path is None:
-            return None
-        listening = socket.socket(socket.AF_UNIX)
-        mask = os.umask(0o177)
-        try:
-            listening.bind(str(path))
-            listening.listen()
-        except OSError as error:
-            listening.close()
-            raise ConfigurationError(f"QMP socket {path}: {error.strerror or error}") from error
-        finally:
-            os.umask(mask)
-        return listening
+    @property
+    def _paths(self) -> dict[str, Path]:
+        """Where a person can connect, by what is there."""
+        paths = {"QMP": self.config.qmp_path, "gdb": self.config.gdb_path}
+        return {name: path for name, path in paths.items() if path is not None}
+
+    def _listen(self) -> None:
+        for name, path in self._paths.items():
+            self._listening[name] = listen(path, name)
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         descriptors = [self.memory.fd, self._qmp_socket.fileno(), self.doorbell.socket.fileno()]
         if self.bar2:
             descriptors.append(self.bar2.fd)
-        if self._listening:
-            descriptors.append(self._listening.fileno())
+        descriptors += [each.fileno() for each in self._listening.values()]
         try:
             return subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self._arguments()],
@@ -322,13 +319,18 @@ class Machine:
         ]
         if self.bar2:
             arguments += ["-object", _shared(BAR2_ID, self.bar2)]
-        if self._listening:
-            listening = f"socket,id=person,fd={self._listening.fileno()},server=on,wait=off"
-            arguments += ["-chardev", listening, "-mon", "chardev=person,mode=control"]
+        for name, listening in self._listening.items():
+            person = f"socket,id=person-{name},fd={listening.fileno()},server=on,wait=off"
+            arguments += ["-chardev", person, *_PERSONS[name]]
         for device in config.devices:
             arguments += ["-device", device]
         return [*arguments, *config.options]
 
+
+_PERSONS = {
+    "QMP": ("-mon", "chardev=person-QMP,mode=control"),
+    "gdb": ("-gdb", "chardev:person-gdb"),
+}
 
 # The APIC without KVM's option ROM for 32-bit Windows. Nested KVM refuses to pass on
 # MSR_IA32_ARCH_CAPABILITIES, which the guest does not read.

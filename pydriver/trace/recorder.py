@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ("Entry", "Event", "Recorder")
 
@@ -71,7 +71,11 @@ class Recorder:
 
     def format(self, count: int | None = None) -> list[str]:
         """The last entries as lines, times relative to the newest one."""
-        entries = self.last(count)
+        return self.format_entries(self.last(count))
+
+    @staticmethod
+    def format_entries(entries: "Sequence[Entry]") -> list[str]:
+        """Entries as lines, times relative to the last of them."""
         newest = entries[-1][0] if entries else 0
         return [_line(entry, newest) for entry in entries]
 

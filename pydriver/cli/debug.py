@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""`pydriver debug`: a driver and its device under an interactive shell."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pydriver.cli.options import EXIT_CODES, check_kvm, cpus_option, verifier_option
+
+__all__ = ("debug",)
+
+END = 5.0
+"""Seconds that the system has to end when the shell is left, before its power is cut."""
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    required=True,
+    metavar="DEVICE",
+    help="A device of QEMU, as its -device takes it; can be given again.",
+)
+@click.option(
+    "--driver",
+    required=True,
+    metavar="MODULE",
+    help="The driver: a module, a file, or the name of an installed driver.",
+)
+@click.option(
+    "--qemu-option",
+    "qemu_options",
+    multiple=True,
+    metavar="OPTION",
+    help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
+)
+@click.option("--interrupts", type=click.Choice(["msix", "msi", "intx"]))
+@cpus_option
+@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+@click.option(
+    "--qmp",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a QMP socket there, for a person to look at QEMU.",
+)
+@click.option(
+    "--gdb",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a socket for gdb there, to debug the guest.",
+)
+@click.option(
+    "-c",
+    "--command",
+    "lines",
+    multiple=True,
+    metavar="COMMAND",
+    help="Execute a command, then end; can be given again.",
+)
+@click.option(
+    "--stop-first",
+    is_flag=True,
+    help="Do not load the driver before the first `go`, so that its start can be debugged.",
+)
+@verifier_option
+def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # noqa: FBT001
+    """Boot the system with DEVICE and the driver, and debug it in an IPython shell.
+
+    The shell knows WDFKD's commands by their names (wdfdevicequeues, wdfrequest ...), others for
+    the machine (irql, bt, lapic, regs ...), and those that run it: go, stop, step, bp. `help`
+    lists them. All else is Python, with `system`, `device`, `driver`, `kernel`, `machine`.
+
+    `go` also starts the application that the driver's module brings: exercise(device).
+    """
+    if values["accel"] == "kvm":
+        check_kvm()
+    from pydriver.cli.debug_job import DebugJob
+    from pydriver.cli.pair_job import PairOptions
+    from pydriver.errors import ConfigurationError
+
+    options = PairOptions(**values, messages=None, idle=None, as_json=False)
+    try:
+        job = DebugJob(options)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+    job.start()
+    try:
+        return _serve(job, lines, stop_first=stop_first)
+    finally:
+        job.finish()
+        job.join(END)
+        while not job.over:
+            job.cut()
+            job.join(0.1)
+
+
+def _serve(job: Any, lines: tuple[str, ...], *, stop_first: bool) -> int:
+    from pydriver.cli.debug_session import DebugSession
+    from pydriver.debug.shell import make_shell, run_lines
+    from pydriver.errors import ConfigurationError
+
+    job.ready.wait()
+    if not job.over:
+        job.load()
+        while not stop_first and job.busy:
+            job.join(0.01)
+    if job.over and job.error is not None:
+        if isinstance(job.error, ConfigurationError):
+            raise click.UsageError(str(job.error)) from job.error
+        raise job.error
+    session = DebugSession(job)
+    if lines:
+        return 0 if run_lines(session.commands, lines, "pydriver> ") else 1
+    banner = f"{', '.join(map(str, job.devices)) or 'no driver yet'}; `help` lists the commands\n"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
+    shell = make_shell(session.commands, session.names, banner, cache)
+    with job.debugger.free():
+        shell()
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Looking at a running system, and stopping it: what `pydriver debug` and `attach` are made of."""
+
+from pydriver.debug.commands import COMMANDS, Command, CommandError, Views
+from pydriver.debug.debugger import Breakpoint, Debugger, Stop
+
+__all__ = (
+    "COMMANDS",
+    "Breakpoint",
+    "Command",
+    "CommandError",
+    "Debugger",
+    "Stop",
+    "Views",
+)
