@@ -155,6 +155,7 @@ class DebugSession:
             raise CommandError("the machine is stopped; the interrupt needs a processor that runs")
         with self._debugger.free(), self._system.kernel.borrowed() as link:
             link.send_ipi(processors[number].link.apic_id, vector)
+            link.sync()
         return f"vector {vector:#x} was sent to processor {number}"
 
     def fault(self, line: str) -> str:
@@ -185,8 +186,12 @@ class DebugSession:
     def _wait(self, timeout: float | None) -> str:
         debugger, job = self._debugger, self._job
         start = time.monotonic()
+
+        def idle() -> bool:
+            return not job.busy and (timeout is None or self._started)
+
         try:
-            stop: Stop | None = debugger.wait(timeout, lambda: not job.busy)
+            stop: Stop | None = debugger.wait(timeout, idle)
         except KeyboardInterrupt:
             return str(debugger.stop("stopped by Ctrl-C"))
         if stop is not None:
@@ -194,7 +199,7 @@ class DebugSession:
         failure = self._system.kernel.failure
         if failure is not None:
             return f"the system has ended: {failure}"
-        if not job.busy:
+        if idle():
             return "the application has ended" if self._started else "it runs; nothing is going on"
         return f"it still runs after {time.monotonic() - start:.1f} s"
 

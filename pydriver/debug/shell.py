@@ -81,6 +81,7 @@ def make_shell(
     config.TerminalInteractiveShell.confirm_exit = False
     config.InteractiveShellEmbed.confirm_exit = False
     config.InteractiveShellEmbed.simple_prompt = not sys.stdin.isatty()
+    config.IPCompleter.use_jedi = False  # it knows less of objects that are there already
     config.InteractiveShellEmbed.banner1 = banner
     cache.mkdir(parents=True, exist_ok=True)
     make: Callable[..., InteractiveShellEmbed] = InteractiveShellEmbed

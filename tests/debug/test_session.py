@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A person at `pydriver debug`: the IPython shell on a terminal, and the guide's example."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+GUIDE = PROJECT / "docs/debugging.md"
+FORGETFUL = PROJECT / "examples/forgetful.py"
+PYDRIVER = Path(sys.executable).with_name("pydriver")
+PROMPT = r"In \[\d+\]: "
+TIMEOUT = 30
+
+
+def start(cache: Path, *arguments: str) -> "pexpect.spawn[str]":
+    shell = pexpect.spawn(
+        str(PYDRIVER),
+        ["debug", *arguments],
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        dimensions=(60, 160),
+        cwd=str(PROJECT),
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(cache / "home"),
+            "XDG_CACHE_HOME": str(cache),
+            "TERM": "dumb",
+        },
+    )
+    shell.expect(PROMPT)
+    return shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator["pexpect.spawn[str]"]:
+    shell = start(tmp_path, "--device", "edu", "--driver", "examples/forgetful.py")
+    yield shell
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert shell.exitstatus == 0
+
+
+def plain(text: str) -> str:
+    """Without what a terminal is told beside the text."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
+
+
+def tell(shell: "pexpect.spawn[str]", line: str) -> str:
+    """What a command prints."""
+    shell.sendline(line)
+    shell.expect(PROMPT)
+    assert shell.before is not None
+    return plain(shell.before).partition("\n")[2].strip("\n")
+
+
+def line_of(text: str) -> int:
+    """The number of the line of the driver that begins so."""
+    lines = FORGETFUL.read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.startswith(text))
+
+
+def normalised(text: str) -> str:
+    """Without what differs from run to run: times, and what ends with them."""
+    return re.sub(r" *[+-]\d+\.\d us", " TIME us", re.sub(r"\d\.\d s$", "TIME s", text))
+
+
+def test_forgotten_request_is_found_in_five_commands(shell: "pexpect.spawn[str]") -> None:
+    said = tell(shell, "go 1")
+    assert "still runs after" in said
+    queues = tell(shell, "wdfdevicequeues")
+    assert "Number of driver owned requests: 1" in queues
+    found = re.search(r"!(wdfrequest 0x[0-9a-f]+)  request 3 ", queues)
+    assert found
+    request = tell(shell, f"!{found[1]}")
+    assert "presented to the driver, which owns it" in request
+    assert re.search(r"Queue: +!wdfqueue 0x[0-9a-f]+  queue 0 of forgetful", request)
+    assert re.search(r"PRESENT.*\n.* ISR .*\n.* DPC +interrupt 0 of forgetful", request)
+    assert "COMPLETE" not in request
+    interrupt = tell(shell, "wdfinterrupt")
+    assert f"EvtInterruptDpc: dpc (forgetful.py:{line_of('def dpc(')})" in interrupt
+
+
+def test_guide_shows_this_session(shell: "pexpect.spawn[str]") -> None:
+    example = GUIDE.read_text().split("<!-- session -->")[1].split("```")[1]
+    parts = re.split(r"^In \[\d+\]: ", example.partition("\n")[2], flags=re.MULTILINE)
+    commands = [part.partition("\n") for part in parts if part.strip()]
+    assert 4 <= len(commands) <= 5
+    for command, _, expected in commands:
+        said = tell(shell, command)
+        assert normalised(said).split("\n") == normalised(expected.strip("\n")).split("\n")
+
+
+def test_shell_completes_and_is_python(shell: "pexpect.spawn[str]") -> None:
+    assert tell(shell, "device.pnp_state.name").endswith("'STARTED'")
+    assert "wdfdevicequeues" in tell(shell, "get_ipython().complete('wdfdeviceq')[1]")
+    assert "pnp_state" in tell(shell, "get_ipython().complete('device.pnp_s')[1]")
+    assert "error: 0x9999 is no handle" in tell(shell, "wdfqueue 0x9999")
+
+
+def test_ctrl_c_stops_the_system_and_go_goes_on(shell: "pexpect.spawn[str]") -> None:
+    shell.sendline("go")  # the application waits for ever: for the request that was forgotten
+    shell.expect("go")
+    time.sleep(0.5)
+    shell.sendintr()
+    shell.expect("stopped by Ctrl-C")
+    shell.expect(PROMPT)
+    assert "'paused'" in tell(shell, "machine.qmp('query-status')['status']")
+    assert "still runs" in tell(shell, "go 0.2")
+    assert "'running'" in tell(shell, "machine.qmp('query-status')['status']")
+
+
+def test_history_is_kept_in_the_cache_and_nowhere_else(tmp_path: Path) -> None:
+    for _ in range(2):
+        shell = start(tmp_path, "--device", "edu", "--driver", "edu")
+        tell(shell, "wdfdriverinfo")
+        shell.sendline("exit")
+        shell.expect(pexpect.EOF)
+        shell.close()
+    assert (tmp_path / "pydriver/history.sqlite").is_file()
+    assert not (tmp_path / "home").exists()
