@@ -3,13 +3,17 @@
 """`pydriver debug`: a driver and its device under an interactive shell."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pydriver.cli.console import say
+from pydriver.cli.main import FAILURE
 from pydriver.cli.options import EXIT_CODES, check_kvm, cpus_option, verifier_option
+
+if TYPE_CHECKING:
+    from pydriver.cli.debug_job import DebugJob
 
 __all__ = ("debug",)
 
@@ -90,16 +94,26 @@ def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # no
         raise click.UsageError(str(error)) from error
     job.start()
     try:
-        return _serve(job, lines, stop_first=stop_first)
+        code = _serve(job, lines, stop_first=stop_first)
     finally:
-        job.finish()
-        job.join(END)
-        while not job.over:
-            job.cut()
-            job.join(0.1)
+        _finish(job)
+    # Of an application that still waits one hears by the power cut, which was ours.
+    if job.error is not None and not job.was_cut:
+        say(f"pydriver debug: the system has ended: {job.error}", error=True)
+        return FAILURE
+    return code
 
 
-def _serve(job: Any, lines: tuple[str, ...], *, stop_first: bool) -> int:
+def _finish(job: "DebugJob") -> None:
+    job.finish()
+    job.join(END)
+    while not job.over:
+        job.was_cut = True
+        job.cut()
+        job.join(0.1)
+
+
+def _serve(job: "DebugJob", lines: tuple[str, ...], *, stop_first: bool) -> int:
     from pydriver.cli.debug_session import DebugSession
     from pydriver.debug.shell import make_shell, run_lines
     from pydriver.errors import ConfigurationError
@@ -115,11 +129,10 @@ def _serve(job: Any, lines: tuple[str, ...], *, stop_first: bool) -> int:
         raise job.error
     session = DebugSession(job)
     if lines:
-        return 0 if run_lines(session.commands, lines, "pydriver> ") else 1
+        return 0 if run_lines(session.commands, lines, "pydriver> ") else FAILURE
     banner = f"{', '.join(map(str, job.devices)) or 'no driver yet'}; `help` lists the commands\n"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
     shell = make_shell(session.commands, session.names, banner, cache)
     with job.debugger.free():
         shell()
-    sys.stdout.flush()
     return 0

@@ -30,6 +30,7 @@ class DebugJob(PairJob):
     :ivar debugger: of the system
     :ivar devices: that the driver was given
     :ivar ready: the system runs, or has not come up
+    :ivar was_cut: its power was cut, because it did not end
     :ivar application: the module has an application that can be started
     """
 
@@ -39,6 +40,7 @@ class DebugJob(PairJob):
             super().__init__(options, lambda: None)
         self.devices: list[Device] = []
         self.ready = Event()
+        self.was_cut = False
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._pending = 0
         self._exercise = getattr(import_module(self._package.module), "exercise", None)

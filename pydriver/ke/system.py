@@ -12,6 +12,7 @@ import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from pydriver.errors import LinkStopped, PydriverError
@@ -21,9 +22,11 @@ from pydriver.ke.hive import Registry
 from pydriver.ke.interrupts import InterruptVectors
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
-from pydriver.ke.probes import Probe
+from pydriver.ke.probes import Point, Probe
 from pydriver.ke.verifier import VerifierConfig
-from pydriver.link import Link
+from pydriver.link import Link, ProcessorLink
+from pydriver.link.link import MakeProcessor
+from pydriver.link.watched import WatchedProcessorLink
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
@@ -128,7 +131,7 @@ class System:
             self.machine = Machine(config.machine)
             stack.callback(self.machine.quit)
             self.machine.start()
-            self.link = Link(self.machine)
+            self.link = Link(self.machine, self._make_processor())
             stack.callback(self.link.close)
             self.link.open()
             self.kernel = Kernel(
@@ -212,6 +215,17 @@ class System:
         """
         if self.kernel.failure is not None:
             self.kernel.raise_failure()
+
+    def _make_processor(self) -> MakeProcessor:
+        """What makes the processors' mailboxes."""
+        probe = self.config.probe
+        if probe is None:
+            return ProcessorLink
+
+        def watch(what: str, address: int) -> None:
+            probe(Point.REGISTER, f"{what} at {address:#x}", None, address)
+
+        return partial(WatchedProcessorLink, watch=watch)
 
     def _on_event(self, name: str, data: dict[str, Any]) -> None:
         """On the QMP thread: whoever stops the machine stops the watchdogs, too."""

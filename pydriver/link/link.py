@@ -4,10 +4,11 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 from pydriver.abi._native import ffi, lib
-from pydriver.errors import LinkError
+from pydriver.errors import LinkError, MachineDied
 from pydriver.link.processor import ProcessorLink
 from pydriver.machine import Machine
 
@@ -25,6 +26,8 @@ LOOK_US = 120
 """After this time, and again each time, a spinning host looks who else runs on the machine. It is
 longer than a wake-up takes: once both sides have slept, one of them finds the other awake."""
 
+MakeProcessor = Callable[[int, Any, Callable[[], MachineDied]], ProcessorLink]
+
 STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "link_control")
 
 
@@ -32,12 +35,14 @@ class Link:
     """All vCPUs of a running machine.
 
     :param machine: it has been started
+    :param make: makes a processor's mailbox: :class:`ProcessorLink`, or one that looks at accesses
     :ivar processors: one for each vCPU
     :ivar x2apic: the local APICs are in x2APIC mode
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, make: MakeProcessor = ProcessorLink) -> None:
         self.machine = machine
+        self._make = make
         self.processors: list[ProcessorLink] = []
         self.x2apic = False
         self._cpus: list[Any] = []
@@ -132,7 +137,7 @@ class Link:
         if cpu == ffi.NULL:
             raise MemoryError
         self._cpus.append(cpu)
-        self.processors.append(ProcessorLink(number, cpu, self.machine.death))
+        self.processors.append(self._make(number, cpu, self.machine.death))
 
     def _await(self, condition: Any, what: str) -> None:
         deadline = time.monotonic() + BOOT_TIMEOUT

@@ -3,13 +3,16 @@
 """Stopping, stepping and breaking, by `pydriver debug -c`."""
 
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import run
+from tests.cli.command import Command, run
 
 EDU = ("debug", "--device", "edu", "--driver", "edu")
+STEPS = ("register", "upcall", "interrupt", "ddi", "dpc", "callback")
 FORGETFUL = Path(__file__).resolve().parents[2] / "examples/forgetful.py"
 
 
@@ -40,10 +43,13 @@ def test_break_at_ddi_shows_the_driver_and_the_irql(cpus: int) -> None:
 
 
 def test_steps_follow_an_interrupt_to_its_dpc_and_its_request() -> None:
-    said = debug("step upcall", "step interrupt", "step dpc", "step ddi", "step callback")
-    # The first step starts nothing: only `go` has the application run.
-    assert said[0].startswith("it runs")
-    assert len(said) == 5
+    said = debug("bp callback *device_control", "go", "bc *", *(f"step {each}" for each in STEPS))
+    points = [re.match(r"step: (\w+) ", each) for each in said[3:]]
+    assert [point and point[1] for point in points] == list(STEPS)
+
+
+def test_step_does_not_start_the_application() -> None:
+    assert debug("step upcall") == ["it runs; nothing is going on"]
 
 
 def test_break_at_vector_and_then_step() -> None:
@@ -58,6 +64,17 @@ def test_break_at_vector_and_then_step() -> None:
     assert "the application has ended" in said[7]
 
 
+def test_step_and_break_at_a_register() -> None:
+    said = debug("bp ddi WdfInterruptQueueDpcForIsr", "go", "bc *", "step register", "bl")
+    assert "WdfInterruptQueueDpcForIsr" in said[1]
+    assert re.search(r"step: register (read|write)32.* at 0x[0-9a-f]+", said[3])
+    address = "0xc0000024"  # the causes, in BAR0 of the only device
+    said = debug(f"bp register {address}", "go", "bt")
+    assert f"register read32 at {address}" in said[1]
+    assert "at DIRQL (6)" in said[1]
+    assert re.search(r"_isr \(edu.py:\d+\)", said[1])
+
+
 def test_break_at_callback_by_pattern() -> None:
     said = debug("bp callback *device_control", "go")
     assert "callback _evt_io_device_control" in said[1]
@@ -66,16 +83,22 @@ def test_break_at_callback_by_pattern() -> None:
 def test_break_at_rule(tmp_path: Path) -> None:
     driver = tmp_path / "hasty.py"
     driver.write_text(
-        FORGETFUL.read_text().replace(
+        FORGETFUL.read_text()
+        .replace(
             "        edu.request.complete_with_information(STATUS_SUCCESS, 4)",
             "        edu.request.complete_with_information(STATUS_SUCCESS, 4)\n"
             "        edu.request.complete(STATUS_SUCCESS)",
         )
+        .replace("(5, 6, 40)", "(5, 6)")
     )
     options = ("debug", "--device", "edu", "--driver", str(driver))
-    said = debug("bp rule", "go", "wdfcrashdump", options=options)
-    assert "rule DoubleCompletion" in said[1] or "rule" in said[1]
-    assert "hasty.py:" in said[1]
+    words = [word for line in ("bp rule", "go", "wdfcrashdump") for word in ("-c", line)]
+    result = run(*options, *words)
+    assert result.code == 1
+    assert "breakpoint 1: rule DoubleCompletion" in result.stdout
+    assert re.search(r"dpc \(hasty.py:\d+\)", result.stdout)
+    assert "*** VERIFIER DoubleCompletion" in result.stdout
+    assert "the system has ended: 1 rule was broken" in result.stderr
 
 
 def test_start_of_a_driver_is_debugged() -> None:
@@ -140,3 +163,15 @@ def test_session_that_cannot_be_is_refused(arguments: tuple[str, ...]) -> None:
     result = run("debug", *arguments)
     assert result.code == 2
     assert "pydriver debug: error:" in result.stderr
+
+
+def test_death_of_qemu_is_told() -> None:
+    options = ("debug", "--device", "edu", "--driver", FORGETFUL)
+    with Command(*options, "-c", "go 30", "-c", "wdfdevicequeues") as command:
+        qemu = command.qemu
+        time.sleep(0.5)
+        command.signal(signal.SIGKILL, qemu)
+        result = command.finish()
+    assert result.code == 1
+    assert "the system has ended: QEMU" in result.stderr
+    assert "was killed by SIGKILL" in result.stderr
