@@ -12,6 +12,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydriver.cli.report import Report
 from pydriver.ke import System, SystemConfig
 from pydriver.trace import LevelSummary
+from pydriver.trace.registers import RegisterTrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +58,7 @@ class Job(ABC):
 
     :param wake: called when the step has changed, and when the job is over
     :param debug_socket: where to put a socket for `pydriver attach`, or ``None``
+    :param mmio_trace: where the accesses to the device are written to, or ``None``
     :ivar step: what it is doing
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
@@ -64,7 +67,12 @@ class Job(ABC):
     :ivar over: it has ended
     """
 
-    def __init__(self, wake: Callable[[], None], debug_socket: "Path | None" = None) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        debug_socket: "Path | None" = None,
+        mmio_trace: "Path | None" = None,
+    ) -> None:
         self._debug_socket = debug_socket
         self.step = Step(Phase.STARTING)
         self.stream: Pipeline[Any] | None = None
@@ -73,6 +81,7 @@ class Job(ABC):
         self.error: BaseException | None = None
         self.over = False
         self._wake = wake
+        self._mmio_trace = mmio_trace
         self._system: System | None = None
         self._stack = contextlib.ExitStack()  # what the system is given, and outlives it
         self._thread = threading.Thread(target=self._run, name="pydriver-job", daemon=True)
@@ -127,7 +136,7 @@ class Job(ABC):
     def _run(self) -> None:
         try:
             with self._stack:
-                self._system = System(self._config())
+                self._system = System(replace(self._config(), register_trace=self._open_trace()))
                 with self._system as system:
                     system.machine.listen(self._on_event)
                     with self._views(system):
@@ -144,6 +153,13 @@ class Job(ABC):
         from pydriver.debug.server import ViewServer
 
         return ViewServer(system, self._debug_socket)
+
+    def _open_trace(self) -> RegisterTrace | None:
+        if self._mmio_trace is None:
+            return None
+        trace = RegisterTrace(self._mmio_trace)
+        self._stack.callback(trace.close)
+        return trace
 
     def _enter(self, phase: Phase, title: str = "", size: int = 0) -> None:
         self.step = Step(phase, title, size)

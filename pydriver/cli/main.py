@@ -27,6 +27,7 @@ NATIVE = "pydriver.abi._native"
 
 COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
+    "replay": "make the register accesses of a trace again, or qtest commands of them",
     "devices": "list the PCI functions of a machine and their drivers",
     "nvme": "copy an image to an NVMe disk and check it",
     "debug": "debug a driver and its device in an interactive shell",

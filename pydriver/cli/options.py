@@ -17,6 +17,7 @@ __all__ = (
     "check_kvm",
     "cpus_option",
     "json_option",
+    "mmio_trace_option",
     "open_input",
     "refuse_file",
     "verifier_option",
@@ -45,6 +46,12 @@ verifier_option = click.option(
     help="Check the driver against the rules of the framework.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+mmio_trace_option = click.option(
+    "--mmio-trace",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Write every register access there, as Python that `pydriver replay` runs again.",
+)
 
 KVM = "/dev/kvm"
 KVM_GET_API_VERSION = 0xAE00
@@ -72,6 +79,7 @@ class Options:
     :ivar gdb: where to put a socket for gdb, or ``None``
     :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar output: where to write the result, or ``None``
+    :ivar mmio_trace: where to write the register accesses, or ``None``
     """
 
     file: Path | None
@@ -90,6 +98,7 @@ class Options:
     gdb: Path | None
     debug_socket: Path | None
     output: Path | None
+    mmio_trace: Path | None = None
 
 
 class Size(click.ParamType[int]):

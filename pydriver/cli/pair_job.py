@@ -58,6 +58,7 @@ class PairOptions:
     :ivar qmp: where to put a QMP socket for a person, or ``None``
     :ivar gdb: where to put a socket for gdb, or ``None``
     :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
+    :ivar mmio_trace: where to write the register accesses, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -73,6 +74,7 @@ class PairOptions:
     qmp: "Path | None"
     gdb: "Path | None"
     debug_socket: "Path | None" = None
+    mmio_trace: "Path | None" = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class PairJob(Job):
     """
 
     def __init__(self, options: PairOptions, wake: Callable[[], None]) -> None:
-        super().__init__(wake, options.debug_socket)
+        super().__init__(wake, options.debug_socket, options.mmio_trace)
         self._options = options
         self._package: DriverPackage = import_driver(options.driver)
         self._interrupts: list[Interrupt] = []

@@ -15,6 +15,7 @@ from pydriver.cli.options import (
     Size,
     cpus_option,
     json_option,
+    mmio_trace_option,
     verifier_option,
 )
 
@@ -132,6 +133,7 @@ Faults, one of which can happen after a third of the data:
     metavar="PATH",
     help="Put a socket for `pydriver attach` there.",
 )
+@mmio_trace_option
 @verifier_option
 @json_option
 def run(**values: Any) -> int:
@@ -148,6 +150,10 @@ def run(**values: Any) -> int:
     if any(pair.values()):
         return _run_pair(values, pair)
     options = Options(**values)
+    if options.mmio_trace is not None:
+        for other in (options.file, options.output):
+            if other is not None and other.resolve() == options.mmio_trace.resolve():
+                raise click.UsageError(f"{other} cannot be the register trace, too")
     if options.messages is not None and options.interrupts == "intx":
         raise click.UsageError("--messages needs --interrupts msi or msix")
     from pydriver.cli.run_stream import run_stream

@@ -23,13 +23,16 @@ from pydriver.ke.interrupts import InterruptVectors
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
 from pydriver.ke.probes import Point, Probe
+from pydriver.ke.register_trace import begin_trace
 from pydriver.ke.verifier import VerifierConfig
 from pydriver.link import Link, ProcessorLink
 from pydriver.link.link import MakeProcessor
+from pydriver.link.traced import TracedProcessorLink
 from pydriver.link.watched import WatchedProcessorLink
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+from pydriver.trace.registers import RegisterTrace
 
 __all__ = ("DriverObject", "System", "SystemConfig")
 
@@ -45,7 +48,10 @@ class SystemConfig:
     :ivar workers: system worker threads
     :ivar events: entries that the recorder keeps
     :ivar verifier: what is verified
-    :ivar probe: of a debugger, called at each of its points, or ``None``
+    :ivar probe: of a debugger, called at each of its points, or ``None``; with a register trace,
+        at all but registers
+    :ivar register_trace: what the accesses to devices are written into, or ``None``; who made it
+        closes it, afterwards
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
@@ -53,6 +59,7 @@ class SystemConfig:
     events: int = 4096
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     probe: Probe | None = None
+    register_trace: RegisterTrace | None = None
 
 
 class DriverObject:
@@ -154,6 +161,8 @@ class System:
                 apic_ids = [each.apic_id for each in self.link.processors]
                 address = connect_doorbell(doorbell, apic_ids)
                 self.vectors = InterruptVectors(self.kernel, IoApic(access))
+                if config.register_trace is not None:
+                    begin_trace(config.register_trace, self.machine, self.pci)
             self.link.set_doorbell(address)
             self._stack = stack.pop_all()
         self._unloadable = True
@@ -218,7 +227,9 @@ class System:
 
     def _make_processor(self) -> MakeProcessor:
         """What makes the processors' mailboxes."""
-        probe = self.config.probe
+        probe, trace = self.config.probe, self.config.register_trace
+        if trace is not None:
+            return partial(TracedProcessorLink, trace=trace)
         if probe is None:
             return ProcessorLink
 

@@ -90,6 +90,12 @@ class Reservations:
                     return address
         raise MachineError(f"guest memory is exhausted: {size} bytes aligned to {align} asked")
 
+    @property
+    def taken(self) -> list[tuple[int, int]]:
+        """What is lent out, by first address and address after the last, in order."""
+        with self._lock:
+            return sorted((start, start + size) for start, size in self._taken.items())
+
     def release(self, address: int) -> None:
         """Gives back what :meth:`reserve` returned."""
         with self._lock:

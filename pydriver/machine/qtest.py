@@ -119,7 +119,7 @@ class QtestMachine:
         firmware = self._region("firmware", len(FIRMWARE))
         firmware.write(0, FIRMWARE)
         command = [
-            binary,
+            *("setpriv", "--pdeathsig", "KILL", "--", binary),
             *("-nodefaults", "-display", "none", "-accel", "qtest"),
             *("-machine", "q35,memory-backend=ram", "-m", f"{ram_size >> 20}M"),
             *self._backend("ram", self.ram),

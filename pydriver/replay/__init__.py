@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Runs a register trace again: against a new device, or into a file of qtest commands."""
+
+from pydriver.replay.live import LiveTarget
+from pydriver.replay.qtest_file import QtestFile
+from pydriver.replay.session import Replay, ReplayError, Target
+
+__all__ = ("LiveTarget", "QtestFile", "Replay", "ReplayError", "Target")
