@@ -22,6 +22,11 @@ LAST_EVENT = "read32(bar0 + 0x1044)"
 
 EDU = ("--device", "edu", "--driver", "edu")
 
+BEHIND_A_BRIDGE = (
+    *("--device", "pcie-root-port,id=rp0"),
+    *("--device", "nvme,serial=x,drive=d0,bus=rp0", "--driver", "nvme"),
+)
+
 TOO_LONG = """
 import pydriver.drivers.edu as edu
 edu.BUFFER_BYTES = 4096
@@ -48,8 +53,7 @@ def compared(output: str) -> int:
         ((*EDU, "--interrupts", "intx"), 29),
         (("--device", "nvme,serial=x,drive=d0", "--driver", "nvme"), 10),
         (
-            ("--device", "pcie-root-port,id=rp0", "--device", "nvme,serial=x,drive=d0,bus=rp0")
-            + ("--driver", "nvme", "--cpus", "2"),
+            (*BEHIND_A_BRIDGE, "--cpus", "2"),
             10,
         ),
         (("--device", "i82559c,netdev=n0", "--driver", "i8255x"), 1000),
