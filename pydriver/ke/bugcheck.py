@@ -6,6 +6,8 @@ The four parameters are those that Windows or WDF defines for the code. Where WD
 the debugger there is no bug check: see `pydriver.ke.verifier`.
 """
 
+import contextlib
+import linecache
 import sys
 import threading
 import traceback
@@ -13,7 +15,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
+from typing import Self
 
 from pydriver.ke.irql import irql_name
 
@@ -37,10 +40,13 @@ __all__ = (
     "BugCheck",
     "BugCheckState",
     "Incident",
+    "StackFrame",
     "WdfViolation",
     "bug_check_name",
     "callback_name",
-    "driver_stack",
+    "callback_place",
+    "driver_frames",
+    "is_driver_file",
     "is_driver_frame",
 )
 
@@ -160,6 +166,33 @@ KMDF_RULES = frozenset(
 name, ``kmdf-<rule>`` [DDI Compliance Rules, KMDF]."""
 
 
+@dataclass(frozen=True)
+class StackFrame:
+    """A line of a driver.
+
+    :ivar function: that the line is in, by its qualified name
+    :ivar file: full path
+    :ivar line: from 1
+    """
+
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.function} ({Path(self.file).name}:{self.line})"
+
+    @property
+    def source(self) -> str:
+        """The text of the line, without its indentation; empty if the file cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @classmethod
+    def of(cls, code: CodeType, line: int) -> Self:
+        """A line of a function's code."""
+        return cls(getattr(code, "co_qualname", code.co_name), code.co_filename, line)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Incident:
     """What is known about a moment at which a rule was broken.
@@ -170,7 +203,9 @@ class Incident:
     :ivar callback: the driver's callback that was running, with its line; empty if none
     :ivar processor: number, or ``None`` for a passive thread on none
     :ivar irql: of that processor when it happened
-    :ivar stack: the driver's call stack, or the traceback of the exception, as lines
+    :ivar frames: the driver's call stack, or the traceback of the exception, outermost first; of
+        a callback that has returned, the line that made its return wrong
+    :ivar objects: the state of the objects that were involved, as lines
     :ivar events: the recorder's last events, as lines
     """
 
@@ -180,8 +215,14 @@ class Incident:
     callback: str
     processor: int | None
     irql: int
-    stack: tuple[str, ...]
+    frames: tuple[StackFrame, ...]
+    objects: tuple[str, ...]
     events: tuple[str, ...]
+
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """The frames as lines."""
+        return tuple(map(str, self.frames))
 
     @property
     def page(self) -> str:
@@ -205,8 +246,12 @@ class Incident:
             f"    callback:  {self.callback or '-'}",
             f"    at:        {where}, {irql_name(self.irql)}",
         ]
-        if self.stack:
-            lines += ["    driver's stack:", *(f"      {line}" for line in self.stack)]
+        if self.frames:
+            lines.append("    driver's stack:")
+            for each in self.frames:
+                lines += [f"      {each}", *([f"        {each.source}"] if each.source else ())]
+        if events and self.objects:
+            lines += ["    objects:", *(f"      {line}" for line in self.objects)]
         if events:
             lines.append(f"    the last {len(self.events)} events:")
             lines += [f"      {each}" for each in self.events]
@@ -290,15 +335,14 @@ _FRAMEWORK = (
 )
 
 
+def is_driver_file(name: str) -> bool:
+    """Whether a file has a driver's code, or an application's: none of ours."""
+    return not name.startswith(_FRAMEWORK)
+
+
 def is_driver_frame(frame: FrameType) -> bool:
     """Whether a frame runs a driver's code, or an application's: none of ours."""
     return not frame.f_code.co_filename.startswith(_FRAMEWORK)
-
-
-def _name(frame: FrameType) -> str:
-    code = frame.f_code
-    name = getattr(code, "co_qualname", code.co_name)
-    return f"{name} ({Path(code.co_filename).name}:{frame.f_lineno})"
 
 
 def callback_name(callback: object) -> str:
@@ -308,31 +352,54 @@ def callback_name(callback: object) -> str:
     return getattr(callback, "__qualname__", None) or type(callback).__qualname__
 
 
-def driver_stack(
+def callback_place(callback: object) -> StackFrame | None:
+    """Where a driver defines a callback.
+
+    :param callback: it, or a routine of the framework that calls it
+    :return: ``None`` if it is not written in Python
+    """
+    seen: set[int] = set()
+    found = [callback]
+    while found:
+        each = found.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, partial):
+            found += [each.func, *each.args]
+        elif isinstance(each, MethodType):
+            found += [each.__func__, getattr(each.__self__, "_routine", None)]
+        elif isinstance(each, FunctionType):
+            code = each.__code__
+            if is_driver_file(code.co_filename):
+                return StackFrame.of(code, code.co_firstlineno)
+            for cell in each.__closure__ or ():
+                with contextlib.suppress(ValueError):  # it is empty
+                    found.append(cell.cell_contents)
+    return None
+
+
+def driver_frames(
     tb: TracebackType | None = None, frame: FrameType | None = None
-) -> tuple[str, tuple[str, ...]]:
+) -> list[tuple[FrameType, int]]:
     """Finds the callback that is running: the driver's innermost run of frames.
 
     :param tb: of an exception that left the callback; without it, a stack is searched
     :param frame: the innermost one of that stack; without it, the caller's
-    :return: the callback with its line, and the run of frames as lines, outermost first
+    :return: the frames with their lines, outermost first
     """
-    frames: list[FrameType] = []
+    frames: list[tuple[FrameType, int]] = []
     if tb is not None:
-        found: list[tuple[FrameType, int]] = list(traceback.walk_tb(tb))
-        frames = [frame for frame, _ in found]
+        frames += traceback.walk_tb(tb)
     else:
-        frame = frame or sys._getframe(1)
-        while frame is not None:
-            frames.append(frame)
-            frame = frame.f_back
+        frames += traceback.walk_stack(frame or sys._getframe(1))
         frames.reverse()
-    run: list[FrameType] = []
-    for frame in reversed(frames):
+    run: list[tuple[FrameType, int]] = []
+    for each, line in reversed(frames):
         # What starts a thread of the host is nobody's callback.
-        if is_driver_frame(frame) and frame.f_code.co_filename != threading.__file__:
-            run.append(frame)
+        if is_driver_frame(each) and each.f_code.co_filename != threading.__file__:
+            run.append((each, line))
         elif run:
             break
     run.reverse()
-    return (_name(run[0]) if run else "", tuple(_name(frame) for frame in run))
+    return run

@@ -13,6 +13,7 @@ from pydriver.ke.bugcheck import (
     PAGE_FAULT_IN_NONPAGED_AREA,
     PYTHON_EXCEPTION,
     WDF_VIOLATION,
+    StackFrame,
     WdfViolation,
     callback_name,
 )
@@ -121,7 +122,7 @@ class Callbacks(Failing):
         :param enhanced: see :meth:`invoke`
         """
         name = callback_name(callback)
-        self.report_kept(name, held)
+        kept = self.report_kept(name, held, callback)
         if left == entered:
             change = self.current.critical_regions - regions
             if enhanced and change and entered <= APC_LEVEL:
@@ -132,9 +133,12 @@ class Callbacks(Failing):
                     rule="CriticalRegion",
                     message=f"{name} returned {abs(change)} critical region(s) "
                     f"{'deeper' if change > 0 else 'higher'} than it was called",
+                    returned=callback,
+                    origin=kept,
                 )
             return
         message = f"{name} was called at {irql_name(entered)} and returned at {irql_name(left)}"
+        origin = kept or (self.current.raised_at if left > entered else None)
         if enhanced:
             self.bug_check(
                 WDF_VIOLATION,
@@ -142,25 +146,40 @@ class Callbacks(Failing):
                 entered,
                 left,
                 message=message,
+                returned=callback,
+                origin=origin,
             )
         self.bug_check(
-            DRIVER_VERIFIER_DETECTED_VIOLATION, 0, left, entered, rule="KmdfIrql2", message=message
+            DRIVER_VERIFIER_DETECTED_VIOLATION,
+            0,
+            left,
+            entered,
+            rule="KmdfIrql2",
+            message=message,
+            returned=callback,
+            origin=origin,
         )
 
-    def report_kept(self, name: str, held: int) -> None:
+    def report_kept(self, name: str, held: int, callback: object = None) -> StackFrame | None:
         """Tells the verifier of locks that a callback has kept, and forgets them.
 
         :param name: of the callback
         :param held: locks that the thread held when it was called
+        :param callback: it, or a routine that calls it; ``None``: it is still on the stack
+        :return: the line that acquired the first of them
         """
         kept = self.current.held[held:]
         del self.current.held[held:]
-        for lock in kept:
+        places = [self.verifier.acquired_at(lock) for lock in kept]
+        for lock, place in zip(kept, places, strict=True):
             self.verifier.violation(
                 getattr(lock, "held_rule", "WdfSpinlockRelease"),
                 f"{name} returned and holds {lock}",
                 lock,
+                returned=callback,
+                origin=place,
             )
+        return next(filter(None, places), None)
 
     def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
         """A Python exception has left a driver's callback: a bug check, unless the system ended.

@@ -8,7 +8,7 @@ with it, on whatever thread, and every later wait raises it at once.
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from time import perf_counter_ns
 from types import FrameType
@@ -20,7 +20,9 @@ from pydriver.ke.bugcheck import (
     BugCheck,
     BugCheckState,
     bug_check_name,
-    driver_stack,
+    StackFrame,
+    callback_place,
+    driver_frames,
 )
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.probes import Point, Probe
@@ -44,6 +46,7 @@ class Failing(ABC):
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar failure: what ended the system, or ``None``
+    :ivar describe: says in lines what state objects are in; set by the framework
     """
 
     def __init__(self, freeze: Callable[[], None], events: int, probe: Probe | None = None) -> None:
@@ -52,6 +55,7 @@ class Failing(ABC):
         self.recorder = Recorder(events)
         self.record = self.recorder.append
         self.failure: BaseException | None = None
+        self.describe: Callable[[Iterable[object]], tuple[str, ...]] = lambda objects: ()
         self._freeze = freeze
         self._failing = Lock()
         # Locks held by their waiters' wish: whoever releases one wakes the waiter. A set's
@@ -121,28 +125,42 @@ class Failing(ABC):
         subject: object = None,
         error: BaseException | None = None,
         frame: FrameType | None = None,
+        returned: object = None,
+        origin: StackFrame | None = None,
     ) -> dict[str, Any]:
         """What is known about this moment: the fields of an :class:`Incident`.
 
         :param error: the exception behind it, whose traceback names the driver's line
         :param frame: where another thread is that it is about
+        :param returned: the callback, if it has returned and is on no stack
+        :param origin: the line in it that is to blame; without it, its first one
         """
         processor = self.current.processor
         try:
             irql = self.irql()
         except PydriverError:
             irql = PASSIVE_LEVEL
-        callback, stack = driver_stack(error.__traceback__ if error else None, frame)
-        if error is not None and not stack:  # raised by the call of what cannot be called
-            callback, stack = driver_stack()
+        involved = [subject]
+        if returned is not None:
+            place = origin or callback_place(returned)
+            frames: tuple[StackFrame, ...] = () if place is None else (place,)
+        else:
+            found = driver_frames(error.__traceback__ if error else None, frame)
+            if error is not None and not found:  # raised by the call of what cannot be called
+                found = driver_frames()
+            frames = tuple(StackFrame.of(each.f_code, line) for each, line in found)
+            for each, _ in reversed(found):
+                if each.f_code.co_name != "<module>":
+                    involved += list(each.f_locals.values())
         return {
             "rule": rule,
             "message": message,
             "subject": "" if subject is None else str(subject),
-            "callback": callback,
+            "callback": str(frames[0]) if frames else "",
             "processor": None if processor is None else processor.number,
             "irql": irql,
-            "stack": stack,
+            "frames": frames,
+            "objects": self.describe(involved),
             "events": tuple(self.recorder.format(REPORTED_EVENTS)),
         }
 
@@ -159,6 +177,8 @@ class Failing(ABC):
         subject: object = None,
         error: BaseException | None = None,
         frame: FrameType | None = None,
+        returned: object = None,
+        origin: StackFrame | None = None,
     ) -> NoReturn:
         """Stops the system [KeBugCheckEx].
 
@@ -169,6 +189,8 @@ class Failing(ABC):
         :param subject: the object that it is about
         :param error: the Python exception behind it
         :param frame: where another thread is that it is about
+        :param returned: see :meth:`incident`
+        :param origin: see :meth:`incident`
         :raises BugCheck: always; the first one, if there was one before
         """
         if self.failure is not None:
@@ -180,7 +202,7 @@ class Failing(ABC):
         except PydriverError:
             irql = PASSIVE_LEVEL
         self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, subject, f"0x{code:X}"))
-        incident = self.incident(rule, message, subject, error, frame)
+        incident = self.incident(rule, message, subject, error, frame, returned, origin)
         if self.probe is not None:
             self.probe(Point.RULE, rule or bug_check_name(code), subject, code)
         bug_check = BugCheck(BugCheckState(code=code, parameters=(p1, p2, p3, p4), **incident))

@@ -6,6 +6,7 @@ How it fails is in `failure`, how it calls drivers in `callbacks`.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from threading import Lock, Thread, get_ident
@@ -161,7 +162,11 @@ class Kernel(Callbacks):
         :param irql: not below the current one
         :return: the IRQL to give to :meth:`lower_irql`
         """
-        processor = self.current.processor
+        current = self.current
+        if self.verifying:
+            caller = sys._getframe(1)
+            current.raised_by = (caller.f_code, caller.f_lineno)
+        processor = current.processor
         if processor is None:
             if irql == PASSIVE_LEVEL:
                 return PASSIVE_LEVEL

@@ -23,6 +23,8 @@ from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     TIMER_OR_DPC_INVALID,
     UNEXPECTED_KERNEL_MODE_TRAP,
+    StackFrame,
+    is_driver_file,
 )
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
@@ -30,6 +32,7 @@ from pydriver.trace import Durations, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
 
     from pydriver.ke.dpc import KDpc
     from pydriver.ke.kernel import Kernel
@@ -56,6 +59,7 @@ class CurrentProcessor(local):
     :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
     :ivar critical_regions: that it is in [KeEnterCriticalRegion]
     :ivar dpc_arguments: of the DPC that begins on it
+    :ivar raised_by: who raised its IRQL last, as code and line; kept while verifying
     """
 
     processor: "Processor | None" = None
@@ -63,9 +67,17 @@ class CurrentProcessor(local):
     keeps: bool = False
     critical_regions: int = 0
     dpc_arguments: tuple[Any, Any] = (None, None)
+    raised_by: "tuple[CodeType, int] | None" = None
 
     def __init__(self) -> None:
         self.held: list[object] = []
+
+    @property
+    def raised_at(self) -> StackFrame | None:
+        """The driver's line that raised the IRQL last; ``None`` if the framework did."""
+        if self.raised_by is None or not is_driver_file(self.raised_by[0].co_filename):
+            return None
+        return StackFrame.of(*self.raised_by)
 
 
 class Processor:
@@ -245,7 +257,7 @@ class Processor:
 
     def _bad_dpc_return(self, dpc: "KDpc", held: int) -> None:
         kernel = self.kernel
-        kernel.report_kept(f"the DPC of {dpc.owner}", held)
+        kept = kernel.report_kept(f"the DPC of {dpc.owner}", held, dpc.routine)
         irql = self.state.irql
         if irql != DISPATCH_LEVEL:
             kernel.bug_check(
@@ -255,6 +267,9 @@ class Processor:
                 DISPATCH_LEVEL,
                 rule="IrqlDispatch",
                 message=f"{dpc.owner} returned from its DPC at another IRQL",
+                subject=dpc.owner,
+                returned=dpc.routine,
+                origin=kept or (kernel.current.raised_at if irql > DISPATCH_LEVEL else None),
             )
 
     def _bad_apc_count(self, dpc: "KDpc", before: int) -> None:
@@ -266,4 +281,6 @@ class Processor:
             self.kernel.current.critical_regions,
             rule="CriticalRegion",
             message=f"{dpc.owner} returned from its DPC with another count of critical regions",
+            subject=dpc.owner,
+            returned=dpc.routine,
         )

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event
 from typing import Any, Self, TypeVar
 
 from pydriver.errors import LinkStopped, PydriverError
@@ -24,17 +25,20 @@ from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
 from pydriver.ke.probes import Point, Probe
 from pydriver.ke.register_trace import begin_trace
-from pydriver.ke.verifier import VerifierConfig
 from pydriver.link import Link, ProcessorLink
 from pydriver.link.link import MakeProcessor
 from pydriver.link.traced import TracedProcessorLink
 from pydriver.link.watched import WatchedProcessorLink
+from pydriver.ke.verifier import VerifierConfig, VerifierError
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
 from pydriver.trace.registers import RegisterTrace
 
 __all__ = ("DriverObject", "System", "SystemConfig")
+
+REPORT_TIMEOUT = 120.0
+"""Seconds that a failure may take to be reported: a memory dump is written meanwhile."""
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that wants to run Python gets its turn."""
@@ -52,6 +56,9 @@ class SystemConfig:
         at all but registers
     :ivar register_trace: what the accesses to devices are written into, or ``None``; who made it
         closes it, afterwards
+    :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
+        at the end what the verifier has found. The machine is there, and stopped; the thread is
+        the one that found it, and every other waits for its end. See :mod:`pydriver.crash`
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
@@ -60,6 +67,7 @@ class SystemConfig:
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     probe: Probe | None = None
     register_trace: RegisterTrace | None = None
+    on_failure: "Callable[[System, BaseException], object] | None" = None
 
 
 class DriverObject:
@@ -109,6 +117,7 @@ class System:
         self._stack = contextlib.ExitStack()
         self._unloadable = False
         self._stopped = False
+        self._frozen = Event()  # the failure, or the end, has been dealt with
 
     def __enter__(self) -> Self:
         self.start()
@@ -178,6 +187,7 @@ class System:
         try:
             if unload:
                 self.unload_drivers()
+                self._report_violations()
         finally:
             self._drivers.clear()
             self._stack.close()
@@ -251,11 +261,32 @@ class System:
         try:
             if isinstance(failure, BugCheck):
                 self.machine.stop()
+            if failure is not None and not isinstance(failure, LinkStopped):
+                self._report(failure)
         finally:
             self.link.stop()
+            self._frozen.set()
+
+    def _report(self, failure: BaseException) -> None:
+        if self.config.on_failure is None:
+            return
+        try:
+            self.config.on_failure(self, failure)
+        except Exception as error:  # noqa: BLE001 -- what failed first is what counts
+            failure.add_note(f"and it could not be reported: {type(error).__name__}: {error}")
+
+    def _report_violations(self) -> None:
+        try:
+            self.kernel.verifier.check()
+        except VerifierError as error:
+            with contextlib.suppress(PydriverError):  # QEMU has died just now
+                self.machine.stop()
+            self._report(error)
 
     def _stop_kernel(self) -> None:
-        # A clean end is no failure, but every wait must end.
-        self.kernel.fail(LinkStopped("the system has been closed"))
+        # A clean end is no failure, but every wait must end. After a failure, whoever found it
+        # still needs the machine.
+        if not self.kernel.fail(LinkStopped("the system has been closed")):
+            self._frozen.wait(REPORT_TIMEOUT)
         self.link.stop()
         self.kernel.stop()

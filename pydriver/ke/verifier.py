@@ -10,19 +10,22 @@ With the verifier off nothing is recorded, and no check is made that WDF makes o
 verifier.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, get_ident
 from time import perf_counter_ns
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     Incident,
-    driver_stack,
+    StackFrame,
+    driver_frames,
+    is_driver_frame,
 )
 from pydriver.ke.probes import Point
 from pydriver.trace import Event
@@ -31,10 +34,13 @@ from pydriver.trace.recorder import NO_PROCESSOR
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
 
-__all__ = ("Verifier", "VerifierConfig", "VerifierError", "Violation")
+__all__ = ("HeldLock", "Verifier", "VerifierConfig", "VerifierError", "Violation")
 
 DEADLOCK: Final = 0x1001
 """Parameter 1 of 0xC4: two locks are taken in both orders [Bug Check 0xC4]."""
+
+ACQUIRE_DEPTH: Final = 4
+"""Frames of the framework at most between a driver and :meth:`Verifier.acquired`."""
 
 ISR_GUIDELINE_NS: Final = 25_000
 DPC_GUIDELINE_NS: Final = 100_000
@@ -96,6 +102,26 @@ class VerifierError(PydriverError):
         )
 
 
+class HeldLock(NamedTuple):
+    """A lock that is held.
+
+    :ivar lock: the lock
+    :ivar thread: identifier of the thread that acquired it
+    :ivar code: of the driver's function that did, or ``None`` if the framework did
+    :ivar line: of it
+    """
+
+    lock: object
+    thread: int
+    code: CodeType | None
+    line: int
+
+    @property
+    def place(self) -> StackFrame | None:
+        """The driver's line that acquired it."""
+        return None if self.code is None else StackFrame.of(self.code, self.line)
+
+
 @dataclass
 class _Seen:
     incident: dict[str, Any]
@@ -115,8 +141,9 @@ class Verifier:
         self.enabled = config.enabled
         self._kernel = kernel
         self._lock = Lock()  # guards the three below
-        self._seen: dict[tuple[str, tuple[str, ...], str], _Seen] = {}
+        self._seen: dict[tuple[str, tuple[StackFrame, ...], str], _Seen] = {}
         self._failed: set[tuple[str, ...]] = set()
+        self._held: dict[int, HeldLock] = {}  # by the lock's identity; its holder changes it
         # By the locks themselves: the address of one that is gone would soon be another one's.
         self._order: defaultdict[object, set[object]] = defaultdict(set)
 
@@ -136,6 +163,8 @@ class Verifier:
         *,
         apart: bool = False,
         frame: FrameType | None = None,
+        returned: object = None,
+        origin: StackFrame | None = None,
     ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
@@ -144,6 +173,8 @@ class Verifier:
         :param subject: the object that it is about
         :param apart: the call stack is not what broke the rule: count by message, not by stack
         :param frame: where another thread is that it is about
+        :param returned: the callback, if it has returned and is on no stack
+        :param origin: the line in it that is to blame
         """
         if not self.enabled:
             return
@@ -159,8 +190,12 @@ class Verifier:
                 rule,
             )
         )
-        incident = kernel.incident(rule, message, subject, frame=frame)
-        key = (rule, incident["stack"], "" if incident["stack"] and not apart else message)
+        incident = kernel.incident(
+            rule, message, subject, frame=frame, returned=returned, origin=origin
+        )
+        frames = incident["frames"]
+        by_message = apart or not frames or returned is not None
+        key = (rule, frames, message if by_message else "")
         with self._lock:
             seen = self._seen.setdefault(key, _Seen(incident, 0))
             seen.times += 1
@@ -185,7 +220,7 @@ class Verifier:
         """Whether a creation that is under way shall fail: once for each stack of the driver."""
         if not self.config.fail_creations or not self.enabled:
             return False
-        _, stack = driver_stack()
+        stack = tuple(str(StackFrame.of(each.f_code, line)) for each, line in driver_frames())
         with self._lock:
             new = bool(stack) and stack not in self._failed
             self._failed.add(stack)
@@ -200,9 +235,19 @@ class Verifier:
         if held:
             self._check_order(lock, held)
         held.append(lock)
+        caller: FrameType | None = sys._getframe(2)
+        for _ in range(ACQUIRE_DEPTH):
+            if caller is None or is_driver_frame(caller):
+                break
+            caller = caller.f_back
+        else:
+            caller = None
+        code, line = (None, 0) if caller is None else (caller.f_code, caller.f_lineno)
+        self._held[id(lock)] = HeldLock(lock, get_ident(), code, line)
 
     def released(self, lock: object) -> None:
         """Notes that a lock was released, in whatever order."""
+        self._held.pop(id(lock), None)
         held = self._kernel.current.held
         if held and held[-1] is lock:
             del held[-1]
@@ -211,6 +256,16 @@ class Verifier:
             if held[index] is lock:
                 del held[index]
                 return
+
+    @property
+    def held_locks(self) -> "tuple[HeldLock, ...]":
+        """The locks that are held now, on whatever thread."""
+        return tuple(self._held.values())
+
+    def acquired_at(self, lock: object) -> StackFrame | None:
+        """The driver's line that has acquired a lock that is held."""
+        held = self._held.get(id(lock))
+        return None if held is None else held.place
 
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:
@@ -231,6 +286,7 @@ class Verifier:
 
     def forget_lock(self, lock: object) -> None:
         """A lock has been destroyed."""
+        self._held.pop(id(lock), None)
         with self._lock:
             self._order.pop(lock, None)
             for later in self._order.values():

@@ -32,6 +32,7 @@ from pydriver.wdf.object import (
 )
 from pydriver.wdf.registry import KEY_READ, RegistryKey, driver_key
 from pydriver.wdf.serialization import effective_level, effective_scope
+from pydriver.wdf.wdfkd import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,7 @@ class Driver(Object):
     ) -> None:
         self.system = driver_object.system
         super().__init__(self.system.kernel, None, attributes, deletable=False)
+        self._kernel.describe = describe
         self.driver_object = driver_object
         self.name = driver_object.name
         self.config = config
