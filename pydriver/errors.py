@@ -16,6 +16,7 @@ __all__ = (
     "PciResourceError",
     "PciTimeoutError",
     "PydriverError",
+    "Stalled",
     "VectorsExhaustedError",
 )
 
@@ -34,6 +35,10 @@ class MachineError(PydriverError):
 
 class MachineDied(MachineError):
     """The QEMU process ended although nobody asked it to; says so with its last lines."""
+
+
+class Stalled(PydriverError):
+    """Nothing moves any more, and nothing has failed: a request that nobody completes."""
 
 
 class LinkError(PydriverError):

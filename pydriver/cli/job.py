@@ -18,6 +18,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydriver.cli.report import Report
+from pydriver.crash import CrashDirectory
+from pydriver.errors import Stalled
 from pydriver.ke import System, SystemConfig
 from pydriver.trace import LevelSummary
 from pydriver.trace.registers import RegisterTrace
@@ -59,12 +61,14 @@ class Job(ABC):
     :param wake: called when the step has changed, and when the job is over
     :param debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :param mmio_trace: where the accesses to the device are written to, or ``None``
+    :param crash_dir: where to write a crash, or ``None``
     :ivar step: what it is doing
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
     :ivar stopped: the machine has been stopped over QMP
     :ivar error: what ended it, if not its own end
     :ivar over: it has ended
+    :ivar on_failure: writes a crash, if that was asked for
     """
 
     def __init__(
@@ -72,8 +76,10 @@ class Job(ABC):
         wake: Callable[[], None],
         debug_socket: "Path | None" = None,
         mmio_trace: "Path | None" = None,
+        crash_dir: "Path | None" = None,
     ) -> None:
         self._debug_socket = debug_socket
+        self.on_failure = None if crash_dir is None else CrashDirectory(crash_dir)
         self.step = Step(Phase.STARTING)
         self.stream: Pipeline[Any] | None = None
         self.failure: str | None = None
@@ -125,6 +131,15 @@ class Job(ABC):
         never = Lock()
         never.acquire()
         system.kernel.wait(never, seconds)
+
+    def keep_stall(self, stall: str) -> None:
+        """Writes a crash for a system in which nothing moves, if that was asked for.
+
+        :param stall: what did not move
+        """
+        system = self._system
+        if self.on_failure is not None and system is not None and hasattr(system, "kernel"):
+            self.on_failure(system, Stalled(stall))
 
     def cut(self) -> None:
         """Cuts the power, if it is on: the thread ends soon."""

@@ -33,6 +33,7 @@ COMMANDS = {
     "debug": "debug a driver and its device in an interactive shell",
     "attach": "look at a running system from another terminal",
     "bench": "measure what the interrupt path costs",
+    "analyze": "explain the directory that a crash has left",
     "ddi": "list the DDIs that are implemented",
 }
 

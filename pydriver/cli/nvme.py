@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import EXIT_CODES, Size, cpus_option, json_option, verifier_option
+from pydriver.cli.options import (
+    EXIT_CODES,
+    Size,
+    cpus_option,
+    crash_dir_option,
+    json_option,
+    verifier_option,
+)
 
 __all__ = ("nvme",)
 
@@ -70,6 +77,7 @@ def nvme(ctx: click.Context) -> None:
     help="Read the disk again, and compare.",
 )
 @verifier_option
+@crash_dir_option
 @json_option
 def copy(**values: Any) -> int:
     """Write IMAGE-IN to an empty disk, which becomes IMAGE-OUT.

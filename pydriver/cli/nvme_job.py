@@ -44,6 +44,7 @@ class CopyOptions:
     :ivar check: read the disk again
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
+    :ivar crash_dir: where to write a crash, or ``None``
     """
 
     source: Path
@@ -58,6 +59,7 @@ class CopyOptions:
     check: bool
     verifier: bool
     as_json: bool
+    crash_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class NvmeCopyJob(Job):
         disk: Path,
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake)
+        super().__init__(wake, crash_dir=options.crash_dir)
         self._options = options
         self._source = source
         self._size = size
@@ -156,6 +158,7 @@ class NvmeCopyJob(Job):
                 options=("-blockdev", json.dumps(disk)),
             ),
             verifier=VerifierConfig(enabled=options.verifier),
+            on_failure=self.on_failure,
         )
 
     def _work(self, system: System) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import click
 
+from pydriver.errors import ConfigurationError
+
 __all__ = (
     "EXIT_CODES",
     "Options",
     "Size",
     "check_kvm",
     "cpus_option",
+    "crash_dir_option",
     "json_option",
     "mmio_trace_option",
     "open_input",
@@ -53,6 +56,28 @@ mmio_trace_option = click.option(
     help="Write every register access there, as Python that `pydriver replay` runs again.",
 )
 
+
+def _check_crash_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuses a directory that cannot be written before anything starts."""
+    if value is not None:
+        from pydriver.crash import CrashDirectory
+
+        try:
+            CrashDirectory(value).check()
+        except (ConfigurationError, OSError, ValueError) as error:
+            raise click.UsageError(f"cannot write a crash to {value}: {error}") from error
+    return value
+
+
+crash_dir_option = click.option(
+    "--crash-dir",
+    type=click.Path(readable=False, path_type=Path),
+    callback=_check_crash_dir,
+    metavar="DIR",
+    help="Keep what is known of a bug check, a broken rule, a stall or QEMU's death in a new "
+    "directory, for `pydriver analyze`.",
+)
+
 KVM = "/dev/kvm"
 KVM_GET_API_VERSION = 0xAE00
 KVM_CREATE_VM = 0xAE01
@@ -80,6 +105,7 @@ class Options:
     :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar output: where to write the result, or ``None``
     :ivar mmio_trace: where to write the register accesses, or ``None``
+    :ivar crash_dir: where to write a crash, or ``None``
     """
 
     file: Path | None
@@ -99,6 +125,7 @@ class Options:
     debug_socket: Path | None
     output: Path | None
     mmio_trace: Path | None = None
+    crash_dir: Path | None = None
 
 
 class Size(click.ParamType[int]):

@@ -59,6 +59,7 @@ class PairOptions:
     :ivar gdb: where to put a socket for gdb, or ``None``
     :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar mmio_trace: where to write the register accesses, or ``None``
+    :ivar crash_dir: where to write a crash, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -75,6 +76,7 @@ class PairOptions:
     gdb: "Path | None"
     debug_socket: "Path | None" = None
     mmio_trace: "Path | None" = None
+    crash_dir: "Path | None" = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class PairJob(Job):
     """
 
     def __init__(self, options: PairOptions, wake: Callable[[], None]) -> None:
-        super().__init__(wake, options.debug_socket, options.mmio_trace)
+        super().__init__(wake, options.debug_socket, options.mmio_trace, options.crash_dir)
         self._options = options
         self._package: DriverPackage = import_driver(options.driver)
         self._interrupts: list[Interrupt] = []
@@ -141,6 +143,7 @@ class PairJob(Job):
                 gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
+            on_failure=self.on_failure,
         )
 
     def _words(self) -> list[str]:

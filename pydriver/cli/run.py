@@ -14,6 +14,7 @@ from pydriver.cli.options import (
     Options,
     Size,
     cpus_option,
+    crash_dir_option,
     json_option,
     mmio_trace_option,
     verifier_option,
@@ -135,6 +136,7 @@ Faults, one of which can happen after a third of the data:
 )
 @mmio_trace_option
 @verifier_option
+@crash_dir_option
 @json_option
 def run(**values: Any) -> int:
     """Boot the system and stream FILE through all queues of the device.

@@ -48,7 +48,7 @@ class RunJob(Job):
         output: "OutputFile | None",
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake, options.debug_socket, options.mmio_trace)
+        super().__init__(wake, options.debug_socket, options.mmio_trace, options.crash_dir)
         self._options = options
         self._path = path
         self._source = source
@@ -119,6 +119,7 @@ class RunJob(Job):
                 gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
+            on_failure=self.on_failure,
         )
 
     def _work(self, system: System) -> None:

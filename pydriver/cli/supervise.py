@@ -17,7 +17,7 @@ from pydriver.cli.job import Job, Phase
 from pydriver.cli.progress import Progress, make_progress
 from pydriver.cli.report import CORRECT
 from pydriver.cli.signals import Signals
-from pydriver.errors import ConfigurationError, PydriverError
+from pydriver.errors import ConfigurationError, MachineDied, PydriverError
 from pydriver.ke import BugCheck, VerifierError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ GRACE = 1.5
 """Seconds that a job has to end without power before the process ends without it."""
 CUT_INTERVAL = 0.05
 IDLE_INTERVAL = 1.0
+
+CRASHES = (BugCheck, VerifierError, MachineDied)
+"""What ends a job that a crash directory is written for."""
 
 ENDINGS = {
     signal.SIGINT: "interrupted",
@@ -70,6 +73,8 @@ class Watch:
             stall = self._watch()
         finally:
             self._progress.end()
+        if stall:
+            job.keep_stall(stall)
         deadline = monotonic() + GRACE
         while not job.over and monotonic() < deadline:
             # Again and again: it may be about to switch the power on.
@@ -177,10 +182,20 @@ def conclude(
             error = reason
     if error is not None:
         report.verdict = _complain(command, error, source)
+    _say_crash(command, job, failed=bool(stall) or isinstance(error, CRASHES))
     written = True
     if as_json or error is None:
         written = say(report.json() if as_json else report.text())
     return 0 if written and report.verdict == CORRECT else WRONG_EXIT
+
+
+def _say_crash(command: str, job: Job, *, failed: bool) -> None:
+    """Says where the crash is, or how there would have been one."""
+    directory = job.on_failure
+    if directory is not None and directory.result is not None:
+        say(f"{command}: {directory.result}", error=True)
+    elif failed and directory is None:
+        say(f"{command}: --crash-dir DIR keeps more, for `pydriver analyze DIR`", error=True)
 
 
 def _describe(error: BaseException, source: object) -> str:

@@ -328,7 +328,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _FRAMEWORK = (
     *(
         str(_PACKAGE / folder) + "/"
-        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "trace", "debug")
+        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "crash", "trace", "debug")
     ),
     GENERATED,
     str(_PACKAGE / "ddi.py"),

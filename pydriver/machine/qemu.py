@@ -28,6 +28,7 @@ BUILD = Path(__file__).resolve().parent.parent / "_build"
 ACCELERATORS = ("tcg", "kvm")
 VCPU_THREADS = (None, "single", "multi")
 LOG_LINES = 12
+LOG_TAIL = 8192
 QUIT_TIMEOUT = 2.0
 RESET_TIMEOUT = 5.0
 BAR2_ID = "bar2"
@@ -112,6 +113,7 @@ class Machine:
         self.config = config
         self.pidfd = -1
         self._process: subprocess.Popen[bytes] | None = None
+        self._words: list[str] = []
         self._listening: dict[str, socket.socket] = {}
         self.one_thread = config.one_thread
         self._binary = _executable(config.qemu or default_qemu())
@@ -167,6 +169,11 @@ class Machine:
     def pid(self) -> int:
         """Process id of QEMU."""
         return self._running().pid
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that started QEMU."""
+        return list(self._words)
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Executes a QMP command; underscores in ``arguments`` become hyphens.
@@ -233,9 +240,15 @@ class Machine:
         """The last lines that QEMU printed; also after the end."""
         if self._log_fd < 0:
             return self._last_lines
+        return self._read_log(LOG_TAIL).splitlines()[-LOG_LINES:]
+
+    def whole_log(self) -> str:
+        """All that QEMU has printed so far, or its last MiB."""
+        return "\n".join(self._last_lines) if self._log_fd < 0 else self._read_log(MIB)
+
+    def _read_log(self, most: int) -> str:
         size = os.fstat(self._log_fd).st_size
-        tail = os.pread(self._log_fd, 8192, max(0, size - 8192))
-        return tail.decode(errors="replace").splitlines()[-LOG_LINES:]
+        return os.pread(self._log_fd, most, max(0, size - most)).decode(errors="replace")
 
     def _close_log(self) -> None:
         self._last_lines = self.log()
@@ -285,9 +298,10 @@ class Machine:
         if self.bar2:
             descriptors.append(self.bar2.fd)
         descriptors += [each.fileno() for each in self._listening.values()]
+        self._words = self._arguments()
         try:
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *self._arguments()],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self._words],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log_fd,
                 stderr=self._log_fd,

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""`pydriver analyze`: what a crash directory says."""
+
+from pathlib import Path
+
+import click
+
+from pydriver.cli.console import say
+from pydriver.errors import ConfigurationError
+
+__all__ = ("analyze",)
+
+EPILOG = """\b
+The guest's memory, with gdb:
+  gdb DIR/guest.elf DIR/memory.elf
+
+Exit codes: 0 it was analysed; 2 there is no such crash directory.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("directory", metavar="DIR", type=click.Path(readable=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def analyze(directory: Path, as_json: bool) -> int:  # noqa: FBT001
+    """Explain the crash in DIR, as a debugger's `!analyze -v` does.
+
+    DIR was written by `pydriver run --crash-dir DIR`, or by a program that gives its system a
+    `pydriver.crash.CrashDirectory`. The analysis names the bug check and its parameters, or the
+    rule that was broken and what it wants; the callback, the processor and its IRQL; the line of
+    the driver that is to blame, with the lines around it; the state of the objects involved, the
+    last events, and what most likely is wrong.
+    """
+    from pydriver.crash import analyse, read_crash
+
+    try:
+        analysis = analyse(read_crash(directory))
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+    return 0 if say(analysis.json() if as_json else analysis.text()) else 1

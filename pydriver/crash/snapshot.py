@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What is known of a system that has failed, as an object for JSON.
+
+It is taken by the thread that found the failure, while the machine is stopped. Nothing of it needs
+the machine. See :mod:`pydriver.wdf.wdfkd` for what may be shown as it was a moment ago.
+"""
+
+import linecache
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydriver.errors import MachineDied, Stalled
+from pydriver.ke import BugCheck, VerifierError
+from pydriver.ke.bugcheck import StackFrame, driver_frames
+from pydriver.ke.watchdog import callback_frame
+from pydriver.trace.recorder import describe
+from pydriver.wdf.io_queue import IoQueue
+from pydriver.wdf.object import Object
+from pydriver.wdf.wdfkd import state_of
+
+if TYPE_CHECKING:
+    from pydriver.ke import System
+    from pydriver.ke.bugcheck import Incident
+    from pydriver.trace import Recorder
+
+__all__ = ("FORMAT", "Json", "recorder_entries", "snapshot")
+
+FORMAT = 1
+"""Of the objects that :func:`snapshot` makes; another number means something else."""
+
+CONTEXT = 3
+"""Lines of source before and after the one that matters."""
+
+LIBRARY = (
+    *(f"{sysconfig.get_path(each)}/" for each in ("stdlib", "platstdlib")),
+    "<frozen ",
+)
+"""How the names of Python's own files begin: no line of them is to blame."""
+
+Json = dict[str, Any]
+
+
+def snapshot(system: "System", failure: BaseException) -> Json:
+    """All that is known, but the recorder.
+
+    :param system: that has failed
+    :param failure: what ended it, or what a test or an application has found wrong with it
+    """
+    kernel = system.kernel
+    return {
+        "format": FORMAT,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kind": _kind(failure),
+        "error": f"{type(failure).__name__}: {failure}",
+        "bug_check": _bug_check(failure),
+        "incidents": [_incident(each) for each in _incidents(system, failure)],
+        "error_frames": _traceback(failure),
+        "processors": [
+            {
+                "number": each.number,
+                "irql": each.state.irql,
+                "dpc_queue": [_named(dpc.owner) for dpc in list(each.dpcs)],
+                "in_dpc": each.draining,
+                "isrs": each.isr_durations.count,
+                "dpcs": each.dpc_durations.count,
+                "spurious": each.spurious,
+                "thread": each.owner if each.state.borrowed else each.service_thread,
+            }
+            for each in kernel.processors
+        ],
+        "threads": list(_threads()),
+        "locks": [
+            {
+                **_named(each.lock),
+                "thread": each.thread,
+                "acquired": None if each.place is None else _frame(each.place),
+            }
+            for each in kernel.verifier.held_locks
+        ],
+        "objects": list(_objects(system)),
+    }
+
+
+def recorder_entries(recorder: "Recorder") -> list[Json]:
+    """All entries of the recorder, the oldest first; times in ns of the host's clock."""
+    return [
+        {
+            "time": time,
+            "event": event.name,
+            "processor": processor,
+            "detail": detail,
+            "object": None if target is None else _named(target),
+            "argument": argument if isinstance(argument, int | str) else describe(argument),
+        }
+        for time, event, processor, detail, target, argument in recorder.last()
+    ]
+
+
+def _kind(failure: BaseException) -> str:
+    kinds = {
+        BugCheck: "bug check",
+        VerifierError: "verifier",
+        MachineDied: "machine died",
+        Stalled: "stall",
+        TimeoutError: "stall",
+    }
+    found = [name for kind, name in kinds.items() if isinstance(failure, kind)]
+    return found[0] if found else "error"
+
+
+def _bug_check(failure: BaseException) -> Json | None:
+    if not isinstance(failure, BugCheck):
+        return None
+    state = failure.state
+    return {"code": state.code, "name": state.name, "parameters": list(state.parameters)}
+
+
+def _incidents(system: "System", failure: BaseException) -> "Iterator[Incident]":
+    """The bug check first, then what the verifier has found."""
+    if isinstance(failure, BugCheck):
+        yield failure.state
+    yield from system.kernel.verifier.violations
+
+
+def _incident(incident: "Incident") -> Json:
+    return {
+        "rule": incident.rule,
+        "page": incident.page,
+        "cause": incident.cause,
+        "message": incident.message,
+        "subject": incident.subject,
+        "callback": incident.callback,
+        "processor": incident.processor,
+        "irql": incident.irql,
+        "times": getattr(incident, "times", 1),
+        "frames": [_frame(each) for each in incident.frames],
+        "objects": list(incident.objects),
+        "events": list(incident.events),
+    }
+
+
+def _traceback(failure: BaseException) -> list[Json]:
+    if failure.__traceback__ is None:
+        return []
+    frames = driver_frames(failure.__traceback__)
+    return [_frame(StackFrame.of(each.f_code, line)) for each, line in frames]
+
+
+def _frame(frame: StackFrame) -> Json:
+    """A line, with its source: the file may be another one when somebody reads this."""
+    first = max(1, frame.line - CONTEXT)
+    lines = linecache.getlines(frame.file)[first - 1 : frame.line + CONTEXT]
+    return {
+        "function": frame.function,
+        "file": frame.file,
+        "line": frame.line,
+        "text": frame.source,
+        "library": frame.file.startswith(LIBRARY),
+        "first": first,
+        "source": [each.rstrip() for each in lines],
+    }
+
+
+def _named(target: object) -> Json:
+    return {"handle": id(target), "name": str(target)}
+
+
+def _threads() -> Iterator[Json]:
+    """What each thread runs of a driver or of an application."""
+    names = {each.ident: each.name for each in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        found = driver_frames(frame=frame)
+        frames = [_frame(StackFrame.of(each.f_code, line)) for each, line in found]
+        if ident in names and not all(each["library"] for each in frames):
+            yield {
+                "thread": ident,
+                "name": names[ident],
+                "in_callback": callback_frame(frame) is not None,
+                "frames": frames,
+            }
+
+
+def _objects(system: "System") -> Iterator[Json]:
+    roots = [each.driver for each in system.drivers if isinstance(each.driver, Object)]
+    for each in _tree(roots):
+        try:
+            state = state_of(each)
+        except RuntimeError:  # another thread has just changed a queue
+            continue
+        if state is not None:
+            device = each.device_above
+            yield {
+                "handle": state.handle,
+                "type": state.kind,
+                "name": state.name,
+                "device": None if device is None else id(device),
+                "lines": state.lines,
+                **state.values,
+                "callbacks": {name: _frame(place) for name, place in state.callbacks.items()},
+            }
+
+
+def _tree(roots: Iterable[Object]) -> Iterator[Object]:
+    """Objects and what is below them; below a queue, its requests."""
+    for root in roots:
+        yield root
+        yield from _tree(root.children)
+        if isinstance(root, IoQueue):
+            yield from [*root.owned, *root.queued]
