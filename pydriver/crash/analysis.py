@@ -4,7 +4,6 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from pydriver.crash.bug_checks import meaning_of
 from pydriver.crash.culprit import Culprit, find_culprit, incident_of, stuck_request
@@ -204,7 +203,7 @@ class Analysis:
         if self.incident is not None:
             lines = self.incident["events"][-EVENTS:]
         else:
-            lines = [_event(each) for each in self.crash.recorder[-EVENTS:]]
+            lines = self.crash.events[-EVENTS:]
         return ["LAST_EVENTS:", *lines] if lines else []
 
     def _followup(self) -> list[str]:
@@ -234,9 +233,3 @@ def _source(frame: Json) -> list[str]:
         mark = ">" if number == frame["line"] else " "
         lines.append(f"{mark}{number:6}: {text}".rstrip())
     return lines
-
-
-def _event(entry: dict[str, Any]) -> str:
-    where = "  - " if entry["processor"] < 0 else f"cpu{entry['processor']}"
-    target = entry["object"]["name"] if entry["object"] else ""
-    return f"{where}  {entry['event']:<10} {target}  {entry['argument']}".rstrip()

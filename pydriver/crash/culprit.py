@@ -130,7 +130,7 @@ def _stalled(crash: Crash) -> Iterator[Culprit]:
 
 
 def _owned(crash: Crash, objects: dict[Any, Json], request: Json, queue: Json) -> Iterator[Culprit]:
-    name, since = request["name"], _since_presented(crash, request)
+    name, since = f"request {request['number']}", _since_presented(crash, request)
     ours = [each for each in since if _device(objects, each) == queue["device"]]
     for entry in reversed(ours):
         frame = _callback(objects, entry, DEFERRED.get(entry["event"], ()))

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydriver.crash.device_state import configuration_spaces, device_properties, monitor, vcpus
 from pydriver.crash.memory import dump_by_qemu, dump_shared
-from pydriver.crash.snapshot import FORMAT, Json, recorder_entries, snapshot
+from pydriver.crash.snapshot import FORMAT, Json, recorder_entries, snapshot, tree_of
 from pydriver.errors import ConfigurationError, MachineDied, MachineError, PydriverError
 from pydriver.ke import BugCheck, VerifierError
+from pydriver.ke.bugcheck import REPORTED_EVENTS
 
 if TYPE_CHECKING:
     from pydriver.ke import System
@@ -34,8 +35,23 @@ __all__ = ("Crash", "CrashDirectory", "WrittenCrash", "read_crash", "write_crash
 
 CRASH = "crash.json"
 RECORDER = "recorder.json"
+EVENTS = "recorder.txt"
 CONTENTS = "contents.json"
 MEMORY = "memory.elf"
+KEYS = (
+    "bug_check",
+    "error",
+    "error_frames",
+    "incidents",
+    "kind",
+    "locks",
+    "objects",
+    "processors",
+    "threads",
+    "time",
+)
+"""Of every crash."""
+
 PACKAGES = ("pydriver", "cffi", "qemu.qmp")
 
 
@@ -147,10 +163,10 @@ class _Writer:
     def write(self) -> None:
         system, machine = self._system, self._system.machine
         recorder = system.kernel.recorder
-        self._file("report.txt", lambda: f"{_report(self._failure)}\n")
+        self._file("report.txt", lambda: f"{_report(system, self._failure)}\n")
         self._file(CRASH, lambda: _json(snapshot(system, self._failure)))
         self._file(RECORDER, lambda: _json(recorder_entries(recorder)))
-        self._file("recorder.txt", lambda: "".join(f"{line}\n" for line in recorder.format()))
+        self._file(EVENTS, lambda: "".join(f"{line}\n" for line in recorder.format()))
         self._file("qemu.log", machine.whole_log)
         self._file("configuration.json", lambda: _json(_configuration(system)))
         self._ask("registers.txt", lambda: vcpus(machine))
@@ -205,10 +221,14 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, PydriverError) else f"{type(error).__name__}: {text}"
 
 
-def _report(failure: BaseException) -> str:
+def _report(system: "System", failure: BaseException) -> str:
     if isinstance(failure, VerifierError):
         return "\n\n".join(each.report(events=True) for each in failure.violations)
-    return failure.report if isinstance(failure, BugCheck) else str(failure)
+    if isinstance(failure, BugCheck):
+        return failure.report
+    objects = system.kernel.describe(tree_of(system))
+    events = system.kernel.recorder.format(REPORTED_EVENTS)
+    return "\n".join([f"{type(failure).__name__}: {failure}", *objects, *events])
 
 
 def _json(value: object) -> str:
@@ -244,12 +264,14 @@ class Crash:
     :ivar path: of the directory
     :ivar state: as :func:`~pydriver.crash.snapshot.snapshot` made it
     :ivar recorder: all entries, the oldest first
+    :ivar events: the same as lines
     :ivar missing: why a file is not there, by its name
     """
 
     path: Path
     state: Json
     recorder: list[Json]
+    events: list[str]
     missing: dict[str, str]
 
 
@@ -266,15 +288,24 @@ def read_crash(path: Path) -> Crash:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise ConfigurationError(f"{path / CRASH} has format {found}, and not {FORMAT}")
+    for key in KEYS:
+        if key not in state:
+            raise ConfigurationError(f"{path / CRASH} is damaged: it has no {key}")
     recorder = _load(path / RECORDER) if (path / RECORDER).exists() else []
+    events = _read(path / EVENTS).splitlines() if (path / EVENTS).exists() else []
     contents = _load(path / CONTENTS) if (path / CONTENTS).exists() else {}
-    return Crash(path, state, recorder, contents.get("missing", {}))
+    return Crash(path, state, recorder, events, contents.get("missing", {}))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
+        return json.loads(_read(path))
     except ValueError as error:
         raise ConfigurationError(f"{path} is no JSON: {error}") from error

@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from pydriver.ke.bugcheck import Incident
     from pydriver.trace import Recorder
 
-__all__ = ("FORMAT", "Json", "recorder_entries", "snapshot")
+__all__ = ("FORMAT", "Json", "recorder_entries", "snapshot", "tree_of")
 
 FORMAT = 1
 """Of the objects that :func:`snapshot` makes; another number means something else."""
 
 CONTEXT = 3
 """Lines of source before and after the one that matters."""
+DEFINITION = 15
+"""Lines after the first one of a function, if all of it matters."""
+NEWLINE = "\n"
 
 LIBRARY = (
     *(f"{sysconfig.get_path(each)}/" for each in ("stdlib", "platstdlib")),
@@ -56,7 +59,7 @@ def snapshot(system: "System", failure: BaseException) -> Json:
         "format": FORMAT,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "kind": _kind(failure),
-        "error": f"{type(failure).__name__}: {failure}",
+        "error": f"{type(failure).__name__}: {str(failure).partition(NEWLINE)[0]}",
         "bug_check": _bug_check(failure),
         "incidents": [_incident(each) for each in _incidents(system, failure)],
         "error_frames": _traceback(failure),
@@ -151,10 +154,10 @@ def _traceback(failure: BaseException) -> list[Json]:
     return [_frame(StackFrame.of(each.f_code, line)) for each, line in frames]
 
 
-def _frame(frame: StackFrame) -> Json:
+def _frame(frame: StackFrame, after: int = CONTEXT) -> Json:
     """A line, with its source: the file may be another one when somebody reads this."""
     first = max(1, frame.line - CONTEXT)
-    lines = linecache.getlines(frame.file)[first - 1 : frame.line + CONTEXT]
+    lines = linecache.getlines(frame.file)[first - 1 : frame.line + after]
     return {
         "function": frame.function,
         "file": frame.file,
@@ -186,8 +189,7 @@ def _threads() -> Iterator[Json]:
 
 
 def _objects(system: "System") -> Iterator[Json]:
-    roots = [each.driver for each in system.drivers if isinstance(each.driver, Object)]
-    for each in _tree(roots):
+    for each in tree_of(system):
         try:
             state = state_of(each)
         except RuntimeError:  # another thread has just changed a queue
@@ -201,8 +203,15 @@ def _objects(system: "System") -> Iterator[Json]:
                 "device": None if device is None else id(device),
                 "lines": state.lines,
                 **state.values,
-                "callbacks": {name: _frame(place) for name, place in state.callbacks.items()},
+                "callbacks": {
+                    name: _frame(place, DEFINITION) for name, place in state.callbacks.items()
+                },
             }
+
+
+def tree_of(system: "System") -> list[Object]:
+    """All framework objects of the drivers that are loaded, each before what is below it."""
+    return list(_tree(each.driver for each in system.drivers if isinstance(each.driver, Object)))
 
 
 def _tree(roots: Iterable[Object]) -> Iterator[Object]:

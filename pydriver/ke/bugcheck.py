@@ -111,6 +111,7 @@ WDF_VIOLATION_NAMES = {
 """Parameter 1 of WDF_VIOLATION [Bug Check 0x10D]."""
 
 REPORTED_EVENTS = 32
+REPORTED_FRAMES = 12
 
 
 def bug_check_name(code: int) -> str:
@@ -247,8 +248,10 @@ class Incident:
             f"    at:        {where}, {irql_name(self.irql)}",
         ]
         if self.frames:
+            outer = len(self.frames) - REPORTED_FRAMES
             lines.append("    driver's stack:")
-            for each in self.frames:
+            lines += [f"      {outer} more, then:"] if outer > 0 else []
+            for each in self.frames[-REPORTED_FRAMES:]:
                 lines += [f"      {each}", *([f"        {each.source}"] if each.source else ())]
         if events and self.objects:
             lines += ["    objects:", *(f"      {line}" for line in self.objects)]
