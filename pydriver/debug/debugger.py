@@ -17,7 +17,7 @@ from threading import Condition, get_ident
 from typing import TYPE_CHECKING
 
 from pydriver.errors import PydriverError
-from pydriver.ke.bugcheck import driver_stack
+from pydriver.ke.bugcheck import StackFrame, driver_frames
 from pydriver.ke.irql import irql_name
 from pydriver.ke.probes import Point
 
@@ -135,7 +135,8 @@ class Debugger:
     def _describe(self, reason: str, point: Point) -> Stop:
         kernel = self.system.kernel
         processor = kernel.current.processor
-        _, stack = driver_stack()
+        frames = driver_frames()
+        stack = tuple(str(StackFrame.of(each.f_code, line)) for each, line in frames)
         number = None if processor is None else processor.number
         name = threading.current_thread().name
         return Stop(reason, point, name, number, kernel.irql(), stack)

@@ -19,8 +19,8 @@ from pydriver.ke.bugcheck import (
     REPORTED_EVENTS,
     BugCheck,
     BugCheckState,
-    bug_check_name,
     StackFrame,
+    bug_check_name,
     callback_place,
     driver_frames,
 )

@@ -25,11 +25,11 @@ from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
 from pydriver.ke.probes import Point, Probe
 from pydriver.ke.register_trace import begin_trace
+from pydriver.ke.verifier import VerifierConfig, VerifierError
 from pydriver.link import Link, ProcessorLink
 from pydriver.link.link import MakeProcessor
 from pydriver.link.traced import TracedProcessorLink
 from pydriver.link.watched import WatchedProcessorLink
-from pydriver.ke.verifier import VerifierConfig, VerifierError
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
