@@ -16,7 +16,7 @@ from functools import partial
 from threading import Event
 from typing import Any, Self, TypeVar
 
-from pydriver.errors import LinkStopped, PydriverError
+from pydriver.errors import LinkStopped, MachineDied, PydriverError
 from pydriver.ke.breakpoints import breakpoints_stop
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.hive import Registry
@@ -123,7 +123,14 @@ class System:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None = None,
+        traceback: object = None,
+    ) -> None:
+        if isinstance(error, MachineDied):  # nobody who serves a processor may have noticed yet
+            self.kernel.fail(error)
         # After an error nobody knows what a driver waits for: the power is cut instead.
         self._unloadable = self._unloadable and kind is None
         self.close()
