@@ -119,15 +119,15 @@ def _serve(job: "DebugJob", lines: tuple[str, ...], *, stop_first: bool) -> int:
     from pydriver.errors import ConfigurationError
 
     job.ready.wait()
-    if not job.over:
+    if not job.over and not stop_first:
         job.load()
-        while not stop_first and job.busy:
+        while job.busy:
             job.join(0.01)
     if job.over and job.error is not None:
         if isinstance(job.error, ConfigurationError):
             raise click.UsageError(str(job.error)) from job.error
         raise job.error
-    session = DebugSession(job)
+    session = DebugSession(job, loaded=not stop_first)
     if lines:
         return 0 if run_lines(session.commands, lines, "pydriver> ") else FAILURE
     banner = f"{', '.join(map(str, job.devices)) or 'no driver yet'}; `help` lists the commands\n"

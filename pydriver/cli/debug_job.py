@@ -98,7 +98,7 @@ class DebugJob(PairJob):
         self._enter(Phase.ENDING)
 
     def _load(self, system: "System") -> None:
-        self.devices = self._start_devices(system)
+        self.devices += self._start_devices(system)
 
     def _try(self, system: "System") -> None:
         assert self._exercise is not None

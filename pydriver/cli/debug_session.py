@@ -37,10 +37,12 @@ class DebugSession:
     """The commands of one session.
 
     :param job: whose system is debugged; its system runs
+    :param loaded: the driver has been loaded; if not, the first :meth:`go` does it
     """
 
-    def __init__(self, job: "DebugJob") -> None:
+    def __init__(self, job: "DebugJob", *, loaded: bool) -> None:
         self._job = job
+        self._loaded = loaded
         self._debugger = job.debugger
         self._started = False
         system = job.system
@@ -89,7 +91,10 @@ class DebugSession:
         Without a time it waits until a breakpoint, the end of the application, or Ctrl-C.
         """
         timeout = None if not line else _seconds(line)
-        if not self._started and not self._job.busy and self._job.application:
+        if not self._loaded:
+            self._loaded = True
+            self._job.load()
+        if not self._started and self._job.application:
             self._started = True
             self._job.exercise()
         self._debugger.resume()
