@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pydriver.debug import framework, hardware
-from pydriver.debug.handles import Handles, kind
+from pydriver.debug.handles import Handles
 from pydriver.errors import PydriverError
 from pydriver.wdf import Device, Interrupt, IoQueue
 from pydriver.wdf.request_base import RequestBase
+from pydriver.wdf.wdfkd import kind_of
 
 if TYPE_CHECKING:
     from pydriver.ke import System
@@ -106,7 +107,7 @@ class Views:
             if found is None:
                 raise CommandError(f"{words[0]} is no handle, and no object's name")
             if not isinstance(found, wanted):
-                raise CommandError(f"{words[0]} is a {kind(found)}: {found}")
+                raise CommandError(f"{words[0]} is a {kind_of(found)}: {found}")
             return found
         candidates = [each for each in self.handles.all() if isinstance(each, wanted)]
         if len(candidates) == 1:
@@ -240,13 +241,13 @@ COMMANDS = {
             "wdfinterrupt",
             "[INTERRUPT]",
             "an interrupt: resource, state, callbacks",
-            _framework(framework.show_interrupt, Interrupt),
+            _framework(framework.show_state, Interrupt),
         ),
         Command(
             "wdfqueue",
             "[QUEUE]",
             "a queue: state, requests, handlers",
-            _framework(framework.show_queue, IoQueue),
+            _framework(framework.show_state, IoQueue),
         ),
         Command("wdfrequest", "[REQUEST]", "a request, and what ran since it came", _request),
         Command(

@@ -6,13 +6,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from pydriver.wdf.wdfkd import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydriver.ke import System
     from pydriver.wdf.object import Object
 
-__all__ = ("Handles", "kind", "objects_below")
+__all__ = ("Handles", "objects_below")
 
 VIEWED = frozenset({"wdfdevice", "wdfqueue", "wdfrequest", "wdfinterrupt"})
 """Types that have a command of their own."""
@@ -41,7 +43,7 @@ class Handles:
 
     def command(self, target: "Object") -> str:
         """What shows the object: ``!wdfqueue 0x1010``."""
-        word = kind(target).lower()
+        word = kind_of(target).lower()
         return f"!{word if word in VIEWED else 'wdfobject'} {self.of(target)}"
 
     def find(self, text: str) -> "Object | None":
@@ -57,12 +59,6 @@ class Handles:
         for driver in self._system.drivers:
             if driver.driver is not None:
                 yield from objects_below(driver.driver)
-
-
-def kind(target: "Object") -> str:
-    """The handle type, ``WDFQUEUE``."""
-    name = type(target).__name__.removeprefix("Freed")
-    return {"IoQueue": "WDFQUEUE", "File": "WDFFILEOBJECT"}.get(name, f"WDF{name.upper()}")
 
 
 def objects_below(target: "Object") -> "Iterator[Object]":

@@ -24,7 +24,7 @@ from pydriver.wdf.spin_lock import SpinLock
 from pydriver.wdf.timer import Timer
 from pydriver.wdf.work_item import WorkItem
 
-__all__ = ("ObjectState", "describe", "state_of")
+__all__ = ("ObjectState", "Refer", "by_identity", "describe", "kind_of", "state_of")
 
 MOST_OBJECTS = 8
 """Objects that a report describes."""
@@ -45,10 +45,14 @@ CONNECTIONS = {
 }
 
 
+Refer = Callable[[Object], str]
+
+
 @dataclass
 class ObjectState:
     """What is known of an object.
 
+    :ivar refer: how an object is called: ``!wdfqueue 0x7f12a0``, which is also what shows it
     :ivar handle: number that stands for it, as in a bug check's parameters
     :ivar kind: ``WDFQUEUE``
     :ivar name: as reports call it
@@ -60,15 +64,19 @@ class ObjectState:
     handle: int
     kind: str
     name: str
+    refer: Refer
     lines: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, StackFrame] = field(default_factory=dict)
 
     def text(self) -> list[str]:
-        """All of it as lines."""
+        """All of it as lines, under a title."""
         title = f"!{self.kind.lower()} 0x{self.handle:x}: {self.name}"
-        places = [f"    {name}: {place}" for name, place in self.callbacks.items()]
-        return [title, *(f"    {line}" for line in self.lines), *places]
+        return [title, *(f"    {line}" for line in self.body())]
+
+    def body(self) -> list[str]:
+        """The state and the callbacks as lines."""
+        return [*self.lines, *(f"{name}: {place}" for name, place in self.callbacks.items())]
 
 
 def describe(objects: Iterable[object]) -> tuple[str, ...]:
@@ -94,13 +102,26 @@ def describe(objects: Iterable[object]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def state_of(each: Object) -> ObjectState | None:
-    """The state of an object; ``None`` of a type that has none to show."""
+def kind_of(each: Object) -> str:
+    """The type of an object's handle, ``WDFQUEUE``."""
+    name = type(each).__name__.removeprefix("Freed").upper()
+    return "WDF" + {"IOQUEUE": "QUEUE", "FILE": "FILEOBJECT"}.get(name, name)
+
+
+def by_identity(each: Object) -> str:
+    """``!wdfqueue 0x7f12a0``: with the number that a bug check's parameters have."""
+    return f"!{kind_of(each).lower()} 0x{id(each):x}"
+
+
+def state_of(each: Object, refer: Refer = by_identity) -> ObjectState | None:
+    """The state of an object; ``None`` of a type that has none to show.
+
+    :param refer: how other objects are called
+    """
     fill = _STATES.get(type(each))
     if fill is None:
         return None
-    kind = "WDF" + ("QUEUE" if isinstance(each, IoQueue) else type(each).__name__.upper())
-    state = ObjectState(id(each), kind, str(each))
+    state = ObjectState(id(each), kind_of(each), str(each), refer)
     fill(each, state)
     return state
 
@@ -155,9 +176,9 @@ def _queue(queue: IoQueue, state: ObjectState) -> None:
     state.lines = [
         ", ".join(flags),
         f"Number of driver owned requests: {len(owned)}",
-        *_requests(owned),
+        *_requests(owned, state.refer),
         f"Number of waiting requests: {len(waiting)}",
-        *_requests(waiting),
+        *_requests(waiting, state.refer),
     ]
     _callbacks(state, config)
 
@@ -166,8 +187,8 @@ def _number(request: Request) -> int:
     return request.number
 
 
-def _requests(requests: list[Request]) -> list[str]:
-    lines = [f"    !WDFREQUEST 0x{id(each):x}: {each}" for each in requests[:MOST_REQUESTS]]
+def _requests(requests: list[Request], refer: Refer) -> list[str]:
+    lines = [f"    {refer(each)}: {each}" for each in requests[:MOST_REQUESTS]]
     more = len(requests) - MOST_REQUESTS
     return [*lines, f"    and {more} more"] if more > 0 else lines
 
@@ -188,8 +209,8 @@ def _request(request: Request, state: ObjectState) -> None:
     irp = request.irp
     status = "" if irp.status == STATUS_PENDING else f", {status_name(irp.status)}"
     state.lines = [
-        f"!IRP 0x{id(irp):x}: {irp}",
-        f"!WDFQUEUE 0x{id(request.queue):x}: {request.queue}",
+        f"!irp 0x{id(irp):x}: {irp}",
+        f"{state.refer(request.queue)}: {request.queue}",
         f"State: {where}{status}",
         f"Length 0x{request.length:x}, Information 0x{request.information:x}",
         f"Cancelable: {_boolean(request.cancelable)}",

@@ -109,7 +109,7 @@ def test_start_of_a_driver_is_debugged() -> None:
 def test_injected_interrupt_arrives() -> None:
     said = debug("inject 0x60", "wdfinterrupt", "inject 0x31 0", "wdflogdump 3")
     assert "vector 0x60 was sent to processor 0" in said[0]
-    assert re.search(r"Interrupts: +1, of them not claimed 1", said[1])
+    assert re.search(r"Interrupts: 1, unclaimed: 1", said[1])
     assert re.search(r"vector 0x31 +SPURIOUS", said[3])
 
 
@@ -119,7 +119,7 @@ def test_fault_of_a_device_is_set() -> None:
         *("--driver", "mqdma"),
     )
     said = debug("fault m0 fault-spurious 0", "go 0.2", "wdfdeviceinterrupts", options=options)
-    assert re.search(r"Interrupts: +1, of them not claimed 1", said[2])
+    assert re.search(r"Interrupts: 1, unclaimed: 1", said[2])
 
 
 @pytest.mark.parametrize(
