@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Undoes what `nohup`, or `&` in a script, has handed down to us and to every command.

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver attach`: the debugger's views of a system that runs in another process, read-only."""
 
-import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
@@ -78,8 +77,9 @@ def _typed(file: TextIO) -> Iterator[str]:
     from prompt_toolkit.history import FileHistory
 
     from pydriver.debug.commands import ACTIVE, COMMANDS
+    from pydriver.debug.shell import cache_folder
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
+    cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     session: PromptSession[str] = PromptSession(
         PROMPT,

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver debug`: a driver and its device under an interactive shell."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,7 @@ def _finish(job: "DebugJob") -> None:
 
 def _serve(job: "DebugJob", lines: tuple[str, ...], *, stop_first: bool) -> int:
     from pydriver.cli.debug_session import DebugSession
-    from pydriver.debug.shell import make_shell, run_lines
+    from pydriver.debug.shell import cache_folder, make_shell, run_lines
     from pydriver.errors import ConfigurationError
 
     job.ready.wait()
@@ -131,8 +130,7 @@ def _serve(job: "DebugJob", lines: tuple[str, ...], *, stop_first: bool) -> int:
     if lines:
         return 0 if run_lines(session.commands, lines, "pydriver> ") else FAILURE
     banner = f"{', '.join(map(str, job.devices)) or 'no driver yet'}; `help` lists the commands\n"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
-    shell = make_shell(session.commands, session.names, banner, cache)
+    shell = make_shell(session.commands, session.names, banner, cache_folder())
     with job.debugger.free():
         shell()
     return 0

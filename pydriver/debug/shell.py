@@ -6,6 +6,7 @@ A command is typed by its name, as in WinDbg: ``wdfqueue 0x1010``. Whatever is n
 with the system's objects by name.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pydriver.errors import PydriverError
 if TYPE_CHECKING:
     from IPython.terminal.embed import InteractiveShellEmbed
 
-__all__ = ("ShellCommand", "make_shell", "run_lines")
+__all__ = ("ShellCommand", "cache_folder", "make_shell", "run_lines")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class ShellCommand:
     usage: str
     help: str
     run: Callable[[str], str]
+
+
+def cache_folder() -> Path:
+    """Where histories are kept: `$XDG_CACHE_HOME/pydriver`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
 
 
 def _printing(command: ShellCommand) -> Callable[[str], None]:

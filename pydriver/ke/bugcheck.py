@@ -9,7 +9,6 @@ the debugger there is no bug check: see `pydriver.ke.verifier`.
 import contextlib
 import linecache
 import sys
-import threading
 import traceback
 from dataclasses import dataclass
 from enum import IntEnum
@@ -331,7 +330,18 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _FRAMEWORK = (
     *(
         str(_PACKAGE / folder) + "/"
-        for folder in ("abi", "machine", "link", "pci", "ke", "wdf", "crash", "trace", "debug")
+        for folder in (
+            "abi",
+            "machine",
+            "link",
+            "pci",
+            "ke",
+            "wdf",
+            "crash",
+            "trace",
+            "debug",
+            "testing",
+        )
     ),
     GENERATED,
     str(_PACKAGE / "ddi.py"),
@@ -346,6 +356,12 @@ def is_driver_file(name: str) -> bool:
 def is_driver_frame(frame: FrameType) -> bool:
     """Whether a frame runs a driver's code, or an application's: none of ours."""
     return not frame.f_code.co_filename.startswith(_FRAMEWORK)
+
+
+def _is_nobodys(frame: FrameType) -> bool:
+    """What starts a thread of the host, or a test, is nobody's callback."""
+    module = str(frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in ("threading", "_pytest", "pluggy")
 
 
 def callback_name(callback: object) -> str:
@@ -399,8 +415,7 @@ def driver_frames(
         frames.reverse()
     run: list[tuple[FrameType, int]] = []
     for each, line in reversed(frames):
-        # What starts a thread of the host is nobody's callback.
-        if is_driver_frame(each) and each.f_code.co_filename != threading.__file__:
+        if is_driver_frame(each) and not _is_nobodys(each):
             run.append((each, line))
         elif run:
             break

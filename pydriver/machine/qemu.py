@@ -194,6 +194,10 @@ class Machine:
         """Has ``listener(name, data)`` called, on the QMP thread, for each QMP event."""
         self._qmp.listen(listener)
 
+    def unlisten(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Undoes :meth:`listen`."""
+        self._qmp.unlisten(listener)
+
     def stop(self) -> None:
         """Stops all vCPUs and virtual time."""
         self.qmp("stop")
@@ -236,19 +240,28 @@ class Machine:
         said = "\n  ".join(["its last lines:", *lines]) if lines else "it had printed nothing"
         return MachineDied(f"QEMU (pid {process.pid}) {how}; {said}")
 
-    def log(self) -> list[str]:
-        """The last lines that QEMU printed; also after the end."""
+    @property
+    def log_size(self) -> int:
+        """Bytes that QEMU has printed so far."""
+        return os.fstat(self._log_fd).st_size
+
+    def log(self, since: int = 0) -> list[str]:
+        """The last lines that QEMU printed; also after the end.
+
+        :param since: :attr:`log_size` of a moment after which they were printed
+        """
         if self._log_fd < 0:
             return self._last_lines
-        return self._read_log(LOG_TAIL).splitlines()[-LOG_LINES:]
+        return self._read_log(LOG_TAIL, since).splitlines()[-LOG_LINES:]
 
     def whole_log(self) -> str:
         """All that QEMU has printed so far, or its last MiB."""
         return "\n".join(self._last_lines) if self._log_fd < 0 else self._read_log(MIB)
 
-    def _read_log(self, most: int) -> str:
-        size = os.fstat(self._log_fd).st_size
-        return os.pread(self._log_fd, most, max(0, size - most)).decode(errors="replace")
+    def _read_log(self, most: int, since: int = 0) -> str:
+        size = self.log_size
+        start = max(since, size - most)
+        return os.pread(self._log_fd, size - start, start).decode(errors="replace")
 
     def _close_log(self) -> None:
         self._last_lines = self.log()

@@ -52,6 +52,10 @@ class QmpThread:
         """Has ``listener(name, data)`` called on the QMP thread for each event."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+        """Undoes :meth:`listen`; an event that is on its way may still be told."""
+        self._listeners.remove(listener)
+
     def execute(self, command: str, arguments: dict[str, Any]) -> Any:
         """Executes one command and returns its ``return`` value.
 
@@ -125,7 +129,7 @@ class QmpThread:
     async def _forward_events(self) -> None:
         while True:
             event = await self._client.events.get()
-            for listener in self._listeners:
+            for listener in list(self._listeners):
                 listener(str(event["event"]), cast("dict[str, Any]", event.get("data", {})))
 
     async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:

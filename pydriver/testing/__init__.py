@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The pytest plugin: a test asks for a device, and gets it on a running system, with its driver.
+
+The plugin proper is `pydriver.testing.plugin`, which pytest loads by its entry point;
+docs/testing.md tells how to use it. Here are the types of what its fixtures give, for annotations.
+They are imported when they are asked for: pytest loads this package in every run, also in those
+that have nothing to do with drivers.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydriver.testing.expect import Caught, Expect
+    from pydriver.testing.fault import Fault
+    from pydriver.testing.qmp import Qmp
+    from pydriver.testing.watch import RecorderSlice
+
+__all__ = ("Caught", "Expect", "Fault", "Qmp", "RecorderSlice")
+
+_MODULES = {
+    "Caught": "expect",
+    "Expect": "expect",
+    "Fault": "fault",
+    "Qmp": "qmp",
+    "RecorderSlice": "watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The plugin's options and ini keys, and what follows from them."""
+
+import argparse
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+__all__ = ("Settings", "add_options", "check_options", "is_used")
+
+ACCELERATORS = ("tcg", "kvm")
+QEMU_NAME = "qemu-system-x86_64"
+EVENTS = 40
+MAX_CPUS = 8
+
+INI = {
+    "pydriver_device": (
+        "linelist",
+        "the device under test, as QEMU's -device takes it; a line for each one more",
+    ),
+    "pydriver_driver": (
+        "string",
+        "the module of the driver, or the name under which it is installed",
+    ),
+    "pydriver_interrupts": (
+        "string",
+        "how the device interrupts: msix, msi or intx; default: what it has most messages of",
+    ),
+    "pydriver_options": ("args", "other options of QEMU"),
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Registers all options of the command line and all ini keys."""
+    group = parser.getgroup("pydriver", "pydriver: drivers on an emulated device")
+    group.addoption(
+        "--pydriver-qemu",
+        metavar="PATH",
+        help=f"QEMU. Default: $PYDRIVER_QEMU, the one that `make qemu` built, or {QEMU_NAME} in "
+        "$PATH.",
+    )
+    group.addoption(
+        "--pydriver-accel",
+        choices=ACCELERATORS,
+        default="tcg",
+        help="How QEMU runs the processors. Default: tcg.",
+    )
+    group.addoption(
+        "--pydriver-cpus",
+        type=_cpus,
+        metavar="N",
+        default=1,
+        help="Emulated processors, 1 to 8, for tests that do not say how many. Default: 1.",
+    )
+    group.addoption(
+        "--pydriver-events",
+        type=int,
+        metavar="N",
+        default=EVENTS,
+        help=f"Events of the recorder in the report of a test, at most. Default: {EVENTS}.",
+    )
+    group.addoption(
+        "--pydriver-crash-dir",
+        metavar="DIR",
+        help="Keep the crash directories there, one for each test whose system failed. Default: in "
+        "pytest's temporary directory, which goes with the third run after this one.",
+    )
+    group.addoption(
+        "--pydriver-shell-on-fail",
+        action="store_true",
+        help="Open a Python console when a test has failed, with its fixtures; the machine stands "
+        "still.",
+    )
+    for name, (kind, text) in INI.items():
+        parser.addini(name, text, type=kind)  # type: ignore[arg-type]
+
+
+def is_used(config: pytest.Config) -> bool:
+    """Whether the configuration speaks of a device or a driver, or an option was given."""
+    option = config.option
+    return bool(
+        config.getini("pydriver_device")
+        or config.getini("pydriver_driver")
+        or option.pydriver_qemu
+        or option.pydriver_accel != "tcg"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line asks for.
+
+    :ivar qemu: the binary; it may be missing, as long as no test needs it
+    :ivar accel: ``tcg`` or ``kvm``
+    :ivar cpus: vCPUs for tests that do not say how many
+    :ivar events: of the recorder in a report, at most
+    :ivar crash_dir: where crash directories are kept, or ``None``
+    """
+
+    qemu: Path
+    accel: str
+    cpus: int
+    events: int
+    crash_dir: Path | None
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> "Settings":
+        """Reads them; :func:`check_options` has found nothing wrong."""
+        option = config.option
+        where = option.pydriver_crash_dir
+        return cls(
+            qemu=_qemu(option.pydriver_qemu),
+            accel=option.pydriver_accel,
+            cpus=option.pydriver_cpus,
+            events=option.pydriver_events,
+            crash_dir=config.invocation_params.dir / where if where else None,
+        )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Refuses what cannot work, before a test runs.
+
+    :raises pytest.UsageError: a value is wrong
+    """
+    option = config.option
+    if option.pydriver_events < 0:
+        raise pytest.UsageError(f"--pydriver-events={option.pydriver_events} is negative")
+    given = option.pydriver_qemu
+    if given is not None and shutil.which(Path(given).expanduser()) is None:
+        raise pytest.UsageError(f"--pydriver-qemu={given}: there is no such program")
+    if option.pydriver_accel == "kvm":
+        _check_kvm()
+    if option.pydriver_shell_on_fail and getattr(option, "dist", "no") != "no":
+        raise pytest.UsageError("--pydriver-shell-on-fail needs one process: leave out -n")
+
+
+def _cpus(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CPUS:
+        raise argparse.ArgumentTypeError(f"{text}: 1 to {MAX_CPUS} are possible")
+    return int(text)
+
+
+def _qemu(given: str | None) -> Path:
+    if given is not None:
+        return Path(given).expanduser()
+    from pydriver.machine.qemu import default_qemu
+
+    default = default_qemu()
+    if "PYDRIVER_QEMU" not in os.environ and not default.exists():
+        return Path(shutil.which(QEMU_NAME) or default)
+    return default
+
+
+def _check_kvm() -> None:
+    import click
+
+    from pydriver.cli.options import check_kvm
+
+    try:
+        check_kvm()
+    except click.UsageError as error:
+        raise pytest.UsageError(f"--pydriver-accel=kvm: {error.message}") from error

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The pytest plugin: how the system of a test enters its report, and when machines end.
+
+pytest loads this module in every run. So it imports nothing of pydriver's but the plugin's own, and
+a test without our fixtures costs a look into its stash.
+"""
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from pydriver.testing import fixtures
+from pydriver.testing.fixtures import SYSTEMS, SYSTEMS_FIXTURE, WATCH, bug_check_fails
+from pydriver.testing.marks import MARKER_HELP
+from pydriver.testing.options import Settings, add_options, check_options, is_used
+
+__all__ = ()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and ini keys."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The fixtures and the marker; options that cannot be are refused now."""
+    config.pluginmanager.register(fixtures, "pydriver-fixtures")
+    config.addinivalue_line("markers", MARKER_HELP)
+    check_options(config)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Which QEMU it is, if the run is about drivers."""
+    if not is_used(config):
+        return []
+    settings = Settings.of(config)
+    return [f"pydriver: QEMU {settings.qemu}, {settings.accel}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Looks at the system of a test that could not be set up."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    except BaseException as error:
+        _note_failure(item, error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fails a test whose system has failed, or whose driver has broken rules."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except BaseException as error:
+        _note_failure(item, error)
+        raise
+    watch = item.stash.get(WATCH, None)
+    verdict = "" if watch is None else watch.verdict()
+    if verdict:
+        pytest.fail(verdict, pytrace=False)
+    return result
+
+
+def _note_failure(item: Any, error: BaseException) -> None:
+    watch = item.stash.get(WATCH, None)
+    if watch is not None and not isinstance(error, pytest.skip.Exception):
+        watch.test_failed(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Makes a failed test of a bug check in a fixture, before or after the test.
+
+    A :class:`BugCheck` is no ``Exception``. pytest takes one from a test, but not from a fixture:
+    it would lose count of what is set up, and the next tests would fail.
+    """
+    if SYSTEMS not in request.session.stash:
+        return (yield)
+    add = fixturedef.addfinalizer
+    vars(fixturedef)["addfinalizer"] = lambda finalizer: add(
+        partial(_finalize, request.node, finalizer)
+    )
+    try:
+        with bug_check_fails():
+            return (yield)
+    except pytest.fail.Exception as error:
+        if fixturedef.cached_result is None:
+            key = fixturedef.cache_key(cast("Any", request))
+            fixturedef.cached_result = (None, key, (error, error.__traceback__))
+        raise
+    finally:
+        del vars(fixturedef)["addfinalizer"]
+
+
+def _finalize(node: Any, finalizer: Callable[[], object]) -> None:
+    try:
+        with bug_check_fails():
+            finalizer()
+    except BaseException as error:
+        _note_failure(node, error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attaches what happened to the system in the test."""
+    report = yield
+    watch = item.stash.get(WATCH, None)
+    if watch is not None and (call.when == "call" or report.failed):
+        report.sections += watch.sections()
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: Any) -> None:
+    """Opens the console. By now pytest-timeout has stopped its clock, if there is one."""
+    if isinstance(node, pytest.Item) and node.config.option.pydriver_shell_on_fail:
+        from pydriver.testing.shell import open_shell
+
+        open_shell(node, call.excinfo, node.stash.get(WATCH, None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, Any, Any]:
+    """Ends the shared machine when a test of another module does without it.
+
+    So tests that have nothing to do with it do not run beside it.
+    """
+    try:
+        return (yield)
+    finally:
+        systems = item.session.stash.get(SYSTEMS, None)
+        if systems is not None and not _keeps_machine(item, nextitem):
+            systems.close()
+
+
+def _keeps_machine(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    if nextitem is None:
+        return False
+    return nextitem.path == item.path or SYSTEMS_FIXTURE in getattr(nextitem, "fixturenames", ())

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""One test and its system: what happened in the test, and whether the test has expected it."""
+
+from enum import IntEnum
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from pydriver.errors import MachineDied, MachineError
+from pydriver.ke import BugCheck, VerifierError
+from pydriver.testing.evidence import keep_evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from pydriver.ke import System, Violation
+    from pydriver.trace.recorder import Entry, Event, Recorder
+
+__all__ = ("Fate", "RecorderSlice", "Watch")
+
+
+class Fate(IntEnum):
+    """What becomes of a system after the test. It only gets worse."""
+
+    SHARED = 0
+    """drivers are unloaded, and another test gets it"""
+    SPENT = 1
+    """drivers are unloaded, and it ends"""
+    BROKEN = 2
+    """nobody knows what a driver waits for: the power is cut"""
+
+
+class RecorderSlice:
+    """The events of the recorder since a test began; the recorder itself goes on over all tests.
+
+    :param recorder: of the system
+    """
+
+    def __init__(self, recorder: "Recorder") -> None:
+        self._recorder = recorder
+        self._start = perf_counter_ns()
+
+    def last(self, count: int | None = None) -> "list[Entry]":
+        """The test's last ``count`` entries, oldest first; all that are kept without ``count``."""
+        entries = [each for each in self._recorder.last() if each[0] >= self._start]
+        return entries if count is None else entries[-count:] if count else []
+
+    def format(self, count: int | None = None) -> list[str]:
+        """The same as lines, with times relative to the newest one."""
+        return self._recorder.format(len(self.last(count)))
+
+    def count(self, event: "Event") -> int:
+        """How many entries of the test are of a kind."""
+        return sum(each[1] == event for each in self.last())
+
+
+class Watch:
+    """What a test does to a system.
+
+    :param item: the test
+    :param system: that it has been given
+    :param events: of the recorder in its report, at most
+    :param crashes: where a crash directory is made
+    :ivar recorder: what was recorded in the test
+    :ivar fate: of the system
+    :ivar known: the failure of the system, if the test has expected it, or has been told of it
+    :ivar unexpected: violations that the test has come across while it waited for others
+    :ivar objects: what the test was given, by the names of the fixtures
+    """
+
+    def __init__(self, item: "pytest.Item", system: "System", events: int, crashes: "Path") -> None:
+        self.item = item
+        self.system = system
+        self.recorder = RecorderSlice(system.kernel.recorder)
+        self.fate = Fate.SHARED
+        self.known: BaseException | None = None
+        self.unexpected: list[Violation] = []
+        self.objects: dict[str, Any] = {"system": system, "machine": system.machine}
+        self._events = events
+        self._crashes = crashes
+        self._log_start = system.machine.log_size
+        self._told: list[tuple[str, str]] = []
+        self._slices: list[tuple[str, str]] | None = None
+
+    def worsen(self, fate: Fate) -> None:
+        """Sets the fate, if it is worse than what it is."""
+        self.fate = max(self.fate, fate)
+
+    # What went wrong
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the system, as far as it knows."""
+        return self.system.kernel.failure
+
+    def _death(self) -> MachineDied | None:
+        """How QEMU ended, if it does not answer: the kernel's threads may not know it yet."""
+        machine = self.system.machine
+        try:
+            machine.qmp("query-status")
+        except MachineDied as died:
+            return died
+        except MachineError:
+            return machine.death()
+        return None
+
+    def take_violations(self) -> "list[Violation]":
+        """The violations since the last call, or since the test began."""
+        verifier = self.system.kernel.verifier
+        found = list(verifier.violations)
+        verifier.clear()
+        return found
+
+    def verdict(self, error: BaseException | None = None) -> str:
+        """What the test has not expected of its system, as a report; empty if there is nothing.
+
+        Nothing is told twice: what has been found is taken away.
+
+        :param error: with which the test has failed: what it says already is left out
+        """
+        failure = self.failure or self._death()
+        titles: list[str] = []
+        found: list[str] = []
+        said = False
+        if failure is not None:
+            self.worsen(Fate.BROKEN)
+            if self.known is None:
+                self.known = failure
+                found.append(_describe(failure))
+                said = str(error) == str(failure)
+                titles.append(_title(failure))
+        violations = [*self.unexpected, *self.take_violations()]
+        self.unexpected.clear()
+        found += [each.report() for each in violations]
+        titles += [f"violation of {each.rule}" for each in violations]
+        if not found:
+            return ""
+        self.worsen(Fate.SPENT)
+        title = f"unexpected {', '.join(titles)} in {self.item.nodeid}"
+        report = "\n".join([title, *found])
+        cause = VerifierError(violations) if failure is None else failure
+        evidence = keep_evidence(self, cause, self._crashes)
+        return "\n".join([title, *found[1:], evidence] if said else [report, evidence])
+
+    def test_failed(self, error: BaseException) -> None:
+        """Notes that the test has failed: nobody gets its system."""
+        self.worsen(Fate.BROKEN)
+        verdict = self.verdict(error)
+        if verdict:
+            self._told.append(("pydriver", verdict))
+
+    # What its reports say
+
+    def sections(self) -> list[tuple[str, str]]:
+        """The sections of a report: the recorder's events and QEMU's output, of this test."""
+        slices = self._current_slices() if self._slices is None else self._slices
+        return [*self._told, *slices]
+
+    def close(self) -> None:
+        """Keeps the sections as they are: the system goes on to another test, or ends."""
+        self._slices = self._current_slices()
+
+    def _current_slices(self) -> list[tuple[str, str]]:
+        return [
+            (title, "\n".join(lines))
+            for title, lines in (
+                ("pydriver recorder", self.recorder.format(self._events)),
+                ("pydriver QEMU log", self.system.machine.log(self._log_start)),
+            )
+            if lines
+        ]
+
+
+def _title(failure: BaseException) -> str:
+    if isinstance(failure, BugCheck):
+        return f"bug check 0x{failure.code:X} {failure.state.name}"
+    return "end of QEMU" if isinstance(failure, MachineDied) else "failure of the link"
+
+
+def _describe(failure: BaseException) -> str:
+    if isinstance(failure, BugCheck):
+        return failure.report
+    if isinstance(failure, MachineDied):
+        return f"*** QEMU DIED\n    {failure}"
+    return f"*** THE LINK TO THE GUEST FAILED\n    {type(failure).__name__}: {failure}"

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Which tests share a machine, and what they are given."""
+
+import pytest
+
+from pydriver.machine.qemu import default_qemu
+
+from .conftest import Run, pids
+
+
+def test_one_boot_is_shared_and_isolation_is_given_to_who_asks(run: Run) -> None:
+    result = run("""
+import pytest
+
+def test_first(factorial, machine):
+    assert factorial(5) == 120
+
+@pytest.mark.pydriver(isolated=True)
+def test_alone(factorial, machine):
+    assert factorial(5) == 120
+
+def test_second(factorial, machine):
+    assert factorial(6) == 720
+
+@pytest.mark.pydriver(cpus=2)
+def test_other(machine, system):
+    assert len(system.kernel.processors) == 2
+""")
+    result.assert_outcomes(passed=4)
+    machines = pids(result)
+    assert machines["test_first"] == machines["test_second"]
+    assert len(set(machines.values())) == 3
+
+
+def test_nothing_of_the_framework_is_imported_for_other_tests(run: Run) -> None:
+    result = run(
+        """
+import sys
+
+def test_it():
+    assert not [name for name in sys.modules if name.startswith(("pydriver.ke", "pydriver.abi"))]
+    assert "cffi" not in sys.modules
+""",
+        *("-p", "no:xdist", "--noconftest", "-o", "pydriver_device=", "-o", "pydriver_driver="),
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_machine_ends_before_a_module_without_one(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_zz="""
+import os
+import test_it
+
+def test_later():
+    with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
+        assert not file.read().split()
+"""
+    )
+    result = run(
+        """
+def test_first(machine):
+    pass
+
+def test_between():
+    pass
+
+def test_last(machine):
+    pass
+"""
+    )
+    result.assert_outcomes(passed=4)
+    machines = pids(result)
+    assert machines["test_first"] == machines["test_last"]
+
+
+def test_markers_go_over_the_ini_file_keyword_by_keyword(run: Run) -> None:
+    run(
+        """
+import pytest
+from pydriver.pci import InterruptMode
+
+pytestmark = pytest.mark.pydriver(cpus=2, interrupts="intx")
+
+@pytest.mark.pydriver(interrupts="msi", options="-d guest_errors", memory=32 << 20)
+class TestIt:
+    def test_class(self, device, machine):
+        assert device.interrupt_mode is InterruptMode.MSI
+        assert machine.config.cpus == 2
+        assert machine.config.memory == 32 << 20
+        assert machine.config.options == ("-d", "guest_errors")
+
+    @pytest.mark.pydriver(cpus=1, verifier=False)
+    def test_function(self, device, machine, system):
+        assert device.interrupt_mode is InterruptMode.MSI
+        assert machine.config.cpus == 1
+        assert not system.kernel.verifying
+
+def test_module(device):
+    assert device.interrupt_mode is InterruptMode.INTX
+    assert not device.system.machine.config.options
+
+@pytest.mark.parametrize("interrupt_mode", [InterruptMode.MSI, InterruptMode.INTX])
+def test_parametrized(device, interrupt_mode):
+    assert device.interrupt_mode is interrupt_mode
+""",
+    ).assert_outcomes(passed=5)
+
+
+def test_device_is_found_behind_a_bridge_and_by_an_id(run: Run) -> None:
+    run(
+        """
+import pytest
+
+@pytest.mark.pydriver(device=["pcie-pci-bridge,id=bridge", "edu,bus=bridge,addr=3,id=dut"])
+def test_it(factorial, device):
+    assert factorial(5) == 120
+    assert device.function.address.bus > 0
+
+@pytest.mark.pydriver(device=["edu,addr=6,id=mine", "edu,addr=5"])
+def test_first_of_two(device):
+    assert device.function.slot == "00:06.0"
+""",
+    ).assert_outcomes(passed=2)
+
+
+def test_options_reach_the_machine(run: Run, pytester: pytest.Pytester) -> None:
+    link = pytester.path / "link"
+    link.symlink_to(default_qemu().resolve())
+    run(
+        """
+def test_it(machine, system):
+    assert machine.config.cpus == 3
+    assert str(machine.config.qemu).endswith("/link")
+""",
+        "--pydriver-cpus=3",
+        f"--pydriver-qemu={link}",
+    ).assert_outcomes(passed=1)
+
+
+def test_qemu_without_the_device_skips_the_test_with_a_reason(run: Run) -> None:
+    result = run("""
+import pytest
+
+@pytest.mark.pydriver(device="a-device-of-the-future,queues=4")
+def test_it(device):
+    pass
+
+def test_after(factorial):
+    assert factorial(3) == 6
+""")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * QEMU * has no device a-device-of-the-future"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("devices='edu'", "*mark.pydriver does not know devices; its keywords are device, *"),
+        ("device=()", "which device? Say it by mark.pydriver(device=...)*"),
+        ("device='edu,bus=no'", "*Bus 'no' not found"),
+        ("driver='no.such'", "driver no.such: No module named 'no'"),
+        ("driver='math'", "driver math: the module has no driver_entry"),
+        ("driver=None", "which driver? Say it by mark.pydriver(driver=...)*"),
+        ("device='edu,no=1'", "*Property 'edu.no' not found*"),
+        ("cpus=9", "9 vCPUs: 1 to 8 are possible"),
+        ("interrupts='irq'", "interrupts 'irq': intx or msi or msix"),
+    ],
+)
+def test_bad_marker_is_an_error_that_says_what_is_wrong(
+    run: Run, marker: str, message: str
+) -> None:
+    result = run(
+        f"""
+import pytest
+
+@pytest.mark.pydriver({marker})
+def test_it(device):
+    pass
+""",
+        "--noconftest",  # which has a driver_entry of its own
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--pydriver-qemu=/nowhere", "*--pydriver-qemu=/nowhere: there is no such program"),
+        ("--pydriver-cpus=9", "*argument --pydriver-cpus: 9: 1 to 8 are possible"),
+        ("--pydriver-cpus=two", "*argument --pydriver-cpus: two: 1 to 8 are possible"),
+        ("--pydriver-accel=xen", "*argument --pydriver-accel: invalid choice: 'xen'*"),
+        ("--pydriver-events=-1", "*--pydriver-events=-1 is negative"),
+    ],
+)
+def test_bad_option_is_refused_before_a_test_runs(run: Run, option: str, message: str) -> None:
+    result = run("def test_it(): pass", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_missing_qemu_is_an_error_and_no_skip(
+    run: Run, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
+) -> None:
+    missing = str(pytester.path / "nothing")
+    monkeypatch.setenv("PYDRIVER_QEMU", missing)
+    result = run("def test_it(machine): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [f"QEMU {missing}: No such file or directory. --pydriver-qemu=PATH or *"]
+    )
