@@ -31,16 +31,16 @@ class Failing(ABC):
     """The part of the kernel that ends the system, and that waits.
 
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
-    :param events: entries that the recorder keeps
+    :param recorder: for the events
     :ivar current: what the calling thread runs on
     :ivar recorder: the last events
     :ivar record: appends one entry to the recorder
     :ivar failure: what ended the system, or ``None``
     """
 
-    def __init__(self, freeze: Callable[[], None], events: int) -> None:
+    def __init__(self, freeze: Callable[[], None], recorder: Recorder) -> None:
         self.current = CurrentProcessor()
-        self.recorder = Recorder(events)
+        self.recorder = recorder
         self.record = self.recorder.append
         self.failure: BaseException | None = None
         self._freeze = freeze

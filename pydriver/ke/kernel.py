@@ -35,7 +35,7 @@ from pydriver.ke.timer import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
 from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
-from pydriver.trace import LevelSummary, summarise
+from pydriver.trace import LevelSummary, Recorder, summarise
 
 __all__ = ("Kernel",)
 
@@ -46,7 +46,7 @@ class Kernel(Callbacks):
     :param links: the mailboxes of the vCPUs, in the order of their numbers
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
     :param workers: system worker threads
-    :param events: entries that the recorder keeps
+    :param recorder: of the events; default: one that keeps the last 4096
     :param verifier: what is verified
     :ivar processors: by number
     :ivar workers: run work items
@@ -69,10 +69,10 @@ class Kernel(Callbacks):
         links: Sequence[ProcessorLink],
         freeze: Callable[[], None],
         workers: int = 2,
-        events: int = 4096,
+        recorder: Recorder | None = None,
         verifier: VerifierConfig | None = None,
     ) -> None:
-        super().__init__(freeze, events)
+        super().__init__(freeze, Recorder() if recorder is None else recorder)
         verifier = verifier or VerifierConfig()
         self.verifying = verifier.enabled
         self.processors = [Processor(self, link) for link in links]

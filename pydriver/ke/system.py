@@ -11,7 +11,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 from pydriver.errors import LinkStopped, PydriverError
@@ -25,6 +25,7 @@ from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+from pydriver.trace import Capture, Recorder
 
 __all__ = ("DriverObject", "System", "SystemConfig")
 
@@ -40,12 +41,14 @@ class SystemConfig:
     :ivar workers: system worker threads
     :ivar events: entries that the recorder keeps
     :ivar verifier: what is verified
+    :ivar trace: what the run is traced into; it then is the recorder
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
     workers: int = 2
     events: int = 4096
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    trace: Capture | None = None
 
 
 class DriverObject:
@@ -120,7 +123,12 @@ class System:
             # would do so in the middle of an ISR.
             stack.callback(gc.unfreeze)
             gc.freeze()
-            self.machine = Machine(config.machine)
+            trace = config.trace
+            machine = config.machine
+            if trace is not None:
+                machine = replace(machine, options=(*machine.options, *trace.qemu_options()))
+                stack.callback(trace.stop)
+            self.machine = Machine(machine)
             stack.callback(self.machine.quit)
             self.machine.start()
             self.link = Link(self.machine)
@@ -130,7 +138,7 @@ class System:
                 self.link.processors,
                 self._freeze,
                 workers=config.workers,
-                events=config.events,
+                recorder=Recorder(config.events) if trace is None else trace,
                 verifier=config.verifier,
             )
             # Entered last, left first: the threads end, then nobody uses the link.
