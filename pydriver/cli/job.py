@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydriver.cli.report import Report
 from pydriver.ke import System, SystemConfig
-from pydriver.trace import LevelSummary
+from pydriver.trace import Capture, LevelSummary
 
 if TYPE_CHECKING:
     from pydriver.cli.pipeline import Pipeline
@@ -57,6 +57,7 @@ class Job(ABC):
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
     :ivar stopped: the machine has been stopped over QMP
+    :ivar trace: what the run is captured into; set before :meth:`start`
     :ivar error: what ended it, if not its own end
     :ivar over: it has ended
     """
@@ -66,6 +67,7 @@ class Job(ABC):
         self.stream: Pipeline[Any] | None = None
         self.failure: str | None = None
         self.stopped = False
+        self.trace: Capture | None = None
         self.error: BaseException | None = None
         self.over = False
         self._wake = wake

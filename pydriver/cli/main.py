@@ -29,6 +29,7 @@ COMMANDS = {
     "run": "stream a file through the emulated system and check every byte",
     "devices": "list the PCI functions of a machine and their drivers",
     "nvme": "copy an image to an NVMe disk and check it",
+    "timeline": "show a trace of a run: latencies, a page, a picture",
     "bench": "measure what the interrupt path costs",
     "ddi": "list the DDIs that are implemented",
 }

@@ -70,6 +70,7 @@ class Options:
     :ivar as_json: report as JSON
     :ivar qmp: where to put a QMP socket for a person, or ``None``
     :ivar output: where to write the result, or ``None``
+    :ivar trace: where to write a trace, or ``None``
     """
 
     file: Path | None
@@ -86,6 +87,7 @@ class Options:
     as_json: bool
     qmp: Path | None
     output: Path | None
+    trace: Path | None
 
 
 class Size(click.ParamType[int]):

@@ -56,6 +56,7 @@ class PairOptions:
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
     :ivar qmp: where to put a QMP socket for a person, or ``None``
+    :ivar trace: where to write a trace, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -69,6 +70,7 @@ class PairOptions:
     verifier: bool
     as_json: bool
     qmp: "Path | None"
+    trace: "Path | None"
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class PairJob(Job):
                 qmp_path=options.qmp,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
+            trace=self.trace,
         )
 
     def _words(self) -> list[str]:

@@ -17,6 +17,7 @@ from pydriver.cli.options import (
     json_option,
     verifier_option,
 )
+from pydriver.cli.tracing import trace_option
 
 __all__ = ("run",)
 
@@ -120,6 +121,7 @@ Faults, one of which can happen after a third of the data:
     metavar="PATH",
     help="Put a QMP socket there, for a person to look at QEMU.",
 )
+@trace_option
 @verifier_option
 @json_option
 def run(**values: Any) -> int:

@@ -118,6 +118,7 @@ class RunJob(Job):
                 qmp_path=options.qmp,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
+            trace=self.trace,
         )
 
     def _work(self, system: System) -> None:

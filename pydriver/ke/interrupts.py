@@ -182,7 +182,7 @@ class InterruptVectors:
         before = line.masked
         line.masked = before | reason
         if not before:
-            line.record(Event.MASK, int(reason))
+            line.record(Event.MASK, reason.value)
             self.ioapic.mask(line.gsi)
 
     def unmask_line(self, line: Line, reason: LineMask) -> None:
@@ -190,5 +190,5 @@ class InterruptVectors:
         before = line.masked
         line.masked = before & ~reason
         if before and not line.masked:
-            line.record(Event.UNMASK, int(reason))
+            line.record(Event.UNMASK, reason.value)
             self.ioapic.unmask(line.gsi)

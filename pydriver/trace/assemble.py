@@ -25,6 +25,12 @@ __all__ = ("assemble",)
 DISPATCH_LEVEL = 2
 BOOT_VECTOR = 0xF0
 """Vectors from here on are the link's own."""
+PENDING_LANE, MASKED_LANE = 1, 2
+"""Of a vector, whose first lane has what is in service: it may be pending again meanwhile."""
+QUEUED_LANE = 1
+"""Of a DPC, which may be queued again while it runs."""
+FIRST_LANE = {Group.WORK_ITEMS: 1, Group.QUEUES: 1}
+"""The lane before tells when a work item was queued, and when a request was completed."""
 SLACK = 2_000
 """ns by which QEMU's whole microseconds may be late."""
 
@@ -47,32 +53,36 @@ def assemble(capture: Capture, advance: Advance = lambda done: None) -> Timeline
 
 
 class _Lanes:
-    """Tracks of one name: a slice goes to the first one that is free."""
+    """Tracks of one name: a slice goes to the first one that is free.
 
-    def __init__(self, timeline: Timeline, group: Group, name: str) -> None:
+    :param timeline: of the tracks
+    :param group: of the tracks
+    :param name: of the tracks
+    :param first: the first lane
+    """
+
+    def __init__(self, timeline: Timeline, group: Group, name: str, first: int) -> None:
         self._timeline = timeline
         self._group = group
         self._name = name
-        self._tracks: list[Track] = []
-        self._busy: list[bool] = []
+        self._first = first
+        self._tracks: list[int] = []
+        self._free: list[int] = []
 
     def take(self) -> int:
         """The number of a free track."""
-        for lane, busy in enumerate(self._busy):
-            if not busy:
-                break
-        else:
-            lane = len(self._busy)
-            self._busy.append(False)
-            self._tracks.append(self._timeline.add_track(self._group, self._name, lane))
-        self._busy[lane] = True
-        return self._tracks[lane].number
+        if self._free:
+            number = min(self._free)
+            self._free.remove(number)
+            return number
+        lane = self._first + len(self._tracks)
+        track = self._timeline.add_track(self._group, self._name, lane)
+        self._tracks.append(track.number)
+        return track.number
 
     def release(self, number: int) -> None:
         """The track is free again."""
-        for lane, track in enumerate(self._tracks):
-            if track.number == number:
-                self._busy[lane] = False
+        self._free.append(number)
 
 
 class _Assembly:
@@ -82,7 +92,7 @@ class _Assembly:
         self.timeline = timeline = Timeline()
         self._now = 0
         self._flow = 0
-        self._tracks: dict[tuple[Group, str], Track] = {}
+        self._tracks: dict[tuple[Group, str, int], Track] = {}
         self._lanes: dict[tuple[Group, str], _Lanes] = {}
         self._names: dict[tuple[int, str], str] = {}
         processors = range(len(capture.apic_ids))
@@ -154,16 +164,18 @@ class _Assembly:
 
     # Tracks and slices
 
-    def _track(self, group: Group, name: str) -> Track:
-        track = self._tracks.get((group, name))
+    def _track(self, group: Group, name: str, lane: int = 0) -> Track:
+        key = (group, name, lane)
+        track = self._tracks.get(key)
         if track is None:
-            track = self._tracks[group, name] = self.timeline.add_track(group, name)
+            track = self._tracks[key] = self.timeline.add_track(*key)
         return track
 
     def _lane(self, group: Group, name: str) -> _Lanes:
         lanes = self._lanes.get((group, name))
         if lanes is None:
-            lanes = self._lanes[group, name] = _Lanes(self.timeline, group, name)
+            first = FIRST_LANE[group]
+            lanes = self._lanes[group, name] = _Lanes(self.timeline, group, name, first)
         return lanes
 
     def _add(
@@ -232,7 +244,8 @@ class _Assembly:
         each.values["object"] = str(owner)
         asserted = self._interrupts.deliver(number, vector, time)
         if asserted is not None:
-            pending = self._add(track.number, Category.PENDING, "pending", asserted, time)
+            lane = self._track(Group.VECTORS, track.name, PENDING_LANE).number
+            pending = self._add(lane, Category.PENDING, "pending", asserted, time)
             each.values["interrupt_to_isr_ns"] = time - asserted
             self._link(pending, each)
         self._services[number << 8 | vector] = self._add(
@@ -259,8 +272,8 @@ class _Assembly:
     def _mask(self, entry: Entry) -> None:
         vector = entry[3]
         if vector not in self._masked:
-            name = f"{self._vector(vector, entry[4]).name}, masked"
-            track = self._track(Group.VECTORS, name)
+            name = self._vector(vector, entry[4]).name
+            track = self._track(Group.VECTORS, name, MASKED_LANE)
             self._masked[vector] = self._add(track.number, Category.MASKED, "masked", self._now)
 
     def _unmask(self, entry: Entry) -> None:
@@ -296,7 +309,7 @@ class _Assembly:
         each = self._add(self._processors[number].number, Category.DPC, name, time)
         each.values["object"] = str(owner)
         self._waiting[number] = max(0, self._waiting[number] - 1)
-        self._dequeue(owner, each, track.number)
+        self._dequeue(owner, each, self._track(Group.DPCS, track.name, QUEUED_LANE).number)
         self._services[-1 - number] = self._add(track.number, Category.RUNNING, name, time)
         self._push(number, each, DISPATCH_LEVEL)
 
@@ -319,7 +332,7 @@ class _Assembly:
         each = self._add(track, Category.WORK_ITEM, name, self._now)
         each.values["object"] = str(owner)
         self._items.append(each)
-        queued = self._track(Group.WORK_ITEMS, f"{where}, queued").number
+        queued = self._track(Group.WORK_ITEMS, where, 0).number
         self._dequeue(owner, each, queued)
 
     def _end_work_item(self, entry: Entry) -> None:
@@ -338,7 +351,7 @@ class _Assembly:
     def _present(self, entry: Entry) -> None:
         _, _, _, length, queue, number = entry
         self._leave(number)
-        lane = self._lane(Group.QUEUES, f"{queue}, requests").take()
+        lane = self._lane(Group.QUEUES, str(queue)).take()
         each = self._add(lane, Category.REQUEST, f"request {number}", self._now)
         each.values["bytes"] = length
         self._requests[number] = each

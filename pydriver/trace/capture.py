@@ -165,7 +165,7 @@ class Capture(Recorder):
         return [tuple(fields[at : at + FIELDS]) for at in range(0, len(fields), FIELDS)]  # type: ignore[misc]
 
     def __iter__(self) -> "Iterator[Entry]":
-        fields = iter(self._fields)
+        fields = iter(list(self._fields))  # a job that hangs may still be at work
         return zip(fields, fields, fields, fields, fields, fields, strict=True)
 
     def asserted(self) -> list[Asserted]:
