@@ -3,6 +3,7 @@
 """`pydriver timeline`: what a trace shows, as a table, as a page and as a picture."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ def _read(path: Path) -> "Timeline":
     from pydriver.trace.perfetto import TraceError, read_trace
 
     try:
-        with open(open_input(path), "rb") as file:
+        with os.fdopen(open_input(path), "rb") as file:
             data = file.read()
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror}") from error

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """`--trace`: a run is captured, and becomes a file when it has ended, however it has."""
 
-import io
 from pathlib import Path
 from time import strftime
 
@@ -50,8 +49,8 @@ class Tracing:
         timeline.about["recorded"] = strftime("%Y-%m-%d %H:%M:%S")
         count = len(timeline.slices)
         try:
-            with steps(f"writing {self._path}", count) as advance, _Stream(self._output) as output:
-                write_trace(timeline, output, advance)
+            with steps(f"writing {self._path}", count) as advance:
+                write_trace(timeline, _Stream(self._output), advance)
             self._output.commit()
         except OSError as error:
             say(f"pydriver run: error: cannot write {self._path}: {error.strerror}", error=True)
@@ -62,16 +61,14 @@ class Tracing:
         return 0
 
 
-class _Stream(io.RawIOBase):
+class _Stream:
     """An output file, written from its beginning to its end."""
 
     def __init__(self, output: OutputFile) -> None:
-        super().__init__()
         self._output = output
         self._offset = 0
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: bytes, /) -> None:
         """Writes all of the data."""
         self._output.write(memoryview(data), self._offset)
         self._offset += len(data)
-        return len(data)

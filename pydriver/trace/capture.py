@@ -162,7 +162,7 @@ class Capture(Recorder):
             return list(self)
         ends = len(self._fields)
         fields = [self._fields[at] for at in range(max(0, ends - count * FIELDS), ends)]
-        return [tuple(fields[at : at + FIELDS]) for at in range(0, len(fields), FIELDS)]  # type: ignore[misc]
+        return [tuple(fields[at : at + FIELDS]) for at in range(0, len(fields), FIELDS)]
 
     def __iter__(self) -> "Iterator[Entry]":
         fields = iter(list(self._fields))  # a job that hangs may still be at work

@@ -9,6 +9,7 @@ the routine.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pydriver.trace.timeline import Category, Slice, Timeline
 
@@ -127,7 +128,7 @@ def _routines(runs: dict[str, list[Slice]]) -> list[Routine]:
 
 def _buckets(runs: dict[str, list[Slice]]) -> list[Bucket]:
     labels = [f"under {BUCKETS[0]} us"]
-    labels += [f"{low} to {high} us" for low, high in zip(BUCKETS, BUCKETS[1:], strict=False)]
+    labels += [f"{low} to {high} us" for low, high in pairwise(BUCKETS)]
     labels.append(f"{BUCKETS[-1]} us or more")
     counts: list[dict[str, int]] = [dict.fromkeys(runs, 0) for _ in labels]
     for level, slices in runs.items():

@@ -9,7 +9,7 @@ controller's monotonic clock.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Final
+from typing import Any, Final, Protocol
 
 from google.protobuf.message import DecodeError
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import (
@@ -37,13 +37,18 @@ LENGTH_DELIMITED: Final = 2
 Advance = Callable[[int], object]
 
 
+class Output(Protocol):
+    """What a trace can be written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Writes all of the data."""
+
+
 class TraceError(Exception):
     """A file is no trace that pydriver has written."""
 
 
-def write_trace(
-    timeline: Timeline, output: "IO[bytes]", advance: Advance = lambda done: None
-) -> None:
+def write_trace(timeline: Timeline, output: Output, advance: Advance = lambda done: None) -> None:
     """Writes a Perfetto trace.
 
     :param timeline: to write
@@ -57,7 +62,7 @@ def write_trace(
 class _Writer:
     """Writes one trace, in steps of many packets."""
 
-    def __init__(self, timeline: Timeline, output: "IO[bytes]") -> None:
+    def __init__(self, timeline: Timeline, output: Output) -> None:
         self._timeline = timeline
         self._output = output
         self._trace = Trace()
@@ -153,7 +158,7 @@ class _Writer:
     def _write_slice(self, time: int, each: Slice, kind: int) -> None:
         packet = self._packet(time)
         event = packet.track_event
-        event.type = kind  # type: ignore[assignment]
+        event.type = kind
         event.track_uuid = TRACKS + each.track
         if kind == TrackEvent.TYPE_SLICE_END:
             return
