@@ -4,12 +4,13 @@
 
 Interrupts are raised by the guest itself, in C, by a write to mqdma's INT_RAISE, one after the
 other; so `floor_us`, `upcall_us`, `isr_us` and `isr_dpc_us` differ in nothing but in who serves.
-The verifier is off, but for `cycle_verifier_us`: `cycle_us` on a second system that has it.
+The verifier is off, but for `cycle_verifier_us`: `cycle_us` on a second system that has it; and
+`cycle_trace_us` is the same on a third, which is traced.
 """
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from time import perf_counter, perf_counter_ns
@@ -23,6 +24,7 @@ from pydriver.ke import System, SystemConfig, VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.trace import Capture
 from pydriver.wdf import Device, Irp
 
 __all__ = ("INTERRUPT_FIGURES", "Report", "measure_interrupts")
@@ -32,7 +34,7 @@ BENCH_QUEUES = 3
 CYCLE_QUEUES = 1
 CYCLE_TIMEOUT = 60.0
 BOOT_IPI = lib.LINK_VECTOR_IPI
-INTERRUPT_FIGURES = 10
+INTERRUPT_FIGURES = 11
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,16 @@ def measure_interrupts(repetitions: int, count: int, accel: str, progress: Progr
         ),
     )
     unverified = SystemConfig(config, verifier=VerifierConfig(enabled=False))
-    with System(unverified) as system, System(SystemConfig(config)) as verified:
-        subjects = {**_subjects(system, verified, count), "boot_ms": lambda: _boot(accel)}
+    traced_config = replace(unverified, trace=Capture())
+    with (
+        System(unverified) as system,
+        System(SystemConfig(config)) as verified,
+        System(traced_config) as traced,
+    ):
+        subjects = {
+            **_subjects(system, verified, traced, count),
+            "boot_ms": lambda: _boot(accel),
+        }
         samples = in_turn(subjects, repetitions, progress)
         handovers = _each_handover(system, count)
         statistics_of_link = system.kernel.processors[0].link.statistics
@@ -88,13 +98,16 @@ def measure_interrupts(repetitions: int, count: int, accel: str, progress: Progr
     return Report(figures, conditions)
 
 
-def _subjects(system: System, verified: System, count: int) -> dict[str, Callable[[], float]]:
+def _subjects(
+    system: System, verified: System, traced: System, count: int
+) -> dict[str, Callable[[], float]]:
     """What is measured, by key; each gives microseconds for one."""
     driver = system.load_driver(bench_driver.driver_entry)
     function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 0)
     device = driver.add_device(function, interrupts=InterruptMode.MSIX)
     cycle_device = _load_cycle(system)
     verified_device = _load_cycle(verified)
+    traced_device = _load_cycle(traced)
     context = device.get_typed_context(BenchDevice)
     link = system.kernel.processors[0].link
     base = context.registers.address
@@ -133,6 +146,7 @@ def _subjects(system: System, verified: System, count: int) -> dict[str, Callabl
         "isr_dpc_us": lambda: interrupts(DPC_QUEUE),
         "cycle_us": lambda: _cycles(cycle_device, count),
         "cycle_verifier_us": lambda: _cycles(verified_device, count),
+        "cycle_trace_us": lambda: _cycles(traced_device, count),
         "mmio_read_us": lambda: commands(partial(read32, scratch)),
         "handover_us": lambda: commands(link.sync),
         "bar2_read_us": lambda: _timed(lambda: _repeat(partial(word.__getitem__, 0), count), count),

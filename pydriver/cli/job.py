@@ -21,7 +21,7 @@ from pydriver.cli.report import Report
 from pydriver.crash import CrashDirectory
 from pydriver.errors import Stalled
 from pydriver.ke import System, SystemConfig
-from pydriver.trace import LevelSummary
+from pydriver.trace import Capture, LevelSummary
 from pydriver.trace.registers import RegisterTrace
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Job(ABC):
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
     :ivar stopped: the machine has been stopped over QMP
+    :ivar trace: what the run is captured into; set before :meth:`start`
     :ivar error: what ended it, if not its own end
     :ivar over: it has ended
     :ivar on_failure: writes a crash, if that was asked for
@@ -84,6 +85,7 @@ class Job(ABC):
         self.stream: Pipeline[Any] | None = None
         self.failure: str | None = None
         self.stopped = False
+        self.trace: Capture | None = None
         self.error: BaseException | None = None
         self.over = False
         self._wake = wake

@@ -32,6 +32,7 @@ COMMANDS = {
     "nvme": "copy an image to an NVMe disk and check it",
     "debug": "debug a driver and its device in an interactive shell",
     "attach": "look at a running system from another terminal",
+    "timeline": "show a trace of a run: latencies, a page, a picture",
     "bench": "measure what the interrupt path costs",
     "analyze": "explain the directory that a crash has left",
     "ddi": "list the DDIs that are implemented",

@@ -106,6 +106,7 @@ class Options:
     :ivar output: where to write the result, or ``None``
     :ivar mmio_trace: where to write the register accesses, or ``None``
     :ivar crash_dir: where to write a crash, or ``None``
+    :ivar trace: where to write a trace, or ``None``
     """
 
     file: Path | None
@@ -126,6 +127,7 @@ class Options:
     output: Path | None
     mmio_trace: Path | None = None
     crash_dir: Path | None = None
+    trace: Path | None = None
 
 
 class Size(click.ParamType[int]):

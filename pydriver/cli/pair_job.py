@@ -60,6 +60,7 @@ class PairOptions:
     :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar mmio_trace: where to write the register accesses, or ``None``
     :ivar crash_dir: where to write a crash, or ``None``
+    :ivar trace: where to write a trace, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -77,6 +78,7 @@ class PairOptions:
     debug_socket: "Path | None" = None
     mmio_trace: "Path | None" = None
     crash_dir: "Path | None" = None
+    trace: "Path | None" = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class PairJob(Job):
             ),
             verifier=VerifierConfig(enabled=options.verifier),
             on_failure=self.on_failure,
+            trace=self.trace,
         )
 
     def _words(self) -> list[str]:

@@ -15,6 +15,7 @@ __all__ = (
     "Report",
     "counter",
     "format_size",
+    "table",
 )
 
 CORRECT = "correct"
@@ -108,9 +109,9 @@ class Report:
         """Both tables, the throughput and the verdict."""
         parts = []
         if self.queues:
-            parts += [_table(_queue_rows(self.row, self.queues)), ""]
+            parts += [table(_queue_rows(self.row, self.queues)), ""]
         if self.levels:
-            parts += [_table(_level_rows(self.levels)), ""]
+            parts += [table(_level_rows(self.levels)), ""]
         if self.size and self.seconds:
             rate = format_size(self.size / self.seconds)
             parts.append(f"{format_size(self.size)} in {self.seconds:.2f} s, {rate}/s")
@@ -167,7 +168,7 @@ def _level_rows(levels: Mapping[str, LevelSummary]) -> list[list[str]]:
     return rows
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns under each other, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]

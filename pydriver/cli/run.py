@@ -19,6 +19,7 @@ from pydriver.cli.options import (
     mmio_trace_option,
     verifier_option,
 )
+from pydriver.cli.tracing import trace_option
 
 __all__ = ("run",)
 
@@ -135,6 +136,7 @@ Faults, one of which can happen after a third of the data:
     help="Put a socket for `pydriver attach` there.",
 )
 @mmio_trace_option
+@trace_option
 @verifier_option
 @crash_dir_option
 @json_option

@@ -120,6 +120,7 @@ class RunJob(Job):
             ),
             verifier=VerifierConfig(enabled=options.verifier),
             on_failure=self.on_failure,
+            trace=self.trace,
         )
 
     def _work(self, system: System) -> None:

@@ -2,12 +2,15 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver run --device ... --driver ...`: from its options to its exit code."""
 
+import contextlib
+
 import click
 
 from pydriver.cli.options import check_kvm
 from pydriver.cli.pair_job import PairJob, PairOptions
 from pydriver.cli.signals import Signals
 from pydriver.cli.supervise import Watch, conclude, say_interrupted
+from pydriver.cli.tracing import Tracing
 from pydriver.errors import ConfigurationError
 
 __all__ = ("run_pair",)
@@ -23,12 +26,19 @@ def run_pair(options: PairOptions) -> int:
     """
     if options.accel == "kvm":
         check_kvm()
-    with Signals() as signals:
-        try:
-            job = PairJob(options, signals.wake)
-        except ConfigurationError as error:
-            raise click.UsageError(str(error)) from error
-        stall = Watch(job, signals).run()
-    if signals.received is not None:
-        return say_interrupted(COMMAND, signals.received)
-    return conclude(COMMAND, job, stall, None, as_json=options.as_json, commit=None)
+    with contextlib.ExitStack() as stack:
+        tracing = None
+        if options.trace is not None:
+            tracing = Tracing(options.trace)
+            stack.callback(tracing.discard)
+        with Signals() as signals:
+            try:
+                job = PairJob(options, signals.wake)
+            except ConfigurationError as error:
+                raise click.UsageError(str(error)) from error
+            job.trace = tracing.capture if tracing is not None else None
+            stall = Watch(job, signals).run()
+        if signals.received is not None:
+            return say_interrupted(COMMAND, signals.received)
+        traced = tracing.write() if tracing is not None else 0
+        return traced | conclude(COMMAND, job, stall, None, as_json=options.as_json, commit=None)

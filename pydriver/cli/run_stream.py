@@ -13,6 +13,7 @@ from pydriver.cli.output import OutputFile
 from pydriver.cli.run_job import RunJob
 from pydriver.cli.signals import Signals
 from pydriver.cli.supervise import Watch, conclude, say_interrupted
+from pydriver.cli.tracing import Tracing
 from pydriver.machine.qemu import default_qemu
 
 __all__ = ("run_stream",)
@@ -36,13 +37,19 @@ def run_stream(options: Options) -> int:
         if options.output is not None and options.idle is None:
             output = OutputFile(options.output)
             stack.callback(output.discard)
+        tracing = None
+        if options.trace is not None:
+            tracing = Tracing(options.trace)
+            stack.callback(tracing.discard)
         with Signals() as signals:
             size = os.fstat(source).st_size
             job = RunJob(options, path, source, size, output, signals.wake)
+            job.trace = tracing.capture if tracing is not None else None
             stall = Watch(job, signals).run()
         if signals.received is not None:
             return say_interrupted(COMMAND, signals.received)
-        return conclude(
+        traced = tracing.write() if tracing is not None else 0
+        return traced | conclude(
             COMMAND,
             job,
             stall,

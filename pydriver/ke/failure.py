@@ -40,7 +40,7 @@ class Failing(ABC):
     """The part of the kernel that ends the system, and that waits.
 
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
-    :param events: entries that the recorder keeps
+    :param recorder: for the events
     :param probe: of a debugger, or ``None``
     :ivar current: what the calling thread runs on
     :ivar recorder: the last events
@@ -49,10 +49,12 @@ class Failing(ABC):
     :ivar describe: says in lines what state objects are in; set by the framework
     """
 
-    def __init__(self, freeze: Callable[[], None], events: int, probe: Probe | None = None) -> None:
+    def __init__(
+        self, freeze: Callable[[], None], recorder: Recorder, probe: Probe | None = None
+    ) -> None:
         self.probe = probe
         self.current = CurrentProcessor()
-        self.recorder = Recorder(events)
+        self.recorder = recorder
         self.record = self.recorder.append
         self.failure: BaseException | None = None
         self.describe: Callable[[Iterable[object]], tuple[str, ...]] = lambda objects: ()

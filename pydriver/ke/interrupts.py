@@ -14,6 +14,7 @@ from pydriver.errors import VectorsExhaustedError
 from pydriver.ke.irql import LAST_DEVICE_LEVEL
 from pydriver.ke.line import Line, LineIsr, LineMask
 from pydriver.pci import Trigger, VectorAllocator
+from pydriver.trace import Event
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -181,6 +182,7 @@ class InterruptVectors:
         before = line.masked
         line.masked = before | reason
         if not before:
+            line.record(Event.MASK, reason.value)
             self.ioapic.mask(line.gsi)
 
     def unmask_line(self, line: Line, reason: LineMask) -> None:
@@ -188,4 +190,5 @@ class InterruptVectors:
         before = line.masked
         line.masked = before & ~reason
         if before and not line.masked:
+            line.record(Event.UNMASK, reason.value)
             self.ioapic.unmask(line.gsi)

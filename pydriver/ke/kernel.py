@@ -37,7 +37,7 @@ from pydriver.ke.timer import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
 from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
-from pydriver.trace import LevelSummary, summarise
+from pydriver.trace import LevelSummary, Recorder, summarise
 
 __all__ = ("Kernel",)
 
@@ -48,7 +48,7 @@ class Kernel(Callbacks):
     :param links: the mailboxes of the vCPUs, in the order of their numbers
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
     :param workers: system worker threads
-    :param events: entries that the recorder keeps
+    :param recorder: of the events; default: one that keeps the last 4096
     :param verifier: what is verified
     :param probe: of a debugger, or ``None``
     :ivar processors: by number
@@ -72,11 +72,11 @@ class Kernel(Callbacks):
         links: Sequence[ProcessorLink],
         freeze: Callable[[], None],
         workers: int = 2,
-        events: int = 4096,
+        recorder: Recorder | None = None,
         verifier: VerifierConfig | None = None,
         probe: Probe | None = None,
     ) -> None:
-        super().__init__(freeze, events, probe)
+        super().__init__(freeze, Recorder() if recorder is None else recorder, probe)
         if probe is not None:
             for link in links:
                 link.handlers = ProbedHandlers(link.handlers, probe)

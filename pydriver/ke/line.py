@@ -175,7 +175,7 @@ class Line:
     def _nobody(self) -> None:
         self.unclaimed += 1
         self.unclaimed_in_a_row += 1
-        self._record(Event.UNCLAIMED, self.unclaimed)
+        self.record(Event.UNCLAIMED, self.unclaimed)
         if self.unclaimed_in_a_row >= STORM:
             self._end_storm()
 
@@ -183,7 +183,7 @@ class Line:
         times = self.unclaimed_in_a_row
         with self._vectors.exclusive():
             self._vectors.mask_line(self, LineMask.STORM)
-        self._record(Event.STORM, times)
+        self.record(Event.STORM, times)
         owners = ", ".join(str(each.owner) for each in self.isrs) or "nobody"
         self.processor.kernel.verifier.violation(
             "InterruptStorm",
@@ -192,7 +192,8 @@ class Line:
             self,
         )
 
-    def _record(self, event: Event, argument: int) -> None:
+    def record(self, event: Event, argument: int) -> None:
+        """Writes something about the line into the recorder."""
         kernel = self.processor.kernel
         current = kernel.current.processor
         number = NO_PROCESSOR if current is None else current.number

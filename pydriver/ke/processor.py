@@ -13,7 +13,6 @@ and each way down sees to that: an ISR's return asks the guest for the software 
 software interrupt at once.
 """
 
-from collections import deque
 from threading import local
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
@@ -28,9 +27,10 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
-from pydriver.trace import Durations, Event
+from pydriver.trace import Event
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from types import CodeType
 
@@ -118,14 +118,16 @@ class Processor:
     def __init__(self, kernel: "Kernel", link: "ProcessorLink") -> None:
         self.kernel = kernel
         self.link = link
+        recorder = kernel.recorder
+        recorder.attach(link)
         self.state = link.state
         self.number = link.number
-        self.dpcs: deque[KDpc] = deque()
+        self.dpcs: deque[KDpc] = recorder.dpc_queue(self.number)
         self.draining = False
         self.drained = 0
         self.interrupt_locks = 0
-        self.isr_durations = Durations(limit=ISR_GUIDELINE_NS)
-        self.dpc_durations = Durations(limit=DPC_GUIDELINE_NS)
+        self.isr_durations = recorder.durations(Event.ISR_END, self.number, ISR_GUIDELINE_NS)
+        self.dpc_durations = recorder.durations(Event.DPC_END, self.number, DPC_GUIDELINE_NS)
         self.spurious = 0
         self.service_thread: int | None = None
         self.owner: int | None = None

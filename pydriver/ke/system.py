@@ -11,7 +11,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from typing import Any, Self, TypeVar
@@ -33,6 +33,7 @@ from pydriver.link.watched import WatchedProcessorLink
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+from pydriver.trace import Capture, Recorder
 from pydriver.trace.registers import RegisterTrace
 
 __all__ = ("DriverObject", "System", "SystemConfig")
@@ -59,6 +60,7 @@ class SystemConfig:
     :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
         at the end what the verifier has found. The machine is there, and stopped; the thread is
         the one that found it, and every other waits for its end. See :mod:`pydriver.crash`
+    :ivar trace: what the run is traced into; it then is the recorder
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
@@ -68,6 +70,7 @@ class SystemConfig:
     probe: Probe | None = None
     register_trace: RegisterTrace | None = None
     on_failure: "Callable[[System, BaseException], object] | None" = None
+    trace: Capture | None = None
 
 
 class DriverObject:
@@ -151,7 +154,12 @@ class System:
             # would do so in the middle of an ISR.
             stack.callback(gc.unfreeze)
             gc.freeze()
-            self.machine = Machine(config.machine)
+            trace = config.trace
+            machine = config.machine
+            if trace is not None:
+                machine = replace(machine, options=(*machine.options, *trace.qemu_options()))
+                stack.callback(trace.stop)
+            self.machine = Machine(machine)
             stack.callback(self.machine.quit)
             self.machine.start()
             self.link = Link(self.machine, self._make_processor())
@@ -161,7 +169,7 @@ class System:
                 self.link.processors,
                 self._freeze,
                 workers=config.workers,
-                events=config.events,
+                recorder=Recorder(config.events) if trace is None else trace,
                 verifier=config.verifier,
                 probe=config.probe,
             )

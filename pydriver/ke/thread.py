@@ -15,7 +15,8 @@ from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
 from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
 from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
-from pydriver.trace import Durations
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ class WorkerThreads:
         ]
         self.queue = self._queue.put
         """Has a function called by one of the threads; at or below DISPATCH_LEVEL."""
-        self.durations = Durations()
+        self.durations = kernel.recorder.durations(Event.WORK_ITEM_END, NO_PROCESSOR)
         self._durations_lock = Lock()  # the threads' only common data
 
     def ran(self, duration: int) -> None:

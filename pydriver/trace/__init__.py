@@ -2,7 +2,16 @@
 # Copyright (c) 2026 the pydriver authors
 """What happened, and how long it took."""
 
+from pydriver.trace.capture import Capture
 from pydriver.trace.recorder import Entry, Event, Recorder
 from pydriver.trace.statistics import Durations, LevelSummary, summarise
 
-__all__ = ("Durations", "Entry", "Event", "LevelSummary", "Recorder", "summarise")
+__all__ = (
+    "Capture",
+    "Durations",
+    "Entry",
+    "Event",
+    "LevelSummary",
+    "Recorder",
+    "summarise",
+)

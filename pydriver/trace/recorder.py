@@ -9,7 +9,9 @@ that live as long as the device, and gives short-lived ones (requests) as a numb
 
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pydriver.trace.statistics import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,10 +41,27 @@ class Event(IntEnum):
     VIOLATION = 12  # IRQL; argument: the rule
     TIMER = 13  # IRQL
     STORM = 14  # vector; argument: unclaimed interrupts in a row
+    WORK_ITEM_QUEUED = 15  # IRQL
+    MASK = 16  # vector
+    UNMASK = 17  # vector
+
+    # While a run is traced only: see `capture`.
+    ISR_END = 32  # nanoseconds that it took; its object is not told
+    DPC_END = 33  # the same
+    WORK_ITEM_END = 34  # the same
+    DPC_QUEUED = 35  # 0; on the processor whose queue it is
+    IRQL = 36  # CR8 that is written
+    BORROW = 37  # 0; a passive thread runs on the processor from here on
+    GIVE_BACK = 38  # 0; and here it does not any more
 
 
 _DETAILS = {
     Event.ISR: "vector {:#04x}",
+    Event.MASK: "vector {:#04x}",
+    Event.UNMASK: "vector {:#04x}",
+    Event.ISR_END: "{} ns",
+    Event.DPC_END: "{} ns",
+    Event.WORK_ITEM_END: "{} ns",
     Event.UNCLAIMED: "vector {:#04x}",
     Event.SPURIOUS: "vector {:#04x}",
     Event.PRESENT: "{} bytes",
@@ -63,6 +82,24 @@ class Recorder:
     def __init__(self, capacity: int = 4096) -> None:
         self._ring: deque[Entry] = deque(maxlen=capacity)
         self.append: Callable[[Entry], None] = self._ring.append
+
+    # What a recorder that traces puts in the place of these.
+
+    def dpc_queue(self, number: int) -> "deque[Any]":
+        """The DPC queue of a processor."""
+        return deque()
+
+    def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:
+        """Where the durations of a level are counted.
+
+        :param end: what the end of one is
+        :param number: of the processor, or `NO_PROCESSOR`
+        :param limit: that none should exceed, in ns
+        """
+        return Durations(limit=limit)
+
+    def attach(self, link: object) -> None:
+        """Says which mailbox a processor has."""
 
     def last(self, count: int | None = None) -> list[Entry]:
         """The last ``count`` entries, oldest first; all that are kept without ``count``."""

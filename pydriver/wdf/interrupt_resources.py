@@ -8,6 +8,7 @@ for; a driver must cope with fewer than it would like, down to one.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from pydriver.errors import CapabilityError, VectorsExhaustedError
@@ -17,6 +18,8 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.pci import InterruptMode, message
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.interrupt_config import IRQLS, InterruptPolicy, InterruptPriority
 from pydriver.wdf.resource import InterruptDescriptor
 from pydriver.wdf.tri_state import TriState
@@ -187,6 +190,7 @@ class InterruptResources:
         assert processor is not None
         vector = descriptor.vector
         self._system.vectors.connect(processor, vector, interrupt.service_routine())
+        self._record(Event.UNMASK, interrupt, descriptor)
         if self.mode is InterruptMode.MSIX:
             msix = self._function.msix
             msix.set(descriptor.message, *message(processor.link.apic_id, vector))
@@ -209,6 +213,18 @@ class InterruptResources:
             elif not self._hold_back(descriptor):
                 assert interrupt.processor is not None
                 vectors.disconnect(interrupt.processor, descriptor.vector)
+            if not active:
+                self._record(Event.MASK, interrupt, descriptor)
+
+    def _record(
+        self, event: Event, interrupt: "InterruptConnection", descriptor: InterruptDescriptor
+    ) -> None:
+        """Writes into the recorder what a message is: masked, or not any more."""
+        kernel = self._system.kernel
+        processor = kernel.current.processor
+        number = NO_PROCESSOR if processor is None else processor.number
+        now = perf_counter_ns()
+        kernel.record((now, event, number, descriptor.vector, interrupt, descriptor.message))
 
     def _hold_back(self, descriptor: InterruptDescriptor) -> bool:
         """Masks a message; ``False`` if the function cannot do that."""
@@ -234,7 +250,8 @@ class InterruptResources:
             return
         with vectors.exclusive(), contextlib.suppress(CapabilityError):
             # There is no such message if it was never switched on: the start has failed before.
-            self._hold_back(descriptor)
+            if self._hold_back(descriptor):
+                self._record(Event.MASK, interrupt, descriptor)
         if len(self._system.kernel.processors) > 1:
             interrupt.forget_connection()
         with vectors.exclusive():

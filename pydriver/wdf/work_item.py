@@ -73,7 +73,12 @@ class QueuedWork:
             return False
         with self._guard:
             self._pending += 1
-        self._owner._kernel.workers.queue(self._run)
+        kernel = self._owner._kernel
+        processor = kernel.current.processor
+        number = NO_PROCESSOR if processor is None else processor.number
+        now = perf_counter_ns()
+        kernel.record((now, Event.WORK_ITEM_QUEUED, number, kernel.irql(), self._owner, None))
+        kernel.workers.queue(self._run)
         return True
 
     @property

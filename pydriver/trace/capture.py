@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Captures a run for a timeline: the flight recorder, with a longer memory and with ends.
+
+What is captured. The flight recorder's entries are the beginnings; while a run is traced, ends,
+queued DPCs and writes of CR8 are added where the kernel asks its recorder for the parts that tell
+them: the durations, the DPC queues, the mailboxes. So a system that is not traced has not one
+instruction more on its interrupt path, and the ISRs and DPCs themselves are the same in both.
+
+What bounds it. Entries lie in one ring, field after field, because a million tuples would keep
+Python's garbage collector busy in the middle of ISRs. When the ring is full the oldest entries go.
+Nothing is formatted before the system has ended.
+
+When an interrupt was asserted, only QEMU knows. Its trace event `apic_deliver_irq` tells when the
+message reached the local APIC, with a resolution of 1 us; QEMU writes these lines into a pipe,
+which costs it half of what a file does, and a thread empties that now and then. With KVM the local
+APIC is in the host's kernel, and there are none.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections import deque
+from threading import Event as Signal
+from threading import Thread
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydriver.trace.recorder import Entry, Event, Recorder
+from pydriver.trace.statistics import Durations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ("ENTRIES", "Asserted", "Capture")
+
+ENTRIES: Final = 1 << 20
+"""Entries that are kept: about 100 bytes each."""
+
+FIELDS: Final = 6
+
+PIPE_BYTES: Final = 1 << 20
+"""Room for 10,000 interrupts, the most that a process without privileges gets."""
+LINE_BYTES: Final = 100
+"""Of one interrupt, about; as many lines are kept as entries."""
+INTERVAL: Final = 0.05
+"""Seconds between two looks into the pipe; if it is full, QEMU waits."""
+
+_DELIVERED = re.compile(
+    rb"@(\d+)\.(\d+):apic_deliver_irq dest (\d+) dest_mode 0 delivery_mode [01] vector (\d+) "
+)
+
+
+class Asserted(NamedTuple):
+    """An interrupt message that reached the local APICs.
+
+    :ivar time: ns, as in the entries; QEMU tells whole microseconds
+    :ivar destination: APIC ID
+    :ivar vector: of the interrupt
+    """
+
+    time: int
+    destination: int
+    vector: int
+
+
+class Capture(Recorder):
+    """A recorder that keeps a whole run.
+
+    Give it to one system as ``SystemConfig.trace``; look at it when the system has ended.
+
+    :param capacity: entries that are kept
+    :ivar apic_ids: of the processors, by their numbers
+    :ivar offset: ns to add to an entry's time for the time of day
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_ended",
+        "_fields",
+        "_lines",
+        "_pipe",
+        "_reader",
+        "apic_ids",
+        "offset",
+    )
+
+    def __init__(self, capacity: int = ENTRIES) -> None:
+        super().__init__(0)
+        self._capacity = capacity
+        self._fields: deque[Any] = deque(maxlen=capacity * FIELDS)
+        self.append = self._fields.extend
+        self.apic_ids: list[int] = []
+        self.offset = time_ns() - perf_counter_ns()
+        self._lines: deque[bytes] = deque()
+        self._pipe = (-1, -1)
+        self._ended = Signal()
+        self._reader = Thread(target=self._read, name="pydriver-trace", daemon=True)
+
+    # What the kernel asks for
+
+    def dpc_queue(self, number: int) -> "deque[Any]":
+        """A DPC queue that tells what is put into it."""
+        return _DpcQueue(number, self.append)
+
+    def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:
+        """Durations that tell each one's end."""
+        return _Durations(self.append, end, number, limit)
+
+    def attach(self, link: Any) -> None:
+        """Has the mailbox of a processor tell writes of CR8, and who borrows it."""
+        self.apic_ids.append(link.apic_id)
+        link.__class__ = _traced_link(type(link), self.append)
+
+    def qemu_options(self) -> tuple[str, ...]:
+        """What QEMU needs to tell when interrupts are asserted."""
+        reading, writing = self._pipe = os.pipe()
+        with contextlib.suppress(OSError):  # all of its user's pipes together are too large
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(reading, False)
+        self._reader.start()
+        path = f"/proc/{os.getpid()}/fd/{writing}"
+        return ("-trace", "apic_deliver_irq", "-msg", "timestamp=on", "-D", path)
+
+    def _read(self) -> None:
+        reading = self._pipe[0]
+        room = self._capacity * LINE_BYTES
+        ending = False
+        while not ending:
+            ending = self._ended.wait(INTERVAL)
+            with contextlib.suppress(BlockingIOError):
+                while part := os.read(reading, PIPE_BYTES):
+                    self._lines.append(part)
+                    room -= len(part)
+            while room < 0:
+                room += len(self._lines.popleft())
+
+    def stop(self) -> None:
+        """The system has ended."""
+        if self._reader.ident is not None:
+            self._ended.set()
+            self._reader.join()
+            for descriptor in self._pipe:
+                os.close(descriptor)
+        # Half way between the two readings: time of day and our clock may drift apart.
+        self.offset = (self.offset + time_ns() - perf_counter_ns()) // 2
+
+    # What others ask for afterwards
+
+    @property
+    def full(self) -> bool:
+        """The ring is full: what came first may be missing."""
+        return len(self._fields) == self._capacity * FIELDS
+
+    def __len__(self) -> int:
+        return len(self._fields) // FIELDS
+
+    def last(self, count: int | None = None) -> list[Entry]:
+        """The last ``count`` entries, oldest first; all that are kept without ``count``."""
+        if count is None:
+            return list(self)
+        ends = len(self._fields)
+        fields = [self._fields[at] for at in range(max(0, ends - count * FIELDS), ends)]
+        return [tuple(fields[at : at + FIELDS]) for at in range(0, len(fields), FIELDS)]
+
+    def __iter__(self) -> "Iterator[Entry]":
+        fields = iter(list(self._fields))  # a job that hangs may still be at work
+        return zip(fields, fields, fields, fields, fields, fields, strict=True)
+
+    def asserted(self) -> list[Asserted]:
+        """When interrupts were asserted, in order; only those for one processor."""
+        found = []
+        for match in _DELIVERED.finditer(b"".join(self._lines)):
+            seconds, micros, destination, vector = map(int, match.groups())
+            time = (seconds * 1_000_000 + micros) * 1000 - self.offset
+            found.append(Asserted(time, destination, vector))
+        return found
+
+
+class _DpcQueue(deque[Any]):
+    """A DPC queue that records what is put into it."""
+
+    def __init__(self, number: int, record: "Callable[[Any], object]") -> None:
+        super().__init__()
+        append, appendleft = super().append, super().appendleft
+        now = perf_counter_ns
+        kind = Event.DPC_QUEUED
+
+        def put(dpc: Any) -> None:
+            record((now(), kind, number, 0, dpc.owner, None))
+            append(dpc)
+
+        def put_first(dpc: Any) -> None:
+            record((now(), kind, number, 0, dpc.owner, None))
+            appendleft(dpc)
+
+        # On the object: shorter than a method, which would look all of this up.
+        self.append = put  # type: ignore[method-assign]
+        self.appendleft = put_first  # type: ignore[method-assign]
+
+
+class _Durations(Durations):
+    """Durations that record each end."""
+
+    __slots__ = ("add",)
+
+    def __init__(
+        self, record: "Callable[[Any], object]", end: Event, number: int, limit: int | None
+    ) -> None:
+        super().__init__(limit=limit)
+        now = perf_counter_ns
+        note = super().add
+
+        def add(duration: int) -> None:
+            record((now(), end, number, duration, None, None))
+            note(duration)
+
+        self.add = add  # type: ignore[method-assign]
+
+
+def _traced_link(base: type, record: "Callable[[Any], object]") -> type:
+    """A mailbox's class that records writes of CR8 and borrowing."""
+    write, acquire, release = base.set_cr8, base.acquire, base.release  # type: ignore[attr-defined]
+    now = perf_counter_ns
+
+    def set_cr8(self: Any, level: int) -> None:
+        record((now(), Event.IRQL, self.number, level, None, None))
+        write(self, level)
+
+    def traced_acquire(self: Any) -> None:
+        acquire(self)
+        record((now(), Event.BORROW, self.number, 0, None, None))
+
+    def traced_release(self: Any) -> None:
+        record((now(), Event.GIVE_BACK, self.number, 0, None, None))
+        release(self)
+
+    methods = {
+        "__slots__": (),
+        "set_cr8": set_cr8,
+        "acquire": traced_acquire,
+        "release": traced_release,
+    }
+    return type(base.__name__, (base,), methods)
