@@ -32,7 +32,7 @@ help: ## show this list
 run: ready ## stream INPUT through the emulated system; ARGS go to `pydriver run`
 	@.venv/bin/pydriver run "$(INPUT)" $(ARGS)
 
-test: ready ## run the tests; ARGS go to pytest
+test: ready .make/host-test ## run the tests; ARGS go to pytest
 	@.venv/bin/pytest $(ARGS)
 
 test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSanitizer and UBSan
@@ -47,8 +47,10 @@ bench: ready ## measure interrupts, NVMe, processors; ARGS go to `pydriver bench
 soak: ready ## load the shipped driver for ten minutes; ARGS go to tests/soak/soak.py
 	@.venv/bin/python -m tests.soak.soak $(ARGS)
 
-docs: .make/venv .make/native ## make docs/ddi.md and what `pydriver ddi` says about tests
+docs: .make/venv .make/native ## build the pages in build/docs, and the lists that they have
 	@.venv/bin/python build-tools/ddi_reference.py
+	@.venv/bin/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
+	@.venv/bin/python build-tools/check_pages.py build/docs
 
 lint: .make/host-lint .make/venv .make/native .make/qemu ## check the style and the types of all sources
 	@.venv/bin/ruff check .
@@ -78,8 +80,8 @@ ready: .make/venv .make/native .make/qemu $(OUT)/guest.elf
 	@build-tools/host.sh build
 	@mkdir -p $(@D) && touch $@
 
-.make/host-lint: build-tools/host.sh | .make/host
-	@build-tools/host.sh lint
+.make/host-lint .make/host-test: .make/host-%: build-tools/host.sh | .make/host
+	@build-tools/host.sh $*
 	@mkdir -p $(@D) && touch $@
 
 # --- Python -----------------------------------------------------------------------------------

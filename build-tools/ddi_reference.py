@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pydriver.ke
 import pydriver.wdf
 from pydriver.ke.bugcheck import KMDF_RULES, bug_check_name
 from pydriver.ke.irql import irql_name
@@ -95,7 +96,21 @@ class Mistake(NamedTuple):
     @property
     def words(self) -> str:
         """What the test's name says."""
-        return self.test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+        return _words(self.test)
+
+
+def _words(test: str) -> str:
+    return test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def _offered(method: str) -> str:
+    """A method as a driver names it: by the package that offers its class, where one does."""
+    module, _, path = method.partition(":")
+    name = path.partition(".")[0]
+    for package in (pydriver.wdf, pydriver.ke):
+        if getattr(getattr(package, name, None), "__module__", None) == module:
+            return f"{package.__name__.removeprefix('pydriver.')}.{path}"
+    return f"{module}.{path}"
 
 
 def marks(tests: Path, name: str) -> Iterator[tuple[str, list[Any]]]:
@@ -170,15 +185,15 @@ def document(tests: dict[str, list[str]]) -> str:
         if not names:
             continue
         parts.append(f"## {title}\n")
-        parts.append("| DDI | Python | IRQL | signature | tests |\n| --- | --- | --- | --- | --- |")
+        parts.append("| DDI | IRQL | signature | tests |\n| --- | --- | --- | --- |")
         for name in names:
             declared = REGISTRY[name]
-            method = declared.method.replace(":", ".")
+            method = _offered(declared.method)
             shown = ", ".join(
-                sorted({each.rpartition("::")[2].removeprefix("test_") for each in tests[name]})
+                sorted({_words(each) for each in tests[name]})
             )
             parts.append(
-                f"| `{name}` | `{method}` | {irqls(declared)} | `{declared.signature}` | {shown} |"
+                f"| `{name}`<br>`{method}` | {irqls(declared)} | `{declared.signature}` | {shown} |"
             )
         parts.append("")
     return "\n".join(parts)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
 #
-# Find out what this machine lacks for `host.sh build` or `host.sh lint`, and get it: installed as
-# Debian packages where this may be done without asking (root, or sudo without a password);
+# Find out what this machine lacks for `host.sh build`, `host.sh lint` or `host.sh test`, and get it:
+# installed as Debian packages where this may be done without asking (root, or sudo without a password);
 # otherwise print the one command to run, and fail. Nothing is touched when nothing is missing.
 
 set -eu
@@ -32,6 +32,9 @@ e2fsprogs        PATH=$PATH:/usr/sbin:/sbin have mke2fs e2fsck
 EOF
     if [ "$1" = lint ]; then
         echo 'clang have clang'
+    fi
+    if [ "$1" = test ]; then
+        echo 'gdb have gdb'
     fi
 }
 

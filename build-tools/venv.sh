@@ -44,6 +44,6 @@ rm -f .make/venv-done
 say "installing pydriver and its dependencies"
 # Without isolation: what builds the compiled part is installed once, not again for each build.
 logged .venv/bin/python -m pip install 'setuptools>=77' 'cffi>=1.16'
-logged .venv/bin/python -m pip install --no-build-isolation --editable '.[dev]'
+logged .venv/bin/python -m pip install --no-build-isolation --editable '.[dev,docs]'
 printf '%s\n%s\n' "$base" "$content" >.make/venv-done.new
 mv .make/venv-done.new .make/venv-done

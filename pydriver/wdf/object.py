@@ -151,7 +151,7 @@ class Object:
     def check_attributes(
         cls, attributes: ObjectAttributes | None, rule: ParentRule, what: str
     ) -> ObjectAttributes:
-        """Validates attributes of an object of this kind: see :func:`validate_attributes`."""
+        """Validates attributes of an object of this kind: see `validate_attributes`."""
         return validate_attributes(
             attributes, rule, what, allows_level=cls.allows_level, allows_scope=cls.allows_scope
         )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Check the pages that Sphinx has built: links, and that nothing on them is from elsewhere.
+
+    check_pages.py FOLDER
+
+- A link between the pages leads to a page or a file that is there, and to an anchor that it has.
+- A link to the outside is one that a browser can follow; whether somebody answers is not looked at,
+  because whether a page builds must not depend on other people's servers.
+- What a page loads (scripts, styles, pictures) lies beside it: pages are read without a network.
+- Each public name of the packages is in the reference.
+"""
+
+import importlib
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sphinx.util.inventory import InventoryFile
+
+PACKAGES = ("wdf", "ke", "pci", "machine", "link", "trace", "regs", "errors")
+LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
+ELSEWHERE = {"Entry", "NT_SUCCESS", "NtStatusError"}
+NOT_LOADED = {"canonical", "index", "search", "next", "prev"}
+
+
+class Page(HTMLParser):
+    """What matters of a page.
+
+    :param path: the file
+    :ivar anchors: that can be linked to
+    :ivar links: that a reader can follow
+    :ivar loaded: what the browser loads by itself
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: set[str] = set()
+        self.loaded: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep what an element says."""
+        values = dict(attrs)
+        self.anchors |= {value for name in ("id", "name") if (value := values.get(name))}
+        for name, value in attrs:
+            if value and tag == "a" and name == "href":
+                self.links.add(value)
+            elif value and (tag, name) in LOADED and values.get("rel") not in NOT_LOADED:
+                self.loaded.add(value)
+
+
+def problems_of_links(folder: Path) -> list[str]:
+    """What is wrong with links, and with what is loaded.
+
+    :param folder: of the pages
+    """
+    pages = {path.resolve(): Page(path) for path in sorted(folder.rglob("*.html"))}
+    found = []
+    for path, page in pages.items():
+        where = path.relative_to(folder.resolve())
+        for link in sorted(page.links | page.loaded):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                if link in page.loaded and parts.scheme != "data":
+                    found.append(f"{where}: loads {link} from the network")
+                elif parts.scheme not in {"http", "https", "data"} or not (
+                    parts.netloc or parts.scheme == "data"
+                ):
+                    found.append(f"{where}: nobody can follow {link}")
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists():
+                found.append(f"{where}: there is no {link}")
+            elif parts.fragment and target in pages:
+                anchors = pages[target].anchors
+                if unquote(parts.fragment) not in anchors:
+                    found.append(f"{where}: {link} has no such anchor")
+    return found
+
+
+def missing_names(folder: Path) -> list[str]:
+    """The public names that are not in the reference.
+
+    :param folder: of the pages
+    """
+    # A name that two packages offer is described once; a name for a type has no description.
+    inventory = InventoryFile.loads((folder / "objects.inv").read_bytes(), uri="")
+    documented = {name for domain in inventory.data for name in inventory.data[domain]}
+    return [
+        f"pydriver.{package}.{name} is not in the reference"
+        for package in PACKAGES
+        for name in importlib.import_module(f"pydriver.{package}").__all__
+        if f"pydriver.{package}.{name}" not in documented
+        and name not in ELSEWHERE
+    ]
+
+
+def main() -> int:
+    """Print what is wrong."""
+    folder = Path(sys.argv[1])
+    found = [*problems_of_links(folder), *missing_names(folder)]
+    print("\n".join(found) or f"{folder}/index.html is ready")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
