@@ -93,8 +93,7 @@ def missing_names(folder: Path) -> list[str]:
         f"pydriver.{package}.{name} is not in the reference"
         for package in PACKAGES
         for name in importlib.import_module(f"pydriver.{package}").__all__
-        if f"pydriver.{package}.{name}" not in documented
-        and name not in ELSEWHERE
+        if f"pydriver.{package}.{name}" not in documented and name not in ELSEWHERE
     ]
 
 

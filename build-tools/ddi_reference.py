@@ -189,9 +189,7 @@ def document(tests: dict[str, list[str]]) -> str:
         for name in names:
             declared = REGISTRY[name]
             method = _offered(declared.method)
-            shown = ", ".join(
-                sorted({_words(each) for each in tests[name]})
-            )
+            shown = ", ".join(sorted({_words(each) for each in tests[name]}))
             parts.append(
                 f"| `{name}`<br>`{method}` | {irqls(declared)} | `{declared.signature}` | {shown} |"
             )

@@ -119,9 +119,7 @@ def find_public_name(
             return None
         (found,) = endings
     domain = environment.domains.python_domain
-    return domain.resolve_xref(
-        environment, node["refdoc"], app.builder, "obj", found, node, text
-    )
+    return domain.resolve_xref(environment, node["refdoc"], app.builder, "obj", found, node, text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -21,7 +21,8 @@ from .blocks import PROJECT
 
 __all__ = ("Session",)
 
-TIMEOUT = 50
+TIMEOUT = 200
+"""Seconds: one of the commands links QEMU, others take less than ten."""
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "__pycache__", "*.egg-info", ".*_cache", "*.lock"
 )
@@ -80,7 +81,7 @@ class Session:
         :param expected: whether a job that the command leaves in the background has printed
             what the reader waits for; ``None``: wait for nothing
         :return: its exit code, and what it has printed
-        :raises subprocess.TimeoutExpired: it has not ended after 50 s
+        :raises subprocess.TimeoutExpired: it has not ended after 200 s
         """
         command = self._private(command)
         return self._run(["bash", "-c", COMMAND.format(command=command)], typed, expected)

@@ -35,7 +35,9 @@ def run_console(session: Session, block: Block) -> None:
         differ = partial(difference, command, numbers_vary=numbers_vary)
         background = command.text.endswith("&")
         code, printed = session.shell(
-            command.text, typed, (lambda text, differ=differ: not differ(text)) if background else None
+            command.text,
+            typed,
+            (lambda text, differ=differ: not differ(text)) if background else None,
         )
         differs = differ(printed)
         assert not differs, f"{block}: $ {command.text}\n{differs}"
@@ -116,6 +118,13 @@ def run_python(session: Session, blocks: list[Block]) -> None:
         assert code == 0, f"the Python of {blocks[0].page.name} ends with {code}:\n{printed}"
 
 
+def run_blocks(session: Session, blocks: list[Block]) -> None:
+    """Does what a page says."""
+    for block in blocks:
+        run_block(session, block)
+    run_python(session, blocks)
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     reader = Session(tmp_path)
@@ -127,9 +136,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 @pytest.mark.timeout(240)
 def test_the_page_runs_as_it_stands(page: Path, session: Session) -> None:
     blocks = blocks_of(page)
-    for block in blocks:
-        run_block(session, block)
-    run_python(session, blocks)
+    run_blocks(session, blocks)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +167,7 @@ def test_a_wrong_block_is_found(text: str, session: Session) -> None:
     blocks = blocks_of(PROJECT / "README.md", text)
     assert len(blocks) == 1
     with pytest.raises((AssertionError, ValueError, SyntaxError)):
-        run_block(session, blocks[0])
-        run_python(session, blocks)
+        run_blocks(session, blocks)
 
 
 @pytest.mark.parametrize(
@@ -182,5 +188,4 @@ def test_a_wrong_block_is_found(text: str, session: Session) -> None:
 def test_a_right_block_is_run(text: str, session: Session) -> None:
     blocks = blocks_of(PROJECT / "README.md", text)
     assert len(blocks) == 1
-    run_block(session, blocks[0])
-    run_python(session, blocks)
+    run_blocks(session, blocks)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What README.md shows: its driver is the file in examples/, and what it names exists; tests/docs runs it."""
+"""What README.md names: its driver is the file in examples/, links lead somewhere, options exist."""
 
 import re
 import subprocess
