@@ -92,7 +92,7 @@ def test_forgotten_request_is_found_in_five_commands(shell: "pexpect.spawn[str]"
 def test_guide_shows_this_session(shell: "pexpect.spawn[str]") -> None:
     example = GUIDE.read_text().split("<!-- session -->")[1].split("```")[1]
     parts = re.split(r"^In \[\d+\]: ", example.partition("\n")[2], flags=re.MULTILINE)
-    commands = [part.partition("\n") for part in parts if part.strip()]
+    commands = [part.partition("\n") for part in parts[1:]]
     assert 4 <= len(commands) <= 5
     for command, _, expected in commands:
         said = tell(shell, command)
