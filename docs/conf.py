@@ -98,7 +98,12 @@ def find_homes() -> dict[str, str]:
 
 
 def keep_values(
-    app: Sphinx, kind: str, name: str, value: object, skip: bool, options: Any
+    app: Sphinx,
+    kind: str,
+    name: str,
+    value: object,
+    skip: bool,  # noqa: FBT001 -- as Sphinx calls it
+    options: Any,
 ) -> bool | None:
     """Show the values of an enumeration, which have no docstrings of their own."""
     return False if isinstance(value, Enum) else None

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What README.md names: its driver is the file in examples/, links lead somewhere, options exist."""
+"""What README.md names is there: its driver in examples/, its links, options and targets."""
 
 import re
 import subprocess
