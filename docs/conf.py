@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"pydriver\.\w+\.[\w.]+"),
     # So do the names of type variables, and those that only a type checker imports.
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
-    (r"py:class", r"tuple\[str|RequestBase|Line|InterruptConnection|Incident|BusFunction"),
+    (r"py:class", r"tuple\[str|RequestBase|Line|Entry|InterruptConnection|Incident|BusFunction"),
 ]
 
 # Guides that come with a part of their own are taken up by a pattern, once they are there.
