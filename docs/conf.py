@@ -87,7 +87,7 @@ PACKAGES = (
 
 def find_homes() -> dict[str, str]:
     """Where each public class and function is documented, by where it is defined."""
-    names = {}
+    names: dict[str, str] = {}
     for package in PACKAGES:
         for name in importlib.import_module(package).__all__:
             value = getattr(importlib.import_module(package), name)
