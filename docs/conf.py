@@ -7,7 +7,6 @@ works on an index that lies beside the pages.
 """
 
 import importlib
-import logging
 import tomllib
 from enum import Enum
 from pathlib import Path
@@ -42,11 +41,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
     (r"py:class", r"tuple\[str|RequestBase|Line|Entry|InterruptConnection|Incident|BusFunction"),
 ]
-
-# Guides that come with a part of their own are taken up by a pattern, once they are there.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "glob pattern" not in str(record.msg)
-)
 
 html_theme = "furo"
 html_title = f"pydriver {release}"
