@@ -6,9 +6,8 @@ Where an end comes from. Entries of one processor are in the order in which its 
 runs on one stack: an end belongs to the innermost beginning that has none. A work item's end tells
 how long it took, and so which beginning is meant.
 
-What is not known. Two interrupts on one vector, the second asserted before the first is delivered,
-become one unless another delivery follows: that is how a local APIC merges them. Who queued a DPC
-for another processor is not known, nor which of several work items completed a request.
+What is not known: who queued a DPC for another processor, and which of several work items completed
+a request.
 """
 
 from collections import deque
@@ -16,24 +15,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pydriver.trace.capture import Asserted, Capture
+from pydriver.trace.capture import Capture
+from pydriver.trace.messages import Messages
 from pydriver.trace.recorder import NO_PROCESSOR, Entry, Event
 from pydriver.trace.timeline import Category, Counter, Group, Slice, Timeline, Track
 
 __all__ = ("assemble",)
 
 DISPATCH_LEVEL = 2
-BOOT_VECTOR = 0xF0
-"""Vectors from here on are the link's own."""
 PENDING_LANE, MASKED_LANE = 1, 2
 """Of a vector, whose first lane has what is in service: it may be pending again meanwhile."""
 QUEUED_LANE = 1
 """Of a DPC, which may be queued again while it runs."""
 FIRST_LANE = {Group.WORK_ITEMS: 1, Group.QUEUES: 1}
 """The lane before tells when a work item was queued, and when a request was completed."""
-SLACK = 2_000
-"""ns by which QEMU's whole microseconds may be late."""
-
 Advance = Callable[[int], object]
 
 
@@ -101,7 +96,7 @@ class _Assembly:
         self._stacks: list[list[tuple[Slice, int]]] = [[] for _ in processors]
         self._waiting = [0 for _ in processors]
         self._resting: dict[int, int] = {}  # the IRQL from which a run of DPCs began
-        self._interrupts = _Interrupts(capture)
+        self._interrupts = Messages(capture)
         self._services: dict[int, Slice] = {}
         self._masked: dict[int, Slice] = {}
         self._vectors: dict[int, Track] = {}
@@ -413,55 +408,6 @@ class _Assembly:
         if owner is not None:
             each.values["object"] = str(owner)
         return each
-
-
-class _Interrupts:
-    """Which message led to which delivery, for each processor and vector.
-
-    :ivar merged: times, by vector, at which a message found its vector pending already
-    :ivar known: QEMU has told of any
-    """
-
-    def __init__(self, capture: Capture) -> None:
-        numbers = {apic_id: number for number, apic_id in enumerate(capture.apic_ids)}
-        self._asserted: dict[int, deque[int]] = {}
-        self._deliveries: dict[int, deque[int]] = {}
-        self.merged: dict[int, list[int]] = {}
-        messages = [each for each in capture.asserted() if each.vector < BOOT_VECTOR]
-        self.known = bool(messages)
-        for each in messages:
-            self._take(each, numbers.get(each.destination))
-        if self.known:
-            for time, event, number, vector, _, _ in capture:
-                if event is Event.ISR and number != NO_PROCESSOR:
-                    self._deliveries.setdefault(number << 8 | vector, deque()).append(time)
-
-    def _take(self, message: Asserted, number: int | None) -> None:
-        if number is not None:
-            key = number << 8 | message.vector
-            self._asserted.setdefault(key, deque()).append(message.time)
-
-    def deliver(self, number: int, vector: int, time: int) -> int | None:
-        """When the interrupt that is delivered now was asserted; ``None``: not known."""
-        key = number << 8 | vector
-        asserted = self._asserted.get(key)
-        if not asserted:
-            return None
-        deliveries = self._deliveries[key]
-        deliveries.popleft()
-        if asserted[0] > time + SLACK:
-            return None
-        first = asserted.popleft()
-        later = []
-        while asserted and asserted[0] <= time:
-            later.append(asserted.popleft())
-        following = deliveries[0] if deliveries else None
-        if later and following is not None and (not asserted or asserted[0] > following):
-            # It was asserted between this delivery and its ISR's beginning.
-            asserted.appendleft(later.pop())
-        if later:
-            self.merged.setdefault(vector, []).extend(later)
-        return min(first, time)
 
 
 def _callback_name(owner: Any, attribute: str) -> str:
