@@ -25,8 +25,11 @@ class Progress(Protocol):
     def begin(self, what: str, total: int) -> None:
         """Says what begins, and how many bytes there are to do."""
 
-    def show(self, done: int) -> None:
-        """Says how many bytes are done."""
+    def show(self, done: int, *, stopped: bool) -> None:
+        """Says how many bytes are done.
+
+        :param stopped: the machine is stopped; a person may be at a prompt
+        """
 
     def end(self) -> None:
         """Leaves the terminal as it was. Idempotent."""
@@ -52,7 +55,7 @@ class Lines:
         self._due = monotonic() + LINE_INTERVAL
         say(what, error=True)
 
-    def show(self, done: int) -> None:
+    def show(self, done: int, *, stopped: bool) -> None:
         """Prints a line if it is time."""
         now = monotonic()
         if self._total and now >= self._due:
@@ -94,9 +97,9 @@ class Bar:
         say(what, error=True)
         self._bar.start()
 
-    def show(self, done: int) -> None:
-        """Moves the bar."""
-        if self._bar is not None:
+    def show(self, done: int, *, stopped: bool) -> None:
+        """Moves the bar, which leaves the terminal to a person while the machine is stopped."""
+        if self._bar is not None and not stopped:
             self._bar.update(self._task, completed=done, refresh=True)
 
     def end(self) -> None:

@@ -92,8 +92,7 @@ class Watch:
             if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
                 return stall
             before = now
-            if not job.stopped:  # a person may be at a prompt
-                progress.show(job.done)
+            progress.show(job.done, stopped=job.stopped)
         return ""
 
     def _find_stall(self, seconds: float) -> str:
