@@ -59,7 +59,7 @@ class SystemConfig:
         closes it, afterwards
     :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
         at the end what the verifier has found. The machine is there, and stopped; the thread is
-        the one that found it, and every other waits for its end. See :mod:`pydriver.crash`
+        the one that found it, and every other waits for its end. See ``pydriver.crash``
     :ivar trace: what the run is traced into; it then is the recorder
     """
 
