@@ -15,6 +15,7 @@ from pydriver.cli.console import say
 __all__ = ("attach",)
 
 PROMPT = "pydriver> "
+ENDINGS = frozenset({"exit", "quit", "q"})
 
 
 @click.command()
@@ -31,7 +32,7 @@ def attach(path: Path, lines: tuple[str, ...]) -> int:
     """Look at a running `pydriver run --debug-socket SOCKET`.
 
     The commands are those of `pydriver debug` that only look: `help` lists them. Nothing is
-    stopped, so what is shown may have changed while it is read. Ctrl-D ends.
+    stopped, so what is shown may have changed while it is read. `exit` or Ctrl-D ends.
     """
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -88,8 +89,11 @@ def _typed(file: TextIO) -> Iterator[str]:
     )
     while True:
         try:
-            yield session.prompt()
+            line = session.prompt()
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
+        if line.strip() in ENDINGS:
+            return
+        yield line

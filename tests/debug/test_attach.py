@@ -74,14 +74,16 @@ def test_attach_at_a_terminal(under_load: Run, tmp_path: Path) -> None:
         encoding="utf-8",
         timeout=30,
         dimensions=(50, 160),
-        env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path), "TERM": "xterm"},
+        env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path), "TERM": "dumb"},
     )
     shell.expect("pydriver>")
     shell.sendline("wdfdriverinfo")
     shell.expect("Default driver image name: mqdma")
+    shell.expect("pydriver>")
     shell.sendline("irqll")
     shell.expect("there is no command 'irqll'; 'irql'")
-    shell.sendeof()
+    shell.expect("pydriver>")
+    shell.sendline("exit")
     shell.expect(pexpect.EOF)
     shell.close()
     assert shell.exitstatus in {0, 1}
