@@ -26,7 +26,7 @@ TIMEOUT = 200
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "__pycache__", "*.egg-info", ".*_cache", "*.lock"
 )
-OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+OF_MAKE = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
 # The shell's variables and its folder survive from one command to the next in a file.
 COMMAND = """\
 [ -e "$PAGE_STATE" ] && . "$PAGE_STATE"
