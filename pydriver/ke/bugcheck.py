@@ -12,7 +12,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
 from typing import Self
@@ -355,7 +355,12 @@ def is_driver_file(name: str) -> bool:
 
 def is_driver_frame(frame: FrameType) -> bool:
     """Whether a frame runs a driver's code, or an application's: none of ours."""
-    return not frame.f_code.co_filename.startswith(_FRAMEWORK)
+    return not _is_framework(frame.f_code.co_filename)
+
+
+@cache
+def _is_framework(file: str) -> bool:
+    return file.startswith(_FRAMEWORK)
 
 
 def _is_nobodys(frame: FrameType) -> bool:

@@ -108,18 +108,28 @@ class HeldLock(NamedTuple):
     :ivar lock: the lock
     :ivar thread: identifier of the thread that acquired it
     :ivar code: of the driver's function that did, or ``None`` if the framework did
-    :ivar line: of it
+    :ivar instruction: of it, by its offset: a line's number costs more, and is seldom wanted
     """
 
     lock: object
     thread: int
     code: CodeType | None
-    line: int
+    instruction: int
 
     @property
     def place(self) -> StackFrame | None:
         """The driver's line that acquired it."""
-        return None if self.code is None else StackFrame.of(self.code, self.line)
+        if self.code is None:
+            return None
+        line = next(
+            (
+                line
+                for start, end, line in self.code.co_lines()
+                if start <= self.instruction < end and line is not None
+            ),
+            self.code.co_firstlineno,
+        )
+        return StackFrame.of(self.code, line)
 
 
 @dataclass
@@ -242,8 +252,8 @@ class Verifier:
             caller = caller.f_back
         else:
             caller = None
-        code, line = (None, 0) if caller is None else (caller.f_code, caller.f_lineno)
-        self._held[id(lock)] = HeldLock(lock, get_ident(), code, line)
+        code, instruction = (None, 0) if caller is None else (caller.f_code, caller.f_lasti)
+        self._held[id(lock)] = HeldLock(lock, get_ident(), code, instruction)
 
     def released(self, lock: object) -> None:
         """Notes that a lock was released, in whatever order."""
