@@ -2,14 +2,21 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver debug`: a driver and its device under an interactive shell."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pydriver.cli.console import say
 from pydriver.cli.main import FAILURE
-from pydriver.cli.options import EXIT_CODES, check_kvm, cpus_option, verifier_option
+from pydriver.cli.options import (
+    EXIT_CODES,
+    check_kvm,
+    cpus_option,
+    gdb_option,
+    qemu_option,
+    qmp_option,
+    verifier_option,
+)
 
 if TYPE_CHECKING:
     from pydriver.cli.debug_job import DebugJob
@@ -35,28 +42,12 @@ END = 5.0
     metavar="MODULE",
     help="The driver: a module, a file, or the name of an installed driver.",
 )
-@click.option(
-    "--qemu-option",
-    "qemu_options",
-    multiple=True,
-    metavar="OPTION",
-    help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
-)
+@qemu_option
 @click.option("--interrupts", type=click.Choice(["msix", "msi", "intx"]))
 @cpus_option
 @click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
-@click.option(
-    "--qmp",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a QMP socket there, for a person to look at QEMU.",
-)
-@click.option(
-    "--gdb",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a socket for gdb there, to debug the guest.",
-)
+@qmp_option
+@gdb_option
 @click.option(
     "-c",
     "--command",

@@ -19,9 +19,12 @@ __all__ = (
     "check_kvm",
     "cpus_option",
     "crash_dir_option",
+    "gdb_option",
     "json_option",
     "mmio_trace_option",
     "open_input",
+    "qemu_option",
+    "qmp_option",
     "refuse_file",
     "verifier_option",
 )
@@ -47,6 +50,25 @@ verifier_option = click.option(
     default=True,
     show_default=True,
     help="Check the driver against the rules of the framework.",
+)
+qemu_option = click.option(
+    "--qemu-option",
+    "qemu_options",
+    multiple=True,
+    metavar="OPTION",
+    help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
+)
+qmp_option = click.option(
+    "--qmp",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a QMP socket there, for a person to look at QEMU.",
+)
+gdb_option = click.option(
+    "--gdb",
+    type=click.Path(readable=False, path_type=Path),
+    metavar="PATH",
+    help="Put a socket for gdb there, to debug the guest.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 mmio_trace_option = click.option(

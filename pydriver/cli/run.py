@@ -15,8 +15,11 @@ from pydriver.cli.options import (
     Size,
     cpus_option,
     crash_dir_option,
+    gdb_option,
     json_option,
     mmio_trace_option,
+    qemu_option,
+    qmp_option,
     verifier_option,
 )
 from pydriver.cli.tracing import trace_option
@@ -98,13 +101,7 @@ Faults, one of which can happen after a third of the data:
     metavar="MODULE",
     help="The driver of that device: a module, a file, or the name of an installed driver.",
 )
-@click.option(
-    "--qemu-option",
-    "qemu_options",
-    multiple=True,
-    metavar="OPTION",
-    help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
-)
+@qemu_option
 @click.option(
     "--idle",
     type=click.FloatRange(0, 86400),
@@ -117,18 +114,8 @@ Faults, one of which can happen after a third of the data:
     metavar="PATH",
     help="Write what came back; the file appears only if all of it is right.",
 )
-@click.option(
-    "--qmp",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a QMP socket there, for a person to look at QEMU.",
-)
-@click.option(
-    "--gdb",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a socket for gdb there, to debug the guest.",
-)
+@qmp_option
+@gdb_option
 @click.option(
     "--debug-socket",
     type=click.Path(readable=False, path_type=Path),

@@ -100,7 +100,6 @@ class Debugger:
         self.breakpoints: dict[int, Breakpoint] = {}
         self._numbers = count(1)
         self._changed = Condition()
-        self._stops: list[Stop] = []
         self._stopped: Stop | None = None
         self._step: Point | None = None
         self._armed = False

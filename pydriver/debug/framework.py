@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydriver.debug.handles import Handles, objects_below
 from pydriver.ke.bugcheck import callback_place
 from pydriver.trace import Event
-from pydriver.wdf.wdfkd import kind_of, state_of
+from pydriver.wdf.wdfkd import kind_of, state_of, wdf_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def show_device(handles: Handles, device: "Device") -> list[str]:
         f"    SynchronizationScope{device.synchronization_scope.name.title()}",
         f"    ExecutionLevel{device.execution_level.name.title()}",
         *_contexts(device),
-        *(f"    {_camel(name)}: {_place(callback)}" for name, callback in callbacks),
+        *(f"    {wdf_name(name)}: {_place(callback)}" for name, callback in callbacks),
         f"    Number of queues: {len(device.queues)}  (!wdfdevicequeues {handle})",
         f"    Number of interrupts: {len(device.interrupts)}  (!wdfdeviceinterrupts {handle})",
     ]
@@ -180,8 +180,3 @@ def _contexts(target: "Object") -> list[str]:
 
 def _place(callback: "Callable[..., object] | None") -> str:
     return "-" if callback is None else str(callback_place(callback))
-
-
-def _camel(name: str) -> str:
-    """``evt_io_read`` is EvtIoRead."""
-    return "".join(part.title() for part in name.split("_"))

@@ -24,7 +24,7 @@ from pydriver.wdf.spin_lock import SpinLock
 from pydriver.wdf.timer import Timer
 from pydriver.wdf.work_item import WorkItem
 
-__all__ = ("ObjectState", "Refer", "by_identity", "describe", "kind_of", "state_of")
+__all__ = ("ObjectState", "Refer", "by_identity", "describe", "kind_of", "state_of", "wdf_name")
 
 MOST_OBJECTS = 8
 """Objects that a report describes."""
@@ -136,7 +136,12 @@ def _callbacks(state: ObjectState, config: object) -> None:
 def _callback(state: ObjectState, name: str, callback: object) -> None:
     place = None if callback is None else callback_place(callback)
     if place is not None:
-        state.callbacks["".join(word.capitalize() for word in name.split("_"))] = place
+        state.callbacks[wdf_name(name)] = place
+
+
+def wdf_name(name: str) -> str:
+    """A callback's name as WDF has it: ``evt_io_read`` is EvtIoRead."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _device(device: Device, state: ObjectState) -> None:
