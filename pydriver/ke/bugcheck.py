@@ -192,6 +192,17 @@ class StackFrame:
         """A line of a function's code."""
         return cls(getattr(code, "co_qualname", code.co_name), code.co_filename, line)
 
+    @classmethod
+    def at(cls, code: CodeType, instruction: int) -> Self:
+        """The line of an instruction, which is a frame's ``f_lasti``.
+
+        Its ``f_lineno`` is searched for each time that it is read: too dear to be noted often.
+        """
+        for start, end, line in code.co_lines():
+            if start <= instruction < end and line is not None:
+                return cls.of(code, line)
+        return cls.of(code, code.co_firstlineno)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
@@ -348,6 +359,7 @@ _FRAMEWORK = (
 )
 
 
+@cache
 def is_driver_file(name: str) -> bool:
     """Whether a file has a driver's code, or an application's: none of ours."""
     return not name.startswith(_FRAMEWORK)
@@ -355,12 +367,7 @@ def is_driver_file(name: str) -> bool:
 
 def is_driver_frame(frame: FrameType) -> bool:
     """Whether a frame runs a driver's code, or an application's: none of ours."""
-    return not _is_framework(frame.f_code.co_filename)
-
-
-@cache
-def _is_framework(file: str) -> bool:
-    return file.startswith(_FRAMEWORK)
+    return is_driver_file(frame.f_code.co_filename)
 
 
 def _is_nobodys(frame: FrameType) -> bool:

@@ -67,7 +67,8 @@ class Callbacks(Failing):
         current = self.current
         processor = current.processor
         entered = 0 if processor is None else processor.state.irql
-        held = len(current.held)
+        locks = current.held
+        held = len(locks)
         regions = current.critical_regions
         try:
             result = callback(*arguments)
@@ -77,7 +78,7 @@ class Callbacks(Failing):
         left = 0 if processor is None else processor.state.irql
         if (
             left != entered
-            or len(current.held) > held
+            or len(locks) > held
             or (enhanced and current.critical_regions != regions)
         ):
             self.bad_return(callback, entered, left, held, regions, enhanced=enhanced)

@@ -165,7 +165,7 @@ class Kernel(Callbacks):
         current = self.current
         if self.verifying:
             caller = sys._getframe(1)
-            current.raised_by = (caller.f_code, caller.f_lineno)
+            current.raised_by = (caller.f_code, caller.f_lasti)
         processor = current.processor
         if processor is None:
             if irql == PASSIVE_LEVEL:

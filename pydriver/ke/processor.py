@@ -59,7 +59,7 @@ class CurrentProcessor(local):
     :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
     :ivar critical_regions: that it is in [KeEnterCriticalRegion]
     :ivar dpc_arguments: of the DPC that begins on it
-    :ivar raised_by: who raised its IRQL last, as code and line; kept while verifying
+    :ivar raised_by: who raised its IRQL last, as code and instruction; kept while verifying
     """
 
     processor: "Processor | None" = None
@@ -77,7 +77,7 @@ class CurrentProcessor(local):
         """The driver's line that raised the IRQL last; ``None`` if the framework did."""
         if self.raised_by is None or not is_driver_file(self.raised_by[0].co_filename):
             return None
-        return StackFrame.of(*self.raised_by)
+        return StackFrame.at(*self.raised_by)
 
 
 class Processor:

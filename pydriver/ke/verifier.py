@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock, get_ident
 from time import perf_counter_ns
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import (
@@ -25,7 +25,7 @@ from pydriver.ke.bugcheck import (
     Incident,
     StackFrame,
     driver_frames,
-    is_driver_frame,
+    is_driver_file,
 )
 from pydriver.ke.probes import Point
 from pydriver.trace import Event
@@ -102,34 +102,32 @@ class VerifierError(PydriverError):
         )
 
 
-class HeldLock(NamedTuple):
+# What is noted of an acquisition, for each lock that is held and for the history of a spin lock:
+# thread, code and instruction of the driver (`None` and 0: the framework), when, and for how long
+# (`None`: it is still held). A list, since one is made at each acquisition; classes are made of it
+# when somebody looks.
+Note = list[Any]
+THREAD, CODE, INSTRUCTION, ACQUIRED, HELD = range(5)
+
+
+def place_of(note: Note) -> StackFrame | None:
+    """The driver's line that a note of an acquisition names."""
+    code = note[CODE]
+    return None if code is None else StackFrame.at(code, note[INSTRUCTION])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
     """A lock that is held.
 
     :ivar lock: the lock
     :ivar thread: identifier of the thread that acquired it
-    :ivar code: of the driver's function that did, or ``None`` if the framework did
-    :ivar instruction: of it, by its offset: a line's number costs more, and is seldom wanted
+    :ivar place: the driver's line that did, or ``None`` if the framework did
     """
 
     lock: object
     thread: int
-    code: CodeType | None
-    instruction: int
-
-    @property
-    def place(self) -> StackFrame | None:
-        """The driver's line that acquired it."""
-        if self.code is None:
-            return None
-        line = next(
-            (
-                line
-                for start, end, line in self.code.co_lines()
-                if start <= self.instruction < end and line is not None
-            ),
-            self.code.co_firstlineno,
-        )
-        return StackFrame.of(self.code, line)
+    place: StackFrame | None
 
 
 @dataclass
@@ -153,8 +151,8 @@ class Verifier:
         self._lock = Lock()  # guards the three below
         self._seen: dict[tuple[str, tuple[StackFrame, ...], str], _Seen] = {}
         self._failed: set[tuple[str, ...]] = set()
-        self._held: dict[int, HeldLock] = {}  # by the lock's identity; its holder changes it
         # By the locks themselves: the address of one that is gone would soon be another one's.
+        self._held: dict[object, Note] = {}  # a lock's entry is its holder's
         self._order: defaultdict[object, set[object]] = defaultdict(set)
 
     @property
@@ -239,25 +237,27 @@ class Verifier:
     # Locks. What a thread holds is in `kernel.current.held`: an interrupt that nests on the
     # thread adds its own at the end, and has released them when it returns.
 
-    def acquired(self, lock: object) -> None:
+    def acquired(self, lock: object) -> Note:
         """Notes a lock that the calling thread has acquired; by the lock, if `enabled`."""
         held = self._kernel.current.held
         if held:
             self._check_order(lock, held)
         held.append(lock)
         caller: FrameType | None = sys._getframe(2)
-        for _ in range(ACQUIRE_DEPTH):
-            if caller is None or is_driver_frame(caller):
-                break
+        left = ACQUIRE_DEPTH
+        while caller is not None and left and not is_driver_file(caller.f_code.co_filename):
             caller = caller.f_back
-        else:
-            caller = None
-        code, instruction = (None, 0) if caller is None else (caller.f_code, caller.f_lasti)
-        self._held[id(lock)] = HeldLock(lock, get_ident(), code, instruction)
+            left -= 1
+        code, instruction = (caller.f_code, caller.f_lasti) if caller and left else (None, 0)
+        note = [get_ident(), code, instruction, perf_counter_ns(), None]
+        self._held[lock] = note
+        return note
 
     def released(self, lock: object) -> None:
         """Notes that a lock was released, in whatever order."""
-        self._held.pop(id(lock), None)
+        note = self._held.pop(lock, None)
+        if note is not None:
+            note[HELD] = perf_counter_ns() - note[ACQUIRED]
         held = self._kernel.current.held
         if held and held[-1] is lock:
             del held[-1]
@@ -270,12 +270,14 @@ class Verifier:
     @property
     def held_locks(self) -> "tuple[HeldLock, ...]":
         """The locks that are held now, on whatever thread."""
-        return tuple(self._held.values())
+        return tuple(
+            HeldLock(lock, note[THREAD], place_of(note)) for lock, note in tuple(self._held.items())
+        )
 
     def acquired_at(self, lock: object) -> StackFrame | None:
         """The driver's line that has acquired a lock that is held."""
-        held = self._held.get(id(lock))
-        return None if held is None else held.place
+        note = self._held.get(lock)
+        return None if note is None else place_of(note)
 
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:
@@ -296,7 +298,7 @@ class Verifier:
 
     def forget_lock(self, lock: object) -> None:
         """A lock has been destroyed."""
-        self._held.pop(id(lock), None)
+        self._held.pop(lock, None)
         with self._lock:
             self._order.pop(lock, None)
             for later in self._order.values():

@@ -2,13 +2,10 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFSPINLOCK: raises to DISPATCH_LEVEL; keeps the IRQL to restore in the lock."""
 
-import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from threading import get_ident
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self
 
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -19,6 +16,7 @@ from pydriver.ke.bugcheck import (
 from pydriver.ke.irql import irql_name
 from pydriver.ke.spin_lock import ACQUIRED_ABOVE_DISPATCH, RELEASED_NOT_AT_DISPATCH
 from pydriver.ke.spin_mutex import SpinMutex
+from pydriver.ke.verifier import ACQUIRED, HELD, THREAD, Note, place_of
 from pydriver.wdf.ddi import DISPATCH_LEVEL, creation_ddi, ddi
 from pydriver.wdf.object import Object, ObjectAttributes
 
@@ -31,21 +29,13 @@ __all__ = ("SpinLock",)
 HISTORY: Final = 10
 """Acquisitions that a lock remembers."""
 
-ACQUIRED, HELD = 3, 4
-"""Places in a note."""
-
-
-# What is noted of an acquisition: thread, code and line of the caller, time, and, once it is over,
-# for how long it was held. Text is made of it when somebody looks.
-_Note = list[Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
     """One acquisition of a lock, noted while the verifier is on.
 
     :ivar thread: identifier of the thread that acquired it
-    :ivar caller: file and line
+    :ivar caller: the driver's file and line; empty if the framework acquired it
     :ivar acquired: when, in ns
     :ivar held: for how long, in ns; ``None`` while it is held
     """
@@ -54,6 +44,13 @@ class Acquisition:
     caller: str
     acquired: int
     held: int | None
+
+    @classmethod
+    def of(cls, note: Note) -> Self:
+        """What the verifier has noted."""
+        place = place_of(note)
+        caller = "" if place is None else f"{Path(place.file).name}:{place.line}"
+        return cls(note[THREAD], caller, note[ACQUIRED], note[HELD])
 
 
 class SpinLock(Object):
@@ -78,16 +75,13 @@ class SpinLock(Object):
         self._mutex = SpinMutex(kernel) if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
-        self._notes: deque[_Note] = deque(maxlen=HISTORY)
+        self._notes: deque[Note] = deque(maxlen=HISTORY)
         self.interrupt_lock = False
 
     @property
     def history(self) -> tuple[Acquisition, ...]:
         """The last acquisitions, the oldest first, while the verifier is on."""
-        return tuple(
-            Acquisition(thread, f"{Path(code.co_filename).name}:{line}", acquired, held)
-            for thread, code, line, acquired, held in tuple(self._notes)
-        )
+        return tuple(Acquisition.of(note) for note in tuple(self._notes))
 
     @classmethod
     @creation_ddi("WdfSpinLockCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFSPINLOCK *)")
@@ -131,12 +125,7 @@ class SpinLock(Object):
         self._owner = processor
         self._saved = irql
         if kernel.verifying:
-            kernel.verifier.acquired(self)
-            frame = sys._getframe(1)
-            if frame.f_code is SpinLock.__enter__.__code__ and frame.f_back is not None:
-                frame = frame.f_back
-            note = [get_ident(), frame.f_code, frame.f_lineno, perf_counter_ns(), None]
-            self._notes.append(note)
+            self._notes.append(kernel.verifier.acquired(self))
 
     @ddi(
         "WdfSpinLockRelease",
@@ -169,8 +158,6 @@ class SpinLock(Object):
             if irql != DISPATCH_LEVEL:
                 self._wrong_irql(RELEASED_NOT_AT_DISPATCH, "WdfSpinLockRelease", irql)
             kernel.verifier.released(self)
-            note = self._notes[-1]
-            note[HELD] = perf_counter_ns() - note[ACQUIRED]
         if self._owner is None:
             return
         saved = self._saved
