@@ -136,7 +136,10 @@ class System:
             self.kernel.fail(error)
         # After an error nobody knows what a driver waits for: the power is cut instead.
         self._unloadable = self._unloadable and kind is None
+        failed = self.kernel.failure is not None
         self.close()
+        if failed and isinstance(error, LinkStopped):  # all that who was at a processor knows
+            self.kernel.raise_failure()
 
     def start(self) -> None:
         """Starts the machine, its processors and the kernel, and enumerates the bus.
@@ -203,6 +206,9 @@ class System:
             if unload:
                 self.unload_drivers()
                 self._report_violations()
+        except LinkStopped:
+            self.check()
+            raise
         finally:
             self._drivers.clear()
             self._stack.close()

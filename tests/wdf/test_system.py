@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Whole systems: how they start and end, and what they leave."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pydriver.errors import LinkStopped, MachineDied
-from pydriver.ke import System, SystemConfig
+from pydriver.ke import BugCheck, System, SystemConfig
 from pydriver.machine import MachineConfig
 from pydriver.wdf import IoQueue, IoQueueConfig, IoQueueDispatchType, Request
 
@@ -90,6 +91,27 @@ def test_drivers_are_unloaded_at_a_clean_end_and_not_after_an_error() -> None:
     with pytest.raises(ValueError, match="the test's"):
         use("error", ValueError("the test's"))
     assert unloaded == ["clean"]
+
+
+def test_whoever_was_at_a_processor_is_told_why_the_system_ended() -> None:
+    def fail(system: System) -> None:
+        """As a DPC would, on a thread of its own."""
+
+        def body() -> None:
+            with contextlib.suppress(BugCheck):
+                system.kernel.bug_check(0xE2, message="the test's")
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        with system.kernel.borrowed() as link:
+            link.sync()
+
+    with pytest.raises(BugCheck, match="the test's"), System(config()) as system:
+        fail(system)
+    with pytest.raises(BugCheck, match="the test's"), System(config()) as system:
+        edu = Bench(system).load()
+        edu.device.driver.config.evt_driver_unload = lambda driver: fail(system)
 
 
 def test_death_of_qemu_wakes_every_waiter(boot: Callable[..., Bench]) -> None:
