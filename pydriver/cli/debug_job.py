@@ -5,16 +5,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from queue import SimpleQueue
+from queue import Queue
 from threading import Event
 from typing import TYPE_CHECKING
 
 from pydriver.cli.job import Phase
 from pydriver.cli.pair_job import PairJob, PairOptions
-from pydriver.debug import Debugger
 from pydriver.debug.ddis import watched_ddis
 
 if TYPE_CHECKING:
+    from pydriver.debug import Debugger
+    from pydriver.drivers.catalog import DriverPackage
     from pydriver.ke import System, SystemConfig
     from pydriver.wdf import Device
 
@@ -27,22 +28,19 @@ class DebugJob(PairJob):
     """A system that does what the shell has it do, on the job's own thread.
 
     :param options: what to run
-    :ivar debugger: of the system
+    :param debugger: of the system
     :ivar devices: that the driver was given
     :ivar ready: the system runs, or has not come up
-    :ivar was_cut: its power was cut, because it did not end
     :ivar application: the module has an application that can be started
     """
 
-    def __init__(self, options: PairOptions) -> None:
-        self.debugger = Debugger()
-        with watched_ddis(self.debugger.probe):  # a driver keeps what it imports
+    def __init__(self, options: PairOptions, debugger: "Debugger") -> None:
+        self._debugger = debugger
+        with watched_ddis(debugger.probe):  # a driver keeps what it imports
             super().__init__(options, lambda: None)
         self.devices: list[Device] = []
         self.ready = Event()
-        self.was_cut = False
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._pending = 0
+        self._tasks: Queue[Task | None] = Queue()
         self._exercise = getattr(import_module(self._package.module), "exercise", None)
 
     @property
@@ -53,7 +51,12 @@ class DebugJob(PairJob):
     @property
     def busy(self) -> bool:
         """A task is being done."""
-        return bool(self._pending) and not self.over
+        return self._tasks.unfinished_tasks > 0 and not self.over
+
+    @property
+    def package(self) -> "DriverPackage":
+        """The driver."""
+        return self._package
 
     @property
     def system(self) -> "System | None":
@@ -62,23 +65,19 @@ class DebugJob(PairJob):
 
     def load(self) -> None:
         """Has the driver loaded and its devices started."""
-        self._put(self._load)
+        self._tasks.put(self._load)
 
     def exercise(self) -> None:
         """Has the application started that comes with the driver."""
-        self._put(self._try)
+        self._tasks.put(self._try)
 
     def finish(self) -> None:
         """Has the job end, after what it is doing."""
-        self.debugger.close()
+        self._debugger.close()
         self._tasks.put(None)
 
-    def _put(self, task: Task) -> None:
-        self._pending += 1
-        self._tasks.put(task)
-
     def _config(self) -> "SystemConfig":
-        return replace(super()._config(), probe=self.debugger.probe)
+        return replace(super()._config(), probe=self._debugger.probe)
 
     def _run(self) -> None:
         try:
@@ -87,14 +86,14 @@ class DebugJob(PairJob):
             self.ready.set()
 
     def _work(self, system: "System") -> None:
-        self.debugger.system = system
-        with watched_ddis(self.debugger.probe):
+        self._debugger.attach(system)
+        with watched_ddis(self._debugger.probe):
             self.ready.set()
             while (task := self._tasks.get()) is not None:
                 try:
                     task(system)
                 finally:
-                    self._pending -= 1
+                    self._tasks.task_done()
         self._enter(Phase.ENDING)
 
     def _load(self, system: "System") -> None:

@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A session of `pydriver debug`: the commands that stop the system and let it go on."""
+"""A session of `pydriver debug`: its systems, and the commands that stop and continue them."""
 
+import linecache
 import time
 from typing import TYPE_CHECKING, Any
 
-from pydriver.debug import CommandError, Stop, Views
+from pydriver.cli.debug_job import DebugJob
+from pydriver.debug import CommandError, Debugger, Snapshot, Stop, Views
 from pydriver.debug.shell import ShellCommand, view_commands
+from pydriver.drivers.catalog import forget_driver
+from pydriver.errors import PydriverError
 from pydriver.ke.probes import Point
 
 if TYPE_CHECKING:
-    from pydriver.cli.debug_job import DebugJob
+    from pydriver.cli.pair_job import PairOptions
     from pydriver.ke import System
 
-__all__ = ("DebugSession",)
+__all__ = ("END", "DebugSession")
+
+END = 5.0
+"""Seconds that a system has to end, before its power is cut."""
+
+LOOK = 0.02
+"""Seconds between two looks at whether a job has done something."""
 
 DETAILED = frozenset({Point.UPCALL, Point.INTERRUPT, Point.REGISTER})
 """Points that a breakpoint names by a number: a vector, an address."""
@@ -27,6 +37,9 @@ HELP = {
     "bc": ("NUMBER|*", "clear a breakpoint, or all"),
     "inject": ("VECTOR [PROCESSOR]", "send an interrupt to a processor"),
     "fault": ("ID PROPERTY VALUE", "set a property of one of QEMU's devices"),
+    "restart": ("", "begin again: a new system, and the driver's file as it is now"),
+    "snapshot": ("[NAME]", "name the point at which the system is stopped; list the names"),
+    "restore": ("NAME", "begin again, and run to that point"),
     "help": ("[COMMAND]", "this list"),
 }
 
@@ -34,21 +47,75 @@ WORDS = {"vector": Point.UPCALL} | {point.value: point for point in Point}
 
 
 class DebugSession:
-    """The commands of one session.
+    """One session: one system after the other, and the commands for them.
 
-    :param job: whose system is debugged; its system runs
-    :param loaded: the driver has been loaded; if not, the first :meth:`go` does it
+    :param options: what to run
+    :param stop_first: do not load the driver before the first :meth:`go`
+    :ivar debugger: of all its systems
+    :ivar namespace: where :attr:`names` are kept up to date
+    :raises ConfigurationError: there is no such driver, or it drives none of the devices
+    :raises PydriverError: the first system does not start
     """
 
-    def __init__(self, job: "DebugJob", *, loaded: bool) -> None:
-        self._job = job
-        self._loaded = loaded
-        self._debugger = job.debugger
-        self._started = False
-        system = job.system
-        assert system is not None
-        self._system: System = system
-        self.views = Views(system)
+    def __init__(self, options: "PairOptions", *, stop_first: bool) -> None:
+        self._options = options
+        self.debugger = Debugger()
+        self.namespace: dict[str, Any] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._begin(load=not stop_first)
+
+    def _begin(self, *, load: bool) -> None:
+        """Starts a system.
+
+        :param load: with its driver
+        """
+        self._loaded = self._started = False
+        job = self._job = DebugJob(self._options, self.debugger)
+        job.start()
+        job.ready.wait()
+        if load:
+            self._load()
+            while job.busy:
+                job.join(LOOK)
+        if job.over and job.error is not None:
+            raise job.error
+        assert job.system is not None
+        self._system: System = job.system
+        self.views = Views(self._system)
+        self._name()
+
+    def _load(self) -> None:
+        self._loaded = True
+        self._job.load()
+
+    def _start(self) -> None:
+        if not self._started and self._job.application:
+            self._started = True
+            self._job.exercise()
+
+    def _name(self) -> None:
+        self.namespace.update(self.names)
+
+    def end(self, patience: float) -> BaseException | None:
+        """Ends the system.
+
+        :param patience: seconds that it has for it, before its power is cut
+        :return: what ended it, if not this
+        """
+        job = self._job
+        job.finish()
+        job.join(patience)
+        # Of an application that still waits one hears by the power cut, which is ours.
+        cut = not job.over
+        while not job.over:
+            job.cut()
+            job.join(LOOK)
+        return None if cut else job.error
+
+    @property
+    def title(self) -> str:
+        """What is debugged."""
+        return ", ".join(map(str, self._job.devices)) or "no driver yet"
 
     @property
     def commands(self) -> dict[str, ShellCommand]:
@@ -62,12 +129,18 @@ class DebugSession:
             "bc": self.bc,
             "inject": self.inject,
             "fault": self.fault,
+            "restart": self.restart,
+            "snapshot": self.snapshot,
+            "restore": self.restore,
             "help": self.help,
         }
         return {
             **{name: ShellCommand(*HELP[name], run) for name, run in own.items()},
-            **{name: each for name, each in view_commands(self.views).items() if name != "help"},
+            **{name: each for name, each in view_commands(self._look).items() if name != "help"},
         }
+
+    def _look(self, line: str) -> list[str]:
+        return self.views.execute(line)
 
     @property
     def names(self) -> dict[str, Any]:
@@ -81,7 +154,7 @@ class DebugSession:
             "driver": devices[0].driver if devices else None,
             "device": devices[0] if devices else None,
             "devices": devices,
-            "debugger": self._debugger,
+            "debugger": self.debugger,
             "views": self.views,
         }
 
@@ -92,24 +165,21 @@ class DebugSession:
         """
         timeout = None if not line else _seconds(line)
         if not self._loaded:
-            self._loaded = True
-            self._job.load()
-        if not self._started and self._job.application:
-            self._started = True
-            self._job.exercise()
-        self._debugger.resume()
+            self._load()
+        self._start()
+        self.debugger.resume()
         return self._wait(timeout)
 
     def stop(self, line: str) -> str:
         """Stops the machine, and holds the driver's threads."""
-        return str(self._debugger.stop())
+        return str(self.debugger.stop())
 
     def step(self, line: str) -> str:
         """Goes on to the next point of a kind."""
         point = WORDS.get(line or "upcall")
         if point is None:
             raise CommandError(f"{line!r} is none of {', '.join(WORDS)}")
-        self._debugger.step(point)
+        self.debugger.step(point)
         return self._wait(None)
 
     def bp(self, line: str) -> str:
@@ -123,24 +193,24 @@ class DebugSession:
         if point is None or len(words) > 2:
             raise CommandError(f"usage: bp POINT [NAME|NUMBER]; POINT is one of {', '.join(WORDS)}")
         if len(words) == 1:
-            return str(self._debugger.break_at(point))
+            return str(self.debugger.break_at(point))
         if point in DETAILED:
             try:
-                return str(self._debugger.break_at(point, detail=int(words[1], 0)))
+                return str(self.debugger.break_at(point, detail=int(words[1], 0)))
             except ValueError:
                 pass
-        return str(self._debugger.break_at(point, words[1]))
+        return str(self.debugger.break_at(point, words[1]))
 
     def bl(self, line: str) -> str:
         """Lists the breakpoints."""
-        return "\n".join(map(str, self._debugger.breakpoints.values())) or "there is no breakpoint"
+        return "\n".join(map(str, self.debugger.breakpoints.values())) or "there is no breakpoint"
 
     def bc(self, line: str) -> str:
         """Clears a breakpoint, or all."""
-        numbers = list(self._debugger.breakpoints) if line == "*" else [line]
+        numbers = list(self.debugger.breakpoints) if line == "*" else [line]
         for each in numbers:
             try:
-                self._debugger.clear(int(each))
+                self.debugger.clear(int(each))
             except (KeyError, ValueError):
                 raise CommandError(f"there is no breakpoint {each!r}") from None
         return ""
@@ -156,9 +226,9 @@ class DebugSession:
         processors = self._system.kernel.processors
         if not 0x30 <= vector <= 0xFF or not 0 <= number < len(processors):
             raise CommandError("a vector is 0x30 to 0xff, and the processor one that there is")
-        if self._debugger.stopped is not None:
+        if self.debugger.stopped is not None:
             raise CommandError("the machine is stopped; the interrupt needs a processor that runs")
-        with self._debugger.free(), self._system.kernel.borrowed() as link:
+        with self.debugger.free(), self._system.kernel.borrowed() as link:
             link.send_ipi(processors[number].link.apic_id, vector)
             link.sync()
         return f"vector {vector:#x} was sent to processor {number}"
@@ -178,6 +248,56 @@ class DebugSession:
         self._system.machine.qmp("qom-set", path=path, property=name, value=value)
         return ""
 
+    def restart(self, line: str) -> str:
+        """Begins again: with a new system, and with the driver's file as it is now."""
+        self._again(load=True)
+        return f"{self.title}, from the beginning"
+
+    def _again(self, *, load: bool) -> None:
+        self.end(0 if self._job.busy else END)
+        forget_driver(self._job.package)
+        linecache.checkcache()
+        try:
+            self._begin(load=load)
+        except PydriverError:
+            raise
+        except Exception as error:
+            raise CommandError(f"the driver: {type(error).__name__}: {error}") from error
+
+    def snapshot(self, line: str) -> str:
+        """Names the point at which the system is stopped; without a name it lists them."""
+        if not line:
+            return "\n".join(map(str, self._snapshots.values())) or "there is no snapshot"
+        stopped = self.debugger.stopped
+        if stopped is None or stopped.position is None:
+            raise CommandError("the system is not stopped at a point; bp or step to one first")
+        taken = Snapshot(line, stopped.position, self.debugger.counts, self._loaded, self._started)
+        self._snapshots[line] = taken
+        return str(taken)
+
+    def restore(self, line: str) -> str:
+        """Begins again, and runs to the point that a snapshot names.
+
+        What was done at the prompt since the beginning is not done again.
+        """
+        snapshot = self._snapshots.get(line)
+        if snapshot is None:
+            raise CommandError(f"there is no snapshot {line!r}")
+        # Before anything can reach it: it may be in what loads the driver.
+        self.debugger.seek(snapshot.position)
+        try:
+            self._again(load=False)
+            self._load()
+            if snapshot.started:
+                self._start()
+            text = self._wait(None)
+        finally:
+            self.debugger.seek(None)
+        stopped = self.debugger.stopped
+        if stopped is None or stopped.position != snapshot.position:
+            return f"{text}\nit has not come to {snapshot.position}"
+        return f"{text}\n{snapshot.compare(self.debugger.counts)}"
+
     def help(self, line: str) -> str:
         """Lists the commands."""
         commands = self.commands
@@ -189,7 +309,7 @@ class DebugSession:
         return "\n".join(f"{usages[name]:<{width}}  {commands[name].help}" for name in shown)
 
     def _wait(self, timeout: float | None) -> str:
-        debugger, job = self._debugger, self._job
+        debugger, job = self.debugger, self._job
         start = time.monotonic()
 
         def idle() -> bool:
@@ -199,6 +319,8 @@ class DebugSession:
             stop: Stop | None = debugger.wait(timeout, idle)
         except KeyboardInterrupt:
             return str(debugger.stop("stopped by Ctrl-C"))
+        finally:
+            self._name()
         if stop is not None:
             return str(stop)
         failure = self._system.kernel.failure

@@ -4,6 +4,7 @@
 
 from pydriver.debug.commands import COMMANDS, Command, CommandError, Views
 from pydriver.debug.debugger import Breakpoint, Debugger, Stop
+from pydriver.debug.snapshots import Position, Snapshot
 
 __all__ = (
     "COMMANDS",
@@ -11,6 +12,8 @@ __all__ = (
     "Command",
     "CommandError",
     "Debugger",
+    "Position",
+    "Snapshot",
     "Stop",
     "Views",
 )

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import count
-from threading import Condition, get_ident
+from threading import Condition, Lock, get_ident
 from typing import TYPE_CHECKING
 
+from pydriver.debug.snapshots import Counts, Position
 from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import StackFrame, driver_frames
 from pydriver.ke.irql import irql_name
@@ -40,6 +41,7 @@ class Stop:
     :ivar processor: that it runs on, or ``None``
     :ivar irql: at which
     :ivar stack: the driver's frames of that thread, outermost first
+    :ivar position: by which a new run comes to the same point
     """
 
     reason: str
@@ -48,6 +50,7 @@ class Stop:
     processor: int | None = None
     irql: int = 0
     stack: tuple[str, ...] = ()
+    position: Position | None = None
 
     def __str__(self) -> str:
         if self.point is None:
@@ -88,9 +91,9 @@ class Breakpoint:
 
 
 class Debugger:
-    """One system's debugger. Its :meth:`probe` goes into the system's configuration.
+    """The debugger of one system after the other. Its :meth:`probe` goes into their configurations.
 
-    :ivar system: that is debugged; set when it runs
+    :ivar system: that is debugged; see :meth:`attach`
     :ivar breakpoints: by number
     """
 
@@ -98,6 +101,9 @@ class Debugger:
 
     def __init__(self) -> None:
         self.breakpoints: dict[int, Breakpoint] = {}
+        self._counts = Counts()
+        self._counting = Lock()
+        self._goal: Position | None = None
         self._numbers = count(1)
         self._changed = Condition()
         self._stopped: Stop | None = None
@@ -106,22 +112,43 @@ class Debugger:
         self._closed = False
         self._free: set[int] = set()  # threads that are never held: the person's own
 
+    def attach(self, system: "System") -> None:
+        """Turns to a system that has just been started. The breakpoints stay."""
+        with self._changed:
+            self.system = system
+            self._counts = Counts()
+            self._stopped = self._step = None
+            self._closed = False
+            self._arm()
+
     # The driver's side
 
     def probe(self, point: Point, name: str, subject: object, detail: int) -> None:
         """Called at each point, on the thread that reaches it."""
-        if not self._armed or self._closed or get_ident() in self._free:
+        if self._closed or get_ident() in self._free:
+            return
+        with self._counting:
+            self._counts[point, name] += 1
+            ordinal = self._counts[point, name]
+        if not self._armed:
             return
         with self._changed:
             self._wait_while_stopped()
-            reason = self._reason(point, name, detail)
+            position = Position(point, name, ordinal)
+            reason = self._reason(position, detail)
             if not reason or self._closed:
                 return
             about = f" ({subject})" if subject is not None else ""
-            self._stop(self._describe(f"{reason}: {point.value} {name}{about}", point))
+            self._stop(self._describe(f"{reason}: {point.value} {name}{about}", position))
             self._wait_while_stopped()
 
-    def _reason(self, point: Point, name: str, detail: int) -> str:
+    def _reason(self, position: Position, detail: int) -> str:
+        point, name, _ = position
+        if self._goal is not None:
+            if self._goal != position:
+                return ""
+            self._goal = None
+            return "restored"
         if self._step is point:
             self._step = None
             return "step"
@@ -131,14 +158,14 @@ class Debugger:
                 return f"breakpoint {each.number}"
         return ""
 
-    def _describe(self, reason: str, point: Point) -> Stop:
+    def _describe(self, reason: str, position: Position) -> Stop:
         kernel = self.system.kernel
         processor = kernel.current.processor
         frames = driver_frames()
         stack = tuple(str(StackFrame.of(each.f_code, line)) for each, line in frames)
         number = None if processor is None else processor.number
         name = threading.current_thread().name
-        return Stop(reason, point, name, number, kernel.irql(), stack)
+        return Stop(reason, position.point, name, number, kernel.irql(), stack, position)
 
     def _wait_while_stopped(self) -> None:
         kernel = self.system.kernel
@@ -187,6 +214,21 @@ class Debugger:
             self._arm()
         self.resume()
 
+    @property
+    def counts(self) -> Counts:
+        """How often each point has been reached in this system."""
+        with self._counting:
+            return self._counts.copy()
+
+    def seek(self, position: Position | None) -> None:
+        """Stops the system at a position; until then no breakpoint counts.
+
+        :param position: it; ``None``: at none any more
+        """
+        with self._changed:
+            self._goal = position
+            self._arm()
+
     def wait(self, timeout: float | None = None, until: Callable[[], bool] = bool) -> Stop | None:
         """Waits until the system is stopped.
 
@@ -228,7 +270,9 @@ class Debugger:
         self.resume()
 
     def _arm(self) -> None:
-        self._armed = bool(self.breakpoints) or self._step is not None or self._stopped is not None
+        self._armed = bool(
+            self.breakpoints or self._step or self._stopped or self._goal is not None
+        )
 
     def _stop(self, stop: Stop) -> None:
         self._stopped = stop

@@ -3,6 +3,7 @@
 """Views of the machine: processors, interrupt controllers, memory, registers, stacks."""
 
 import sys
+import sysconfig
 import threading
 import traceback
 from itertools import islice
@@ -41,6 +42,7 @@ UPCALLS = {
     lib.LINK_UPCALL_EXCEPTION: "exception",
     lib.LINK_UPCALL_SERVICE: "service call",
 }
+STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
 CLI = str(Path(__file__).resolve().parent.parent / "cli") + "/"
 """Where the threads of commands begin."""
 
@@ -249,7 +251,7 @@ def _driver_threads() -> "Iterator[tuple[str, list[str]]]":
         stack = [
             f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{line})"
             for each, line in reversed(entries)
-            if not each.f_code.co_filename.startswith((threading.__file__, CLI))
+            if not each.f_code.co_filename.startswith((STANDARD_LIBRARY, CLI))
         ]
         if stack:
             yield thread.name, stack

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydriver.debug.commands import COMMANDS, CommandError, Views
+from pydriver.debug.commands import COMMANDS, CommandError
 from pydriver.errors import PydriverError
 
 if TYPE_CHECKING:
@@ -55,27 +55,30 @@ def _printing(command: ShellCommand) -> Callable[[str], None]:
     return magic
 
 
-def view_commands(views: Views) -> dict[str, ShellCommand]:
-    """The commands that only look, each as a function of the rest of its line."""
+def view_commands(execute: Callable[[str], list[str]]) -> dict[str, ShellCommand]:
+    """The commands that only look, each as a function of the rest of its line.
+
+    :param execute: :meth:`Views.execute` of whichever system is looked at
+    """
 
     def make(name: str) -> ShellCommand:
         command = COMMANDS[name]
         return ShellCommand(
             command.usage,
             command.help,
-            lambda line: "\n".join(views.execute(f"{name} {line}")),
+            lambda line: "\n".join(execute(f"{name} {line}")),
         )
 
     return {name: make(name) for name in COMMANDS}
 
 
 def make_shell(
-    commands: dict[str, ShellCommand], names: dict[str, Any], banner: str, cache: Path
+    commands: dict[str, ShellCommand], namespace: dict[str, Any], banner: str, cache: Path
 ) -> "InteractiveShellEmbed":
     """An IPython shell with commands and names.
 
     :param commands: by their names
-    :param names: what Python sees
+    :param namespace: what Python sees, and what it defines
     :param banner: printed first
     :param cache: folder for the history
     """
@@ -91,7 +94,7 @@ def make_shell(
     config.InteractiveShellEmbed.banner1 = banner
     cache.mkdir(parents=True, exist_ok=True)
     make: Callable[..., InteractiveShellEmbed] = InteractiveShellEmbed
-    shell = make(config=config, user_ns=dict(names), ipython_dir=str(cache / "ipython"))
+    shell = make(config=config, user_ns=namespace, ipython_dir=str(cache / "ipython"))
     register: Callable[..., None] = shell.register_magic_function
     for name, command in commands.items():
         register(_printing(command), "line", name)

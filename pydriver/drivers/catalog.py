@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from pydriver.pci import PciFunction
     from pydriver.wdf import Driver
 
-__all__ = ("GROUP", "DriverPackage", "best_driver", "import_driver", "installed_drivers")
+__all__ = (
+    "GROUP",
+    "DriverPackage",
+    "best_driver",
+    "forget_driver",
+    "import_driver",
+    "installed_drivers",
+)
 
 GROUP = "pydriver.drivers"
 
@@ -72,6 +79,13 @@ def import_driver(module: str) -> DriverPackage:
         raise ConfigurationError(f"driver {name}: the module has no driver_entry")
     ids = tuple(getattr(found, "HARDWARE_IDS", ()))
     return DriverPackage(name.rpartition(".")[2], module, ids, entry)
+
+
+def forget_driver(package: DriverPackage) -> None:
+    """Has the next :func:`import_driver` execute a driver's module, and those below it, again."""
+    name = package.module
+    for each in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        del sys.modules[each]
 
 
 def _import_file(path: Path) -> str:

@@ -62,6 +62,7 @@ class Kernel(Callbacks):
     :ivar tree_lock: guards the object tree
     :ivar context_owners: objects, by the identity of their contexts
     :ivar referenced: objects that a driver has referenced, by identity; while verifying
+    :ivar request_numbers: of the requests that are made
     :ivar deferred: deletions that the disposer does, by the identity of the object
     """
 
@@ -94,6 +95,7 @@ class Kernel(Callbacks):
         self.tree_lock = Lock()
         self.context_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.referenced: dict[int, Any] = {}
+        self.request_numbers = count(1)
         self.deferred: dict[int, Any] = {}
         self._threads: list[Thread] = []
         self._homes = count()

@@ -93,5 +93,5 @@ def _paused(watch: "Watch") -> Iterator[None]:
 
 def _interact(banner: str, names: dict[str, Any]) -> None:
     system = names.get("system")
-    commands = view_commands(Views(system)) if isinstance(system, System) else {}
+    commands = view_commands(Views(system).execute) if isinstance(system, System) else {}
     make_shell(commands, names, f"{banner}\n", cache_folder())()

@@ -23,7 +23,7 @@ from pydriver.ke.status import (
 )
 from pydriver.wdf.ddi import creation_ddi, ddi
 from pydriver.wdf.object import Object, ObjectAttributes, check_handle
-from pydriver.wdf.request_base import RequestBase, numbers
+from pydriver.wdf.request_base import RequestBase
 from pydriver.wdf.request_cancellation import cancel, cancel_in, end_cancelled, mark, unmark
 from pydriver.wdf.request_completion import complete
 from pydriver.wdf.request_parameters import RequestReuseParams
@@ -68,7 +68,7 @@ class Request(RequestBase):
         Object.__init__(request, parent._kernel, parent, attributes)
         # It has neither, and `state` keeps everybody from looking.
         request.irp, request.queue = cast("Irp", None), cast("IoQueue", None)
-        request.number = next(numbers)
+        request.number = next(parent._kernel.request_numbers)
         request.length = request.offset = request.information = 0
         request.state = CREATED
         request.presented = request.canceled = False

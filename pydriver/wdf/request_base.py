@@ -4,7 +4,6 @@
 
 import os
 import struct
-from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from pydriver.ke.status import (
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     from pydriver.wdf.file import File
     from pydriver.wdf.io_queue import IoQueue
 
-__all__ = ("RequestBase", "numbers")
-
-numbers = count(1)
+__all__ = ("RequestBase",)
 
 _BUFFER_AFTER_COMPLETION = {
     RequestType.READ: "BufAfterReqCompletedRead",
@@ -49,7 +46,7 @@ _RUNNING = StopState.RUNNING
 class RequestBase(Object):
     """A request, without what becomes of it.
 
-    :ivar number: counts the requests; in the recorder it stands for the request
+    :ivar number: counts the system's requests; in the recorder it stands for the request
     :ivar length: bytes to read or write, or that a device control may return
     :ivar offset: in the device
     :ivar state: who has it
@@ -95,7 +92,7 @@ class RequestBase(Object):
         self.deletable = False
         self.irp = irp
         self.queue = queue
-        self.number = next(numbers)
+        self.number = next(queue._kernel.request_numbers)
         self.length = irp.length
         self.offset = irp.offset
         self.information = 0

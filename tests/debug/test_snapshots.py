@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Going back: `restart`, and snapshots that are reached again."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from pydriver.debug import Position, Snapshot
+from pydriver.ke.probes import Point
+from tests.cli.command import run
+
+from .test_debugger import EDU, FORGETFUL, debug
+from .test_session import start, tell
+
+COMPLETE = "WdfRequestCompleteWithInformation"
+NVME = ("debug", "--device", "nvme,serial=x,drive=d0", "--driver", "nvme")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_restored_system_is_at_the_same_point_and_goes_on_alike(cpus: int) -> None:
+    said = debug(
+        *(f"bp ddi {COMPLETE}", "go", "go", "go", "snapshot third", "wdfrequest"),
+        *("step register", "bc *", "go", "restore third", "wdfrequest", "step register", "go"),
+        options=(*EDU, "--cpus", str(cpus)),
+    )
+    assert said[4] == f"third: ddi {COMPLETE}, number 3"
+    request = re.search(r"\(request 3 .*\)", said[3])
+    assert request
+    assert said[9].startswith(f"restored: ddi {COMPLETE} {request[0]}")
+    # But for the first line: processor, IRQL, thread, and the driver's stack.
+    stop = said[3].split("\n")[1:]
+    assert said[9].split("\n")[1 : 1 + len(stop)] == stop
+    compared = said[9].split("\n")[1 + len(stop)]
+    assert re.fullmatch(r"all \d+ points before it are the same as then", compared) or (
+        compared == "not everything before it is the same as then:"  # a loaded machine
+    )
+    # The request is in the same state; when it was presented, and on which thread, may differ.
+    irp = re.compile(r"!irp 0x\w+")
+    then, now = (irp.sub("", said[at]).partition("Since it")[0] for at in (5, 10))
+    assert now == then
+    assert said[11] == said[6]
+    assert said[12] == "edu 00:02.0: the application found nothing wrong\nthe application has ended"
+
+
+def test_point_in_the_start_of_a_driver_is_restored() -> None:
+    said = debug(
+        *("bp callback _prepare_hardware", "go", "snapshot start", "bc *", "go", "restore start"),
+        options=(*EDU, "--stop-first"),
+    )
+    assert "restored: callback _prepare_hardware" in said[5]
+
+
+def test_system_that_cannot_be_migrated_is_restored() -> None:
+    said = debug(
+        "bp dpc", "go", "snapshot dpc", "bc *", "restore dpc", "wdfdriverinfo", options=NVME
+    )
+    assert "restored: dpc " in said[4]
+    assert "nvme" in said[5]
+
+
+def test_application_that_hangs_does_not_keep_one_from_going_back() -> None:
+    options = ("debug", "--device", "edu", "--driver", str(FORGETFUL))
+    said = debug(
+        *("bp callback compute", "go", "snapshot first", "bc *", "go 0.5"),
+        *("restore first", "go 0.5", "wdfdevicequeues"),
+        options=options,
+    )
+    assert "still runs" in said[4]
+    assert "restored: callback compute (queue 0" in said[5]
+    assert "Number of driver owned requests: 1" in said[7]
+    assert "request 3 (device control" in said[7]
+
+
+def test_breakpoints_outlive_a_restart() -> None:
+    said = debug("bp dpc", "go", "restart", "go", "bl")
+    assert said[2] == "edu 00:02.0, from the beginning"
+    assert said[3].startswith("breakpoint 1: dpc _dpc")
+    assert said[4].startswith("1: dpc *, hit 2 times")
+
+
+def test_restart_takes_the_driver_as_its_file_is_now(tmp_path: Path) -> None:
+    driver = tmp_path / "mended.py"
+    shutil.copy(FORGETFUL, driver)
+    shell = start(tmp_path, "--device", "edu", "--driver", str(driver))
+    assert "still runs" in tell(shell, "go 0.5")
+    good = (
+        driver.read_text()
+        .replace("if result := edu.", "if (result := edu.")
+        .replace("(FACTORIAL):", "(FACTORIAL)) is not None:")
+    )
+    assert good != driver.read_text()
+    driver.write_text("def broken(:\n")
+    assert "error: the driver: SyntaxError" in tell(shell, "restart")
+    assert "ended" in tell(shell, "go")
+    driver.write_text(good)
+    os.utime(driver, (1e9, 1e9))  # its cached code is not taken for it
+    assert "mended 00:02.0, from the beginning" in tell(shell, "restart")
+    assert tell(shell, "device.system is system, system.machine is machine").endswith(
+        "(True, True)"
+    )
+    assert "the application has ended" in tell(shell, "go")
+    assert "mended" in tell(shell, "wdfdriverinfo")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert shell.exitstatus == 0
+
+
+@pytest.mark.parametrize(
+    ("commands", "error"),
+    [
+        (("snapshot here",), "the system is not stopped at a point"),
+        (("stop", "snapshot here"), "the system is not stopped at a point"),
+        (("restore nowhere",), "there is no snapshot 'nowhere'"),
+    ],
+)
+def test_snapshot_that_cannot_be_is_refused(commands: tuple[str, ...], error: str) -> None:
+    words = [word for each in commands for word in ("-c", each)]
+    result = run(*EDU, *words)
+    assert result.code == 1
+    assert f"error: {error}" in result.stdout
+
+
+def test_snapshots_are_listed() -> None:
+    said = debug("snapshot", "bp dpc", "go", "snapshot a", "snapshot b", "snapshot")
+    assert said[0] == "there is no snapshot"
+    assert said[5].startswith("a: dpc _dpc, number 1\nb: dpc _dpc, number 1")
+
+
+def test_differences_are_named() -> None:
+    ddi = [(Point.DDI, f"Ddi{number}") for number in range(9)]
+    then = Counter({name: number for number, name in enumerate(ddi)})
+    snapshot = Snapshot("x", Position(*ddi[0], 1), then, loaded=True, started=True)
+    assert snapshot.compare(then.copy()) == "all 36 points before it are the same as then"
+    one = then + Counter({ddi[3]: 2})
+    assert snapshot.compare(one).splitlines()[1:] == ["    ddi Ddi3: 3 times then, 5 now"]
+    none = snapshot.compare(Counter())
+    assert len(none.splitlines()) == 7
+    assert none.endswith("    and 3 more")
