@@ -17,6 +17,7 @@ from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydriver.cli.options import LookOptions
 from pydriver.cli.report import Report
 from pydriver.crash import CrashDirectory
 from pydriver.errors import Stalled
@@ -25,8 +26,6 @@ from pydriver.trace import Capture, LevelSummary
 from pydriver.trace.registers import RegisterTrace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pydriver.cli.pipeline import Pipeline
 
 __all__ = ("Job", "Phase", "Step")
@@ -59,9 +58,7 @@ class Job(ABC):
     """One job.
 
     :param wake: called when the step has changed, and when the job is over
-    :param debug_socket: where to put a socket for `pydriver attach`, or ``None``
-    :param mmio_trace: where the accesses to the device are written to, or ``None``
-    :param crash_dir: where to write a crash, or ``None``
+    :param look: how it can be looked at
     :ivar step: what it is doing
     :ivar stream: the application, as soon as it runs
     :ivar failure: what went wrong in the application, or ``None``
@@ -72,15 +69,9 @@ class Job(ABC):
     :ivar on_failure: writes a crash, if that was asked for
     """
 
-    def __init__(
-        self,
-        wake: Callable[[], None],
-        debug_socket: "Path | None" = None,
-        mmio_trace: "Path | None" = None,
-        crash_dir: "Path | None" = None,
-    ) -> None:
-        self._debug_socket = debug_socket
-        self.on_failure = None if crash_dir is None else CrashDirectory(crash_dir)
+    def __init__(self, wake: Callable[[], None], look: LookOptions) -> None:
+        self._look = look
+        self.on_failure = None if look.crash_dir is None else CrashDirectory(look.crash_dir)
         self.step = Step(Phase.STARTING)
         self.stream: Pipeline[Any] | None = None
         self.failure: str | None = None
@@ -89,7 +80,6 @@ class Job(ABC):
         self.error: BaseException | None = None
         self.over = False
         self._wake = wake
-        self._mmio_trace = mmio_trace
         self._system: System | None = None
         self._stack = contextlib.ExitStack()  # what the system is given, and outlives it
         self._thread = threading.Thread(target=self._run, name="pydriver-job", daemon=True)
@@ -165,16 +155,16 @@ class Job(ABC):
             self._wake()
 
     def _views(self, system: System) -> contextlib.AbstractContextManager[object]:
-        if self._debug_socket is None:
+        if self._look.debug_socket is None:
             return contextlib.nullcontext()
         from pydriver.debug.server import ViewServer
 
-        return ViewServer(system, self._debug_socket)
+        return ViewServer(system, self._look.debug_socket)
 
     def _open_trace(self) -> RegisterTrace | None:
-        if self._mmio_trace is None:
+        if self._look.mmio_trace is None:
             return None
-        trace = RegisterTrace(self._mmio_trace)
+        trace = RegisterTrace(self._look.mmio_trace)
         self._stack.callback(trace.close)
         return trace
 

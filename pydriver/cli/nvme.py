@@ -12,8 +12,8 @@ from pydriver.cli.options import (
     EXIT_CODES,
     Size,
     cpus_option,
-    crash_dir_option,
     json_option,
+    look_options,
     verifier_option,
 )
 
@@ -76,8 +76,8 @@ def nvme(ctx: click.Context) -> None:
     show_default=True,
     help="Read the disk again, and compare.",
 )
+@look_options
 @verifier_option
-@crash_dir_option
 @json_option
 def copy(**values: Any) -> int:
     """Write IMAGE-IN to an empty disk, which becomes IMAGE-OUT.
@@ -87,4 +87,6 @@ def copy(**values: Any) -> int:
     from pydriver.cli.nvme_copy import copy_image
     from pydriver.cli.nvme_job import CopyOptions
 
-    return copy_image(CopyOptions(**{**values, "block_size": int(values["block_size"])}))
+    options = CopyOptions(**{**values, "block_size": int(values["block_size"])})
+    options.refuse_same(options.source, options.target)
+    return copy_image(options)

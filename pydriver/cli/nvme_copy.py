@@ -12,6 +12,7 @@ from pydriver.cli.options import open_input
 from pydriver.cli.output import OutputFile
 from pydriver.cli.signals import Signals
 from pydriver.cli.supervise import Watch, conclude, say_interrupted
+from pydriver.cli.tracing import Tracing
 
 __all__ = ("copy_image",)
 
@@ -37,8 +38,10 @@ def copy_image(options: CopyOptions) -> int:
             output.resize(-(-size // block) * block)
         except OSError as error:
             raise click.UsageError(f"cannot write {options.target}: {error.strerror}") from error
+        tracing = stack.enter_context(Tracing(options.trace, COMMAND))
         with Signals() as signals:
-            job = NvmeCopyJob(options, source, size, output.part, signals.wake)
+            job = NvmeCopyJob(options, source, size, output.link, signals.wake)
+            job.trace = tracing.capture
             stall = Watch(job, signals).run()
         if signals.received is not None:
             return say_interrupted(COMMAND, signals.received)
@@ -47,4 +50,6 @@ def copy_image(options: CopyOptions) -> int:
             output.resize(size)
             output.commit()
 
-        return conclude(COMMAND, job, stall, options.source, as_json=options.as_json, commit=commit)
+        return tracing.write() | conclude(
+            COMMAND, job, stall, options.source, as_json=options.as_json, commit=commit
+        )

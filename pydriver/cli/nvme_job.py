@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """What `pydriver nvme copy` does: a file goes through the NVMe driver to a disk, and back."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydriver.cli.disk_stream import DiskReader, DiskStream, DiskWriter
 from pydriver.cli.job import Job, Phase
+from pydriver.cli.options import LookOptions
 from pydriver.cli.report import QueueCounters, Report, counter, format_size
 from pydriver.drivers import nvme
 from pydriver.ke import System, SystemConfig, VerifierConfig
@@ -28,8 +28,8 @@ VENDOR, DEVICE = 0x1B36, 0x0010
 MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class CopyOptions:
+@dataclass(frozen=True, kw_only=True)
+class CopyOptions(LookOptions):
     """The options of `pydriver nvme copy`.
 
     :ivar source: the file
@@ -44,7 +44,6 @@ class CopyOptions:
     :ivar check: read the disk again
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
-    :ivar crash_dir: where to write a crash, or ``None``
     """
 
     source: Path
@@ -59,7 +58,6 @@ class CopyOptions:
     check: bool
     verifier: bool
     as_json: bool
-    crash_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class NvmeCopyJob(Job):
     :param options: what to copy
     :param source: descriptor of the file
     :param size: its bytes
-    :param disk: the image that QEMU opens, of whole blocks
+    :param disk: the image that QEMU opens, of whole blocks; without a comma in its path
     :param wake: called when the step has changed, and when the job is over
     """
 
@@ -100,7 +98,7 @@ class NvmeCopyJob(Job):
         disk: Path,
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake, crash_dir=options.crash_dir)
+        super().__init__(wake, options)
         self._options = options
         self._source = source
         self._size = size
@@ -147,18 +145,19 @@ class NvmeCopyJob(Job):
         options = self._options
         in_flight = options.queues * options.depth * options.transfer
         block = options.block_size
-        file = {"driver": "file", "filename": str(self._disk)}
-        disk = {"driver": "raw", "node-name": "disk", "file": file}
         sizes = f"logical_block_size={block},physical_block_size={block}"
         return SystemConfig(
             MachineConfig(
                 cpus=options.cpus,
                 memory=min(2048 * MIB, -(-(in_flight + 32 * MIB) // (32 * MIB)) * 32 * MIB),
                 devices=(f"nvme,id=nvme0,serial=pydriver,drive=disk,mdts=0,{sizes}",),
-                options=("-blockdev", json.dumps(disk)),
+                options=("-drive", f"file={self._disk},format=raw,if=none,id=disk"),
+                qmp_path=options.qmp,
+                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
             on_failure=self.on_failure,
+            trace=self.trace,
         )
 
     def _work(self, system: System) -> None:

@@ -5,8 +5,10 @@
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,14 +16,14 @@ from pydriver.errors import ConfigurationError
 
 __all__ = (
     "EXIT_CODES",
+    "LookOptions",
     "Options",
     "Size",
     "check_kvm",
     "cpus_option",
-    "crash_dir_option",
     "gdb_option",
     "json_option",
-    "mmio_trace_option",
+    "look_options",
     "open_input",
     "qemu_option",
     "qmp_option",
@@ -31,6 +33,8 @@ __all__ = (
 
 KIB = 1 << 10
 MIB = 1 << 20
+
+Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
 EXIT_CODES = """\b
 Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
@@ -58,25 +62,16 @@ qemu_option = click.option(
     metavar="OPTION",
     help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
 )
-qmp_option = click.option(
-    "--qmp",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a QMP socket there, for a person to look at QEMU.",
-)
-gdb_option = click.option(
-    "--gdb",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a socket for gdb there, to debug the guest.",
-)
+
+
+def _path_option(name: str, metavar: str, about: str, **more: Any) -> Callable[[Command], Command]:
+    kind = click.Path(readable=False, path_type=Path)
+    return click.option(name, type=kind, metavar=metavar, help=about, **more)
+
+
+qmp_option = _path_option("--qmp", "PATH", "Put a QMP socket there, for a person to look at QEMU.")
+gdb_option = _path_option("--gdb", "PATH", "Put a socket for gdb there, to debug the guest.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
-mmio_trace_option = click.option(
-    "--mmio-trace",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Write every register access there, as Python that `pydriver replay` runs again.",
-)
 
 
 def _check_crash_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -91,14 +86,36 @@ def _check_crash_dir(ctx: click.Context, param: click.Parameter, value: Path | N
     return value
 
 
-crash_dir_option = click.option(
-    "--crash-dir",
-    type=click.Path(readable=False, path_type=Path),
-    callback=_check_crash_dir,
-    metavar="DIR",
-    help="Keep what is known of a bug check, a broken rule, a stall or QEMU's death in a new "
-    "directory, for `pydriver analyze`.",
+_LOOKS = (
+    qmp_option,
+    gdb_option,
+    _path_option("--debug-socket", "PATH", "Put a socket for `pydriver attach` there."),
+    _path_option(
+        "--mmio-trace",
+        "FILE",
+        "Write every register access there, as Python that `pydriver replay` runs again.",
+    ),
+    _path_option(
+        "--trace",
+        "FILE",
+        "Write a Perfetto trace of the run: for ui.perfetto.dev, and for `pydriver timeline`.",
+    ),
+    _path_option(
+        "--crash-dir",
+        "DIR",
+        "Keep what is known of a bug check, a broken rule, a stall or QEMU's death in a new "
+        "directory, for `pydriver analyze`.",
+        callback=_check_crash_dir,
+    ),
 )
+
+
+def look_options(command: Command) -> Command:
+    """The options of :class:`LookOptions`."""
+    for option in reversed(_LOOKS):
+        command = option(command)
+    return command
+
 
 KVM = "/dev/kvm"
 KVM_GET_API_VERSION = 0xAE00
@@ -106,8 +123,42 @@ KVM_CREATE_VM = 0xAE01
 KVM_API_VERSION = 12
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class LookOptions:
+    """How a run can be looked at: while it runs, and afterwards. ``None``: not in this way.
+
+    :ivar qmp: where to put a QMP socket for a person
+    :ivar gdb: where to put a socket for gdb
+    :ivar debug_socket: where to put a socket for `pydriver attach`
+    :ivar mmio_trace: where to write the register accesses
+    :ivar trace: where to write a trace
+    :ivar crash_dir: where to write a crash
+    """
+
+    qmp: Path | None = None
+    gdb: Path | None = None
+    debug_socket: Path | None = None
+    mmio_trace: Path | None = None
+    trace: Path | None = None
+    crash_dir: Path | None = None
+
+    def refuse_same(self, *others: Path | None) -> None:
+        """Refuses to write what is looked at over another file of the command.
+
+        :param others: those files
+        :raises click.UsageError: naming the file
+        """
+        taken = {each.resolve() for each in others if each is not None}
+        for each in (self.mmio_trace, self.trace):
+            if each is not None:
+                path = each.resolve()
+                if path in taken:
+                    raise click.UsageError(f"{each} is given for two files")
+                taken.add(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LookOptions):
     """The options of `pydriver run`.
 
     :ivar file: the input; ``None`` for the QEMU binary that runs the system
@@ -122,13 +173,7 @@ class Options:
     :ivar idle: seconds to do nothing instead of streaming, or ``None``
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
-    :ivar qmp: where to put a QMP socket for a person, or ``None``
-    :ivar gdb: where to put a socket for gdb, or ``None``
-    :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
     :ivar output: where to write the result, or ``None``
-    :ivar mmio_trace: where to write the register accesses, or ``None``
-    :ivar crash_dir: where to write a crash, or ``None``
-    :ivar trace: where to write a trace, or ``None``
     """
 
     file: Path | None
@@ -143,13 +188,7 @@ class Options:
     idle: float | None
     verifier: bool
     as_json: bool
-    qmp: Path | None
-    gdb: Path | None
-    debug_socket: Path | None
     output: Path | None
-    mmio_trace: Path | None = None
-    crash_dir: Path | None = None
-    trace: Path | None = None
 
 
 class Size(click.ParamType[int]):

@@ -20,7 +20,6 @@ class OutputFile:
     :param path: where it shall be; what a symbolic link leads to is replaced, not the link
     :raises click.UsageError: it cannot be created there
     :ivar path: where it shall be
-    :ivar part: where it is until it is complete
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,12 +29,17 @@ class OutputFile:
             if self.path.exists() and (fault := refuse_file(self.path.stat().st_mode)):
                 raise click.UsageError(f"cannot write {path}: {fault}")
             name = f".{self.path.name[:200]}.{secrets.token_hex(4)}.part"
-            self.part = self.path.with_name(name)
+            self._part = self.path.with_name(name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._fd = os.open(self.part, flags, 0o666)
+            self._fd = os.open(self._part, flags, 0o666)
         except (OSError, RuntimeError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise click.UsageError(f"cannot write {path}: {reason}") from error
+
+    @property
+    def link(self) -> Path:
+        """A name for it while it is not complete, for a child process; free of special signs."""
+        return Path(f"/proc/{os.getpid()}/fd/{self._fd}")
 
     def write(self, data: memoryview, offset: int) -> None:
         """Writes a block; blocks may come in any order.
@@ -70,9 +74,9 @@ class OutputFile:
         fd, self._fd = self._fd, -1
         try:
             os.close(fd)
-            self.part.replace(self.path)
+            self._part.replace(self.path)
         except OSError as error:
-            self.part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
             error.filename = str(self.path)
             raise
 
@@ -83,4 +87,4 @@ class OutputFile:
         os.close(self._fd)
         self._fd = -1
         with contextlib.suppress(OSError):
-            self.part.unlink()
+            self._part.unlink()

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pydriver.cli.job import Job, Phase
+from pydriver.cli.options import LookOptions
 from pydriver.cli.report import QueueCounters, Report, counter
 from pydriver.drivers.catalog import DriverPackage, import_driver
 from pydriver.errors import ConfigurationError
@@ -25,8 +26,6 @@ from pydriver.pci import InterruptMode
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pydriver.pci import PciFunction
     from pydriver.wdf import Device, Interrupt
 
@@ -41,8 +40,8 @@ DRIVE = re.compile(r"(?:^|,)drive=([^,]+)")
 NETDEV = re.compile(r"(?:^|,)netdev=([^,]+)")
 
 
-@dataclass(frozen=True)
-class PairOptions:
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(LookOptions):
     """The options.
 
     :ivar devices: of QEMU, as its -device takes them
@@ -55,12 +54,6 @@ class PairOptions:
     :ivar idle: seconds to leave the devices alone, instead of trying them
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON
-    :ivar qmp: where to put a QMP socket for a person, or ``None``
-    :ivar gdb: where to put a socket for gdb, or ``None``
-    :ivar debug_socket: where to put a socket for `pydriver attach`, or ``None``
-    :ivar mmio_trace: where to write the register accesses, or ``None``
-    :ivar crash_dir: where to write a crash, or ``None``
-    :ivar trace: where to write a trace, or ``None``
     """
 
     devices: tuple[str, ...]
@@ -73,12 +66,6 @@ class PairOptions:
     idle: float | None
     verifier: bool
     as_json: bool
-    qmp: "Path | None"
-    gdb: "Path | None"
-    debug_socket: "Path | None" = None
-    mmio_trace: "Path | None" = None
-    crash_dir: "Path | None" = None
-    trace: "Path | None" = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +93,7 @@ class PairJob(Job):
     """
 
     def __init__(self, options: PairOptions, wake: Callable[[], None]) -> None:
-        super().__init__(wake, options.debug_socket, options.mmio_trace, options.crash_dir)
+        super().__init__(wake, options)
         self._options = options
         self._package: DriverPackage = import_driver(options.driver)
         self._interrupts: list[Interrupt] = []

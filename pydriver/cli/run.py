@@ -14,15 +14,11 @@ from pydriver.cli.options import (
     Options,
     Size,
     cpus_option,
-    crash_dir_option,
-    gdb_option,
     json_option,
-    mmio_trace_option,
+    look_options,
     qemu_option,
-    qmp_option,
     verifier_option,
 )
-from pydriver.cli.tracing import trace_option
 
 __all__ = ("run",)
 
@@ -114,18 +110,8 @@ Faults, one of which can happen after a third of the data:
     metavar="PATH",
     help="Write what came back; the file appears only if all of it is right.",
 )
-@qmp_option
-@gdb_option
-@click.option(
-    "--debug-socket",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Put a socket for `pydriver attach` there.",
-)
-@mmio_trace_option
-@trace_option
+@look_options
 @verifier_option
-@crash_dir_option
 @json_option
 def run(**values: Any) -> int:
     """Boot the system and stream FILE through all queues of the device.
@@ -141,10 +127,7 @@ def run(**values: Any) -> int:
     if any(pair.values()):
         return _run_pair(values, pair)
     options = Options(**values)
-    if options.mmio_trace is not None:
-        for other in (options.file, options.output):
-            if other is not None and other.resolve() == options.mmio_trace.resolve():
-                raise click.UsageError(f"{other} cannot be the register trace, too")
+    options.refuse_same(options.file, options.output)
     if options.messages is not None and options.interrupts == "intx":
         raise click.UsageError("--messages needs --interrupts msi or msix")
     from pydriver.cli.run_stream import run_stream
@@ -174,4 +157,6 @@ def _run_pair(values: dict[str, Any], pair: dict[str, Any]) -> int:
     from pydriver.cli.run_pair import run_pair
 
     rest = {name: value for name, value in values.items() if name not in STREAM_ONLY}
-    return run_pair(PairOptions(**{**rest, **pair, "interrupts": interrupts}))
+    options = PairOptions(**{**rest, **pair, "interrupts": interrupts})
+    options.refuse_same()
+    return run_pair(options)

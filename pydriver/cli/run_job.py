@@ -48,7 +48,7 @@ class RunJob(Job):
         output: "OutputFile | None",
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake, options.debug_socket, options.mmio_trace, options.crash_dir)
+        super().__init__(wake, options)
         self._options = options
         self._path = path
         self._source = source

@@ -2,8 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver run --device ... --driver ...`: from its options to its exit code."""
 
-import contextlib
-
 import click
 
 from pydriver.cli.options import check_kvm
@@ -26,19 +24,16 @@ def run_pair(options: PairOptions) -> int:
     """
     if options.accel == "kvm":
         check_kvm()
-    with contextlib.ExitStack() as stack:
-        tracing = None
-        if options.trace is not None:
-            tracing = Tracing(options.trace)
-            stack.callback(tracing.discard)
+    with Tracing(options.trace, COMMAND) as tracing:
         with Signals() as signals:
             try:
                 job = PairJob(options, signals.wake)
             except ConfigurationError as error:
                 raise click.UsageError(str(error)) from error
-            job.trace = tracing.capture if tracing is not None else None
+            job.trace = tracing.capture
             stall = Watch(job, signals).run()
         if signals.received is not None:
             return say_interrupted(COMMAND, signals.received)
-        traced = tracing.write() if tracing is not None else 0
-        return traced | conclude(COMMAND, job, stall, None, as_json=options.as_json, commit=None)
+        return tracing.write() | conclude(
+            COMMAND, job, stall, None, as_json=options.as_json, commit=None
+        )

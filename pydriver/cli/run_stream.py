@@ -37,19 +37,15 @@ def run_stream(options: Options) -> int:
         if options.output is not None and options.idle is None:
             output = OutputFile(options.output)
             stack.callback(output.discard)
-        tracing = None
-        if options.trace is not None:
-            tracing = Tracing(options.trace)
-            stack.callback(tracing.discard)
+        tracing = stack.enter_context(Tracing(options.trace, COMMAND))
         with Signals() as signals:
             size = os.fstat(source).st_size
             job = RunJob(options, path, source, size, output, signals.wake)
-            job.trace = tracing.capture if tracing is not None else None
+            job.trace = tracing.capture
             stall = Watch(job, signals).run()
         if signals.received is not None:
             return say_interrupted(COMMAND, signals.received)
-        traced = tracing.write() if tracing is not None else 0
-        return traced | conclude(
+        return tracing.write() | conclude(
             COMMAND,
             job,
             stall,

@@ -4,43 +4,45 @@
 
 from pathlib import Path
 from time import strftime
-
-import click
+from typing import Self
 
 from pydriver.cli.console import say
 from pydriver.cli.output import OutputFile
 from pydriver.cli.steps import steps
 from pydriver.trace import Capture
 
-__all__ = ("Tracing", "trace_option")
-
-trace_option = click.option(
-    "--trace",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="FILE",
-    help="Write a Perfetto trace of the run: for ui.perfetto.dev, and for `pydriver timeline`.",
-)
+__all__ = ("Tracing",)
 
 
 class Tracing:
-    """The trace of one run.
+    """The trace of one run, if there shall be one. Leaving its block discards what is unfinished.
 
-    :param path: of the file
+    :param path: of the file, or ``None``
+    :param command: that is run, for its messages
     :raises click.UsageError: it cannot be written there
     :ivar capture: for the system
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None, command: str) -> None:
         self._path = path
-        self._output = OutputFile(path)
-        self.discard = self._output.discard
-        self.capture = Capture()
+        self._command = command
+        self._output = None if path is None else OutputFile(path)
+        self.capture = None if path is None else Capture()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._output is not None:
+            self._output.discard()
 
     def write(self) -> int:
         """Writes what was captured; the file appears only if all of it is there.
 
         :return: exit code: 0, or 1 if it could not be written
         """
+        if self._output is None or self.capture is None:
+            return 0
         from pydriver.trace.assemble import assemble
         from pydriver.trace.perfetto import write_trace
 
@@ -53,7 +55,7 @@ class Tracing:
                 write_trace(timeline, _Stream(self._output), advance)
             self._output.commit()
         except OSError as error:
-            say(f"pydriver run: error: cannot write {self._path}: {error.strerror}", error=True)
+            say(f"{self._command}: error: cannot write {self._path}: {error.strerror}", error=True)
             return 1
         say(f"trace: {self._path}, {count} events", error=True)
         if self.capture.full:

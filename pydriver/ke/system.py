@@ -11,7 +11,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import Any, Self, TypeVar
@@ -158,11 +158,11 @@ class System:
             stack.callback(gc.unfreeze)
             gc.freeze()
             trace = config.trace
-            machine = config.machine
+            options: tuple[str, ...] = ()
             if trace is not None:
-                machine = replace(machine, options=(*machine.options, *trace.qemu_options()))
+                options = trace.qemu_options()
                 stack.callback(trace.stop)
-            self.machine = Machine(machine)
+            self.machine = Machine(config.machine, options)
             stack.callback(self.machine.quit)
             self.machine.start()
             self.link = Link(self.machine, self._make_processor())

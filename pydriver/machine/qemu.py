@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -100,6 +100,7 @@ class Machine:
     """One QEMU process. Use it as a context manager, or call :meth:`start` and :meth:`quit`.
 
     :param config: what to start
+    :param options: of QEMU, beside those of the configuration: they make no part of the machine
     :ivar memory: guest RAM from physical address 0
     :ivar bar2: the shared memory of BAR2, or ``None``
     :ivar image: the guest's ELF image
@@ -109,8 +110,9 @@ class Machine:
     :ivar one_thread: QEMU runs all vCPUs on one thread
     """
 
-    def __init__(self, config: MachineConfig) -> None:
+    def __init__(self, config: MachineConfig, options: Sequence[str] = ()) -> None:
         self.config = config
+        self._options = options
         self.pidfd = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._words: list[str] = []
@@ -351,7 +353,7 @@ class Machine:
             arguments += ["-chardev", person, *_PERSONS[name]]
         for device in config.devices:
             arguments += ["-device", device]
-        return [*arguments, *config.options]
+        return [*arguments, *config.options, *self._options]
 
 
 _PERSONS = {

@@ -6,6 +6,7 @@ import filecmp
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,34 @@ def test_file_system_is_clean_and_identical_on_the_other_side(
     subprocess.run([tool("e2fsck"), "-fn", str(disk)], check=True, capture_output=True)
     assert filecmp.cmp(image, disk, shallow=False)
     assert names(tmp_path) == ["disk"]
+
+
+def test_copy_can_be_looked_at_like_a_run(image: Path, tmp_path: Path) -> None:
+    target, trace, registers = (tmp_path / name for name in ("disk", "t.pftrace", "registers.py"))
+    looks = ("--trace", trace, "--mmio-trace", registers)
+    result = run("nvme", "copy", image, target, "--queues", "2", "--json", *looks)
+    assert result.code == 0, result.stderr
+    assert filecmp.cmp(image, target, shallow=False)
+    isrs = json.loads(result.stdout)["levels"]["isr"]["count"]
+    routines = json.loads(run("timeline", trace, "--json").stdout)["routines"]
+    assert sum(each["count"] for each in routines if each["level"] == "ISR") == isrs > 0
+    # The disk that it was written to has become the target: the replay has an empty one.
+    replayed = run("replay", registers)
+    assert replayed.code == 0, replayed.stdout + replayed.stderr
+    assert re.search(r"\d+ values compared: all as recorded", replayed.stdout)
+
+
+@pytest.mark.parametrize("taken", ["source", "target", "trace"])
+def test_trace_of_a_copy_that_would_replace_another_file_is_refused(
+    tmp_path: Path, taken: str
+) -> None:
+    files = {name: tmp_path / name for name in ("source", "target", "trace")}
+    files["source"].write_bytes(bytes(4096))
+    looks = ("--trace", files["trace"], "--mmio-trace", files[taken])
+    result = run("nvme", "copy", files["source"], files["target"], *looks)
+    assert_error(result, 2, "is given for two files")
+    assert files["source"].read_bytes() == bytes(4096)
+    assert names(tmp_path) == ["source"]
 
 
 def test_file_that_is_no_whole_number_of_blocks_stays_as_it_is(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_a_trace_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: 
 
 def test_a_trace_that_would_replace_another_file_of_the_run_is_refused(small: Path) -> None:
     content = small.read_bytes()
-    assert_error(run("run", small, "--mmio-trace", small), 2, "cannot be the register trace, too")
+    assert_error(run("run", small, "--mmio-trace", small), 2, "is given for two files")
     assert small.read_bytes() == content
 
 
