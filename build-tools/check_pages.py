@@ -19,7 +19,10 @@ from urllib.parse import unquote, urlsplit
 
 from sphinx.util.inventory import InventoryFile
 
-PACKAGES = ("wdf", "ke", "pci", "machine", "link", "trace", "regs", "errors")
+PACKAGES = (
+    *("wdf", "ke", "pci", "machine", "link", "trace", "regs", "errors"),
+    *("debug", "crash", "replay", "testing"),
+)
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
 ELSEWHERE = {"Entry", "NT_SUCCESS", "NtStatusError"}
 NOT_LOADED = {"canonical", "index", "search", "next", "prev"}

@@ -39,7 +39,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"pydriver\.\w+\.[\w.]+"),
     # So do the names of type variables, and those that only a type checker imports.
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
-    (r"py:class", r"tuple\[str|RequestBase|Line|Entry|InterruptConnection|Incident|BusFunction"),
+    (r"py:class", r"(tuple|dict)\[str|RequestBase|Watch|Line|Entry"),
+    (r"py:class", r"InterruptConnection|Incident|BusFunction"),
 ]
 
 html_theme = "furo"
@@ -76,6 +77,10 @@ PACKAGES = (
     "pydriver.link",
     "pydriver.trace",
     "pydriver.errors",
+    "pydriver.debug",
+    "pydriver.crash",
+    "pydriver.replay",
+    "pydriver.testing",
 )
 
 

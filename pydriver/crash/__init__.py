@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Crash directories: what a system leaves when it fails, and what that says.
+"""Crash directories: what a system leaves when it fails, and what that says. ::
 
     report = CrashDirectory(Path("crash"))
     with ke.System(ke.SystemConfig(machine, on_failure=report)) as system:

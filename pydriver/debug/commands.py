@@ -300,6 +300,7 @@ COMMANDS = {
         Command("help", "[COMMAND]", "this list", _help),
     )
 }
+"""The commands, by name."""
 
 ACTIVE = frozenset({"regs"})
 """Commands that a device may notice: a read of a register can clear it."""

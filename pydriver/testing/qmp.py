@@ -16,7 +16,7 @@ TIMEOUT = 10.0
 
 
 class Qmp:
-    """``qmp("query-status")`` executes a command, as :meth:`Machine.qmp` does.
+    """``qmp("query-status")`` executes a command, as :meth:`pydriver.machine.Machine.qmp` does.
 
     :param machine: that is spoken to
     :ivar events: name and data of each event since the test began
@@ -38,7 +38,7 @@ class Qmp:
         return self._machine.qmp(command, **arguments)
 
     def wait(self, name: str, timeout: float = TIMEOUT) -> dict[str, Any]:
-        """Waits for an event, which may have come already, and takes it from :attr:`events`.
+        """Waits for an event, which may have come already, and takes it from `events`.
 
         :param timeout: seconds
         :return: its data
