@@ -71,6 +71,7 @@ class DebugSession:
         """
         self._loaded = self._started = False
         job = self._job = DebugJob(self._options, self.debugger)
+        self._cut = False
         job.start()
         job.ready.wait()
         if load:
@@ -105,12 +106,12 @@ class DebugSession:
         job = self._job
         job.finish()
         job.join(patience)
-        # Of an application that still waits one hears by the power cut, which is ours.
-        cut = not job.over
         while not job.over:
+            # Of an application that still waits one hears by the power cut, which is ours.
+            self._cut = True
             job.cut()
             job.join(LOOK)
-        return None if cut else job.error
+        return None if self._cut else job.error
 
     @property
     def title(self) -> str:
