@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Other terminals: `pydriver attach`, `qmp-shell` and gdb at a system under load."""
+"""Other terminals: `pydriver attach`, QEMU's tools, drgn and gdb at a system under load."""
 
 import re
 import signal
@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from pydriver.abi._native import lib
 
 from tests.cli.command import PROGRESS, Command, run
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUEST = PROJECT / "pydriver/_build/guest.elf"
-QMP_SHELL = Path(sys.executable).with_name("qmp-shell")
+QMP_SHELL, QMP_TUI, DRGN = (
+    Path(sys.executable).with_name(name) for name in ("qmp-shell", "qmp-tui", "drgn")
+)
 
 
 @dataclass
@@ -100,6 +103,36 @@ def test_qmp_shell_on_the_second_socket(under_load: Run) -> None:
     )
     assert '"status": "running"' in result.stdout.replace("'", '"')
     assert result.stdout.count("cpu-index") == 2
+
+
+def test_qmp_tui_on_the_second_socket(under_load: Run) -> None:
+    screen = pexpect.spawn(
+        str(QMP_TUI), [str(under_load.qmp)], encoding="utf-8", timeout=30, dimensions=(24, 100)
+    )
+    screen.expect("└")
+    for _ in range(30):  # it draws what it knows when a key is pressed
+        screen.send("x")
+        if screen.expect([r"\[Connected ", pexpect.TIMEOUT], timeout=1) == 0:
+            break
+    else:
+        pytest.fail("it does not connect")
+    screen.close(force=True)
+
+
+def test_drgn_reads_the_guest_by_the_second_socket(under_load: Run) -> None:
+    code = """
+prog.add_memory_segment(0, 64 << 20, lambda at, count, offset, physical: prog.read(at, count, True))
+control = prog["link_control"]
+print(hex(control.magic), control.processors.value_(), control.mailboxes[1].online.value_())
+"""
+    result = subprocess.run(
+        [DRGN, "-q", "--qemu", under_load.qmp, "--extra-symbols", GUEST, "-e", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout == f"{lib.LINK_MAGIC:#x} 2 1\n", result.stderr
 
 
 def test_gdb_stops_in_the_interrupt_entry_and_shows_the_frame(under_load: Run) -> None:
