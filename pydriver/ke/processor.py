@@ -122,7 +122,7 @@ class Processor:
         recorder.attach(link)
         self.state = link.state
         self.number = link.number
-        self.dpcs: deque[KDpc] = recorder.dpc_queue(self.number)
+        self.dpcs: deque[KDpc] = recorder.dpc_queue(self.number, kernel.current)
         self.draining = False
         self.drained = 0
         self.interrupt_locks = 0

@@ -6,8 +6,7 @@ Where an end comes from. Entries of one processor are in the order in which its 
 runs on one stack: an end belongs to the innermost beginning that has none. A work item's end tells
 how long it took, and so which beginning is meant.
 
-What is not known: who queued a DPC for another processor, and which of several work items completed
-a request.
+What is not known: which of several work items completed a request.
 """
 
 from collections import deque
@@ -280,10 +279,10 @@ class _Assembly:
     # DPCs and work items
 
     def _queue(self, entry: Entry) -> None:
-        time, event, number, _, owner, _ = entry
+        time, event, number, target, owner, _ = entry
         self._queued.setdefault(id(owner), deque()).append((time, self._innermost(number)))
         if event is Event.DPC_QUEUED:
-            self._waiting[number] += 1
+            self._waiting[target] += 1
 
     def _dequeue(self, owner: object, each: Slice, track: int) -> None:
         waiting = self._queued.get(id(owner))

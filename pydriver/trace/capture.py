@@ -27,7 +27,7 @@ from threading import Thread
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydriver.trace.recorder import Entry, Event, Recorder
+from pydriver.trace.recorder import NO_PROCESSOR, Entry, Event, Recorder
 from pydriver.trace.statistics import Durations
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class Capture(Recorder):
 
     # What the kernel asks for
 
-    def dpc_queue(self, number: int) -> "deque[Any]":
-        """A DPC queue that tells what is put into it."""
-        return _DpcQueue(number, self.append)
+    def dpc_queue(self, number: int, current: Any) -> "deque[Any]":
+        """A DPC queue that tells what is put into it, and from where."""
+        return _DpcQueue(number, current, self.append)
 
     def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:
         """Durations that tell each one's end."""
@@ -193,18 +193,23 @@ def _clock_offset() -> int:
 class _DpcQueue(deque[Any]):
     """A DPC queue that records what is put into it."""
 
-    def __init__(self, number: int, record: "Callable[[Any], object]") -> None:
+    def __init__(self, number: int, current: Any, record: "Callable[[Any], object]") -> None:
         super().__init__()
         append, appendleft = super().append, super().appendleft
         now = perf_counter_ns
         kind = Event.DPC_QUEUED
 
+        def note(dpc: Any) -> None:
+            here = current.processor
+            by = NO_PROCESSOR if here is None else here.number
+            record((now(), kind, by, number, dpc.owner, None))
+
         def put(dpc: Any) -> None:
-            record((now(), kind, number, 0, dpc.owner, None))
+            note(dpc)
             append(dpc)
 
         def put_first(dpc: Any) -> None:
-            record((now(), kind, number, 0, dpc.owner, None))
+            note(dpc)
             appendleft(dpc)
 
         # On the object: shorter than a method, which would look all of this up.

@@ -49,7 +49,7 @@ class Event(IntEnum):
     ISR_END = 32  # nanoseconds that it took; its object is not told
     DPC_END = 33  # the same
     WORK_ITEM_END = 34  # the same
-    DPC_QUEUED = 35  # 0; on the processor whose queue it is
+    DPC_QUEUED = 35  # the processor whose queue it is; it comes from the entry's
     IRQL = 36  # CR8 that is written
     BORROW = 37  # 0; a passive thread runs on the processor from here on
     GIVE_BACK = 38  # 0; and here it does not any more
@@ -62,6 +62,7 @@ _DETAILS = {
     Event.ISR_END: "{} ns",
     Event.DPC_END: "{} ns",
     Event.WORK_ITEM_END: "{} ns",
+    Event.DPC_QUEUED: "for cpu{}",
     Event.UNCLAIMED: "vector {:#04x}",
     Event.SPURIOUS: "vector {:#04x}",
     Event.PRESENT: "{} bytes",
@@ -85,8 +86,12 @@ class Recorder:
 
     # What a recorder that traces puts in the place of these.
 
-    def dpc_queue(self, number: int) -> "deque[Any]":
-        """The DPC queue of a processor."""
+    def dpc_queue(self, number: int, current: Any) -> "deque[Any]":
+        """The DPC queue of a processor.
+
+        :param number: of the processor
+        :param current: knows which processor the calling thread runs on
+        """
         return deque()
 
     def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pydriver.ke import System, SystemConfig
+from pydriver.ke import KDpc, System, SystemConfig
 from pydriver.link import ProcessorLink
 from pydriver.machine import MachineConfig
 from pydriver.trace import Capture, Durations, Event
@@ -60,6 +60,31 @@ def test_irql_stays_at_dispatch_level_between_two_dpcs_of_one_queue() -> None:
     )
     assert timeline.counters[0].samples == [(3, 2), (6, 0)]
     assert slices(timeline, Category.RUNNING) == [(3, 4), (5, 6)]
+
+
+def test_dpc_for_another_processor_comes_from_the_one_that_queued_it() -> None:
+    def routine(dpc: KDpc, context: None, first: object, last: object) -> None:
+        """The DPC that another processor is sent."""
+
+    def queue(dpc: KDpc, target: KDpc, first: object, last: object) -> None:
+        assert kernel.current.processor is kernel.processors[0]
+        target.insert()
+
+    capture = Capture()
+    with System(SystemConfig(MachineConfig(cpus=2, bar2=0), trace=capture)) as system:
+        kernel = system.kernel
+        there = KDpc.initialize(kernel, routine)
+        there.set_target_processor(1)
+        here = KDpc.initialize(kernel, queue, there)
+        here.set_target_processor(0)
+        here.insert()
+        kernel.flush_queued_dpcs()
+    timeline = assemble(capture)
+    dpcs = {each.name: each for each in timeline.of(Category.DPC)}
+    cause, effect = dpcs["KDPC queue"], dpcs["KDPC routine"]
+    tracks = {track.number: track.name for track in timeline.tracks}
+    assert [tracks[each.track] for each in (cause, effect)] == ["processor 0", "processor 1"]
+    assert set(cause.flows) & set(effect.flows)
 
 
 def test_message_that_finds_its_vector_pending_is_merged() -> None:
