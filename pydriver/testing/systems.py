@@ -81,6 +81,7 @@ class Systems:
             if watch.fate is not Fate.BROKEN and watch.failure is None:
                 try:
                     system.unload_drivers()
+                    watch.restore_clock()
                     if watch.fate is Fate.SHARED and not _reset_functions(system):
                         watch.worsen(Fate.SPENT)
                 except (BugCheck, PydriverError):

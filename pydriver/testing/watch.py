@@ -81,12 +81,19 @@ class Watch:
         self._events = events
         self._crashes = crashes
         self._log_start = system.machine.log_size
+        self._clock = system.kernel.timers.clock
         self._told: list[tuple[str, str]] = []
         self._slices: list[tuple[str, str]] | None = None
 
     def worsen(self, fate: Fate) -> None:
         """Sets the fate, if it is worse than what it is."""
         self.fate = max(self.fate, fate)
+
+    def restore_clock(self) -> None:
+        """The timers go by the clock again that they had before the test."""
+        timers = self.system.kernel.timers
+        if timers.clock is not self._clock:
+            timers.use(self._clock)
 
     # What went wrong
 

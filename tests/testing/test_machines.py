@@ -33,6 +33,23 @@ def test_other(machine, system):
     assert len(set(machines.values())) == 3
 
 
+def test_clock_that_a_test_stops_goes_on_for_the_next_one(run: Run) -> None:
+    result = run("""
+from pydriver.ke import ManualClock
+
+def test_first(factorial, machine, system):
+    system.kernel.timers.use(ManualClock())
+    assert factorial(5) == 120
+
+def test_second(factorial, machine, system):
+    assert not isinstance(system.kernel.timers.clock, ManualClock)
+    assert factorial(5) == 120
+""")
+    result.assert_outcomes(passed=2)
+    machines = pids(result)
+    assert machines["test_first"] == machines["test_second"]
+
+
 def test_nothing_of_the_framework_is_imported_for_other_tests(run: Run) -> None:
     result = run(
         """
