@@ -280,6 +280,7 @@ def test_each_model_leases_an_address_and_gets_its_echoes(device: Device, produc
     device=(f"{DEVICE},addr=0x4", "edu,addr=0x8", "nvme,serial=x,drive=d0,addr=0xc"),
     options=f"{USER_NETWORK} {DISK}",
 )
+@pytest.mark.timeout(300)  # a loaded machine: each interrupt runs the ISRs of all three drivers
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_thousand_echoes_are_answered_while_others_are_busy_on_the_line(
     system: System, device: Device
