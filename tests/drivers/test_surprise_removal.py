@@ -26,6 +26,7 @@ from .test_mqdma import wait_until
 QUEUES, DEPTH, BLOCK = 8, 64, 4096
 LOAD = QUEUES * DEPTH
 TIMEOUT = 30.0
+WATCHDOG_US = 60_000_000
 PATH = "/machine/peripheral/dma"
 
 REMOVED = {STATUS_NO_SUCH_DEVICE, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE}
@@ -40,7 +41,9 @@ def running(cpus: int) -> Iterator[tuple[System, Device]]:
         devices=(f"mqdma,id=dma,memdev=bar2,queues={QUEUES}",),
     )
     with System(SystemConfig(machine)) as system:
-        entry = mqdma.driver_entry_with(mqdma.Parameters(depth=DEPTH, block=BLOCK))
+        # The hardware's watchdog would reset the hung queues of a machine that is slow to fill them.
+        parameters = mqdma.Parameters(depth=DEPTH, block=BLOCK, watchdog_us=WATCHDOG_US)
+        entry = mqdma.driver_entry_with(parameters)
         function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE)
         yield system, system.load_driver(entry).add_device(function)
 
