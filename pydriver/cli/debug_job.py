@@ -90,10 +90,8 @@ class DebugJob(PairJob):
         with watched_ddis(self._debugger.probe):
             self.ready.set()
             while (task := self._tasks.get()) is not None:
-                try:
-                    task(system)
-                finally:
-                    self._tasks.task_done()
+                task(system)
+                self._tasks.task_done()
         self._enter(Phase.ENDING)
 
     def _load(self, system: "System") -> None:

@@ -2,15 +2,17 @@
 # Copyright (c) 2026 the pydriver authors
 """A session of `pydriver debug`: its systems, and the commands that stop and continue them."""
 
+import contextlib
 import linecache
 import time
 from typing import TYPE_CHECKING, Any
 
 from pydriver.cli.debug_job import DebugJob
-from pydriver.debug import CommandError, Debugger, Snapshot, Stop, Views
+from pydriver.debug import CommandError, Debugger, Position, Snapshot, Stop, Views
 from pydriver.debug.shell import ShellCommand, view_commands
 from pydriver.drivers.catalog import forget_driver
 from pydriver.errors import PydriverError
+from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.probes import Point
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ __all__ = ("END", "DebugSession")
 
 END = 5.0
 """Seconds that a system has to end, before its power is cut."""
+
+SETTLE = 1.0
+"""Seconds that an application has to end after its system."""
 
 LOOK = 0.02
 """Seconds between two looks at whether a job has done something."""
@@ -64,26 +69,30 @@ class DebugSession:
         self._snapshots: dict[str, Snapshot] = {}
         self._begin(load=not stop_first)
 
-    def _begin(self, *, load: bool) -> None:
+    def _begin(self, *, load: bool) -> Stop | None:
         """Starts a system.
 
         :param load: with its driver
+        :return: where that has stopped
         """
         self._loaded = self._started = False
-        job = self._job = DebugJob(self._options, self.debugger)
-        self._cut = False
+        job = DebugJob(self._options, self.debugger)
+        self._job, self._cut = job, False
         job.start()
         job.ready.wait()
-        if load:
-            self._load()
-            while job.busy:
-                job.join(LOOK)
-        if job.over and job.error is not None:
-            raise job.error
-        assert job.system is not None
+        if job.system is None or (job.over and job.error is not None):
+            raise _ended(job)
         self._system: System = job.system
         self.views = Views(self._system)
         self._name()
+        if not load:
+            return None
+        self._load()
+        stop = self.debugger.wait(None, lambda: not job.busy)
+        if job.over:
+            raise _ended(job)
+        self._name()
+        return stop
 
     def _load(self) -> None:
         self._loaded = True
@@ -103,14 +112,21 @@ class DebugSession:
         :param patience: seconds that it has for it, before its power is cut
         :return: what ended it, if not this
         """
+        if self._cut:
+            return None
         job = self._job
         job.finish()
         job.join(patience)
-        while not job.over:
+        deadline = time.monotonic() + END
+        while not job.over and time.monotonic() < deadline:
             # Of an application that still waits one hears by the power cut, which is ours.
             self._cut = True
             job.cut()
             job.join(LOOK)
+        if not job.over and job.system is not None:
+            # It waits for something else, and does not hear. Its thread stays, and nothing more.
+            with contextlib.suppress(PydriverError, BugCheck):
+                job.system.close()
         return None if self._cut else job.error
 
     @property
@@ -251,18 +267,27 @@ class DebugSession:
 
     def restart(self, line: str) -> str:
         """Begins again: with a new system, and with the driver's file as it is now."""
-        self._again(load=True)
-        return f"{self.title}, from the beginning"
+        stop = self._again(load=True)
+        return f"{self.title}, from the beginning" if stop is None else str(stop)
 
-    def _again(self, *, load: bool) -> None:
+    def _again(self, *, load: bool, goal: Position | None = None) -> Stop | None:
+        """Begins again.
+
+        :param load: with the driver
+        :param goal: where the new system shall stop
+        :return: where it has stopped while its driver was loaded
+        """
         self.end(0 if self._job.busy else END)
+        if not self._job.over:
+            raise CommandError("the application does not end: it waits for nothing of the system's")
         forget_driver(self._job.package)
         linecache.checkcache()
+        self.debugger.seek(goal)  # before anything can reach it: it may be in what loads the driver
         try:
-            self._begin(load=load)
+            return self._begin(load=load)
         except PydriverError:
             raise
-        except Exception as error:
+        except (BugCheck, Exception) as error:
             raise CommandError(f"the driver: {type(error).__name__}: {error}") from error
 
     def snapshot(self, line: str) -> str:
@@ -272,7 +297,7 @@ class DebugSession:
         stopped = self.debugger.stopped
         if stopped is None or stopped.position is None:
             raise CommandError("the system is not stopped at a point; bp or step to one first")
-        taken = Snapshot(line, stopped.position, self.debugger.counts, self._loaded, self._started)
+        taken = Snapshot(line, stopped.position, self.debugger.counts, self._started)
         self._snapshots[line] = taken
         return str(taken)
 
@@ -284,10 +309,8 @@ class DebugSession:
         snapshot = self._snapshots.get(line)
         if snapshot is None:
             raise CommandError(f"there is no snapshot {line!r}")
-        # Before anything can reach it: it may be in what loads the driver.
-        self.debugger.seek(snapshot.position)
         try:
-            self._again(load=False)
+            self._again(load=False, goal=snapshot.position)
             self._load()
             if snapshot.started:
                 self._start()
@@ -324,12 +347,17 @@ class DebugSession:
             self._name()
         if stop is not None:
             return str(stop)
-        failure = self._system.kernel.failure
-        if failure is not None:
-            return f"the system has ended: {failure}"
+        if self._system.kernel.failure is not None:
+            job.join(SETTLE)  # the application may be what ended it
+            return f"the system has ended: {job.error or self._system.kernel.failure}"
         if idle():
             return "the application has ended" if self._started else "it runs; nothing is going on"
         return f"it still runs after {time.monotonic() - start:.1f} s"
+
+
+def _ended(job: DebugJob) -> BaseException:
+    """Why a system has ended that should run."""
+    return job.error or CommandError("the system has ended")
 
 
 def _seconds(text: str) -> float:

@@ -148,10 +148,10 @@ class LookOptions:
         :param others: those files
         :raises click.UsageError: naming the file
         """
-        taken = {each.resolve() for each in others if each is not None}
+        taken = {os.path.realpath(each) for each in others if each is not None}
         for each in (self.mmio_trace, self.trace):
             if each is not None:
-                path = each.resolve()
+                path = os.path.realpath(each)
                 if path in taken:
                     raise click.UsageError(f"{each} is given for two files")
                 taken.add(path)

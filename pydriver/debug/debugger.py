@@ -135,8 +135,8 @@ class Debugger:
         with self._changed:
             self._wait_while_stopped()
             position = Position(point, name, ordinal)
-            reason = self._reason(position, detail)
-            if not reason or self._closed:
+            reason = "" if self._closed else self._reason(position, detail)
+            if not reason:
                 return
             about = f" ({subject})" if subject is not None else ""
             self._stop(self._describe(f"{reason}: {point.value} {name}{about}", position))

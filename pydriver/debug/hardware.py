@@ -43,6 +43,7 @@ UPCALLS = {
     lib.LINK_UPCALL_SERVICE: "service call",
 }
 STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
+PACKAGES = (sysconfig.get_path("purelib") + "/", sysconfig.get_path("platlib") + "/")
 CLI = str(Path(__file__).resolve().parent.parent / "cli") + "/"
 """Where the threads of commands begin."""
 
@@ -251,10 +252,17 @@ def _driver_threads() -> "Iterator[tuple[str, list[str]]]":
         stack = [
             f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{line})"
             for each, line in reversed(entries)
-            if not each.f_code.co_filename.startswith((STANDARD_LIBRARY, CLI))
+            if not _is_host(each.f_code.co_filename)
         ]
         if stack:
             yield thread.name, stack
+
+
+def _is_host(file: str) -> bool:
+    """Whether a file is Python's own, or the command's."""
+    return file.startswith(CLI) or (
+        file.startswith(STANDARD_LIBRARY) and not file.startswith(PACKAGES)
+    )
 
 
 def device_registers(system: "System", device: "Device") -> list[str]:

@@ -47,14 +47,12 @@ class Snapshot:
     :ivar name: by which it is restored
     :ivar position: the point at which the system was stopped
     :ivar counts: what had been reached by then
-    :ivar loaded: the driver had been loaded, or was being
     :ivar started: the application had been started
     """
 
     name: str
     position: Position
     counts: Counts
-    loaded: bool
     started: bool
 
     def __str__(self) -> str:

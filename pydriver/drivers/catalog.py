@@ -44,12 +44,14 @@ class DriverPackage:
     :ivar module: where it is
     :ivar hardware_ids: of the functions that it drives
     :ivar entry: its DriverEntry
+    :ivar folder: that its file is in, if it was given as a file
     """
 
     name: str
     module: str
     hardware_ids: tuple[str, ...]
     entry: "Callable[[DriverObject], Driver]"
+    folder: Path | None = None
 
     def rank(self, function: "PciFunction") -> int | None:
         """How well it fits a function: 0 is best; ``None``: it does not drive it."""
@@ -65,7 +67,9 @@ def import_driver(module: str) -> DriverPackage:
     :param module: its name, the name of an installed driver, or a file's that ends in ``.py``
     :raises ConfigurationError: it cannot be imported, or is no driver
     """
+    folder = None
     if module.endswith(".py"):
+        folder = Path(module).resolve().parent
         module = _import_file(Path(module))
     name = module
     for each in entry_points(group=GROUP, name=module):
@@ -78,14 +82,19 @@ def import_driver(module: str) -> DriverPackage:
     if entry is None:
         raise ConfigurationError(f"driver {name}: the module has no driver_entry")
     ids = tuple(getattr(found, "HARDWARE_IDS", ()))
-    return DriverPackage(name.rpartition(".")[2], module, ids, entry)
+    return DriverPackage(name.rpartition(".")[2], module, ids, entry, folder)
 
 
 def forget_driver(package: DriverPackage) -> None:
-    """Has the next :func:`import_driver` execute a driver's module, and those below it, again."""
-    name = package.module
-    for each in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
-        del sys.modules[each]
+    """Has the next :func:`import_driver` execute a driver again.
+
+    :param package: its module, those below it and, if it is a file, those beside it are meant
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        beside = package.folder is not None and file and Path(file).parent == package.folder
+        if name == package.module or name.startswith(f"{package.module}.") or beside:
+            del sys.modules[name]
 
 
 def _import_file(path: Path) -> str:

@@ -148,11 +148,11 @@ class Verifier:
         self.config = config
         self.enabled = config.enabled
         self._kernel = kernel
+        # By the locks themselves: the address of one that is gone would soon be another one's.
+        self._held: dict[object, Note] = {}  # a lock's entry is its holder's
         self._lock = Lock()  # guards the three below
         self._seen: dict[tuple[str, tuple[StackFrame, ...], str], _Seen] = {}
         self._failed: set[tuple[str, ...]] = set()
-        # By the locks themselves: the address of one that is gone would soon be another one's.
-        self._held: dict[object, Note] = {}  # a lock's entry is its holder's
         self._order: defaultdict[object, set[object]] = defaultdict(set)
 
     @property
@@ -271,7 +271,7 @@ class Verifier:
     def held_locks(self) -> "tuple[HeldLock, ...]":
         """The locks that are held now, on whatever thread."""
         return tuple(
-            HeldLock(lock, note[THREAD], place_of(note)) for lock, note in tuple(self._held.items())
+            HeldLock(lock, note[THREAD], place_of(note)) for lock, note in self._held.copy().items()
         )
 
     def acquired_at(self, lock: object) -> StackFrame | None:

@@ -80,8 +80,8 @@ class Systems:
         try:
             if watch.fate is not Fate.BROKEN and watch.failure is None:
                 try:
-                    system.unload_drivers()
                     watch.restore_clock()
+                    system.unload_drivers()
                     if watch.fate is Fate.SHARED and not _reset_functions(system):
                         watch.worsen(Fate.SPENT)
                 except (BugCheck, PydriverError):

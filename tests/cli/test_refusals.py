@@ -47,6 +47,13 @@ def test_a_wrong_command_line(arguments: tuple[str, ...], text: str) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("option", ["--output", "--trace", "--mmio-trace"])
+def test_a_link_that_leads_to_itself(small: Path, tmp_path: Path, option: str) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert_error(run("run", small, option, loop), 2, "cannot write .*: Symlink loop")
+
+
 def test_an_unknown_command() -> None:
     assert_error(run("fly"), 2, "^pydriver: error: No such command 'fly'")
 

@@ -210,7 +210,7 @@ def test_corrupt_completion_is_recognized_and_its_request_tried_again(
     assert sum(queue.retries for queue in queues) == 1
 
 
-@mqdma_with(watchdog_us=20_000)
+@mqdma_with(watchdog_us=200_000)
 def test_hung_queue_is_reset_and_its_requests_are_submitted_again(
     device: Device, queues: list[HardwareQueue], fault: Fault
 ) -> None:

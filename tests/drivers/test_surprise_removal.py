@@ -41,7 +41,7 @@ def running(cpus: int) -> Iterator[tuple[System, Device]]:
         devices=(f"mqdma,id=dma,memdev=bar2,queues={QUEUES}",),
     )
     with System(SystemConfig(machine)) as system:
-        # The hardware's watchdog would reset the hung queues of a machine that is slow to fill them.
+        # It would reset the hung queues, if the machine takes long to fill them.
         parameters = mqdma.Parameters(depth=DEPTH, block=BLOCK, watchdog_us=WATCHDOG_US)
         entry = mqdma.driver_entry_with(parameters)
         function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE)
