@@ -67,7 +67,12 @@ class DebugSession:
         self.debugger = Debugger()
         self.namespace: dict[str, Any] = {}
         self._snapshots: dict[str, Snapshot] = {}
-        self._begin(load=not stop_first)
+        self._cut = True  # there is nothing to be ended
+        try:
+            self._begin(load=not stop_first)
+        except KeyboardInterrupt:
+            self.end(0)
+            raise
 
     def _begin(self, *, load: bool) -> Stop | None:
         """Starts a system.
@@ -89,6 +94,8 @@ class DebugSession:
             return None
         self._load()
         stop = self.debugger.wait(None, lambda: not job.busy)
+        while stop is None and job.busy:  # it has failed, and is about to end
+            job.join(LOOK)
         if job.over:
             raise _ended(job)
         self._name()
