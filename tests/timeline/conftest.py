@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """A captured run, Perfetto's trace processor, and a browser."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -66,15 +67,17 @@ def long_run() -> Timeline:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[webdriver.Chrome]:
-    """Chromium without a window."""
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Chromium without a window. What it leaves behind is not left at home."""
     options = webdriver.ChromeOptions()
     for argument in (
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
         *(f"--window-size={WIDTH},{HEIGHT}", "--force-device-scale-factor=1"),
     ):
         options.add_argument(argument)
-    service = Service("/usr/bin/chromedriver")
+    temporary = str(tmp_path_factory.mktemp("chromium"))
+    places = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), temporary)
+    service = Service("/usr/bin/chromedriver", env=os.environ | places)
     with webdriver.Chrome(options=options, service=service) as driver:
         driver.set_page_load_timeout(30)
         driver.set_script_timeout(30)
