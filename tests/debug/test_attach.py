@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Other terminals: `pydriver attach`, QEMU's tools, drgn and gdb at a system under load."""
 
+import os
 import re
 import signal
 import stat
@@ -32,6 +33,11 @@ class Run:
     debug: Path
     qmp: Path
     gdb: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For tools that keep a history at home."""
+        return os.environ | {"HOME": str(self.qmp.parent)}
 
 
 @pytest.fixture
@@ -96,6 +102,7 @@ def test_qmp_shell_on_the_second_socket(under_load: Run) -> None:
     result = subprocess.run(
         [QMP_SHELL, under_load.qmp],
         input="query-status\nquery-cpus-fast\n",
+        env=under_load.environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -107,7 +114,12 @@ def test_qmp_shell_on_the_second_socket(under_load: Run) -> None:
 
 def test_qmp_tui_on_the_second_socket(under_load: Run) -> None:
     screen = pexpect.spawn(
-        str(QMP_TUI), [str(under_load.qmp)], encoding="utf-8", timeout=30, dimensions=(24, 100)
+        str(QMP_TUI),
+        [str(under_load.qmp)],
+        encoding="utf-8",
+        timeout=30,
+        dimensions=(24, 100),
+        env=under_load.environment,
     )
     screen.expect("└")
     for _ in range(30):  # it draws what it knows when a key is pressed
@@ -127,6 +139,7 @@ print(hex(control.magic), control.processors.value_(), control.mailboxes[1].onli
 """
     result = subprocess.run(
         [DRGN, "-q", "--qemu", under_load.qmp, "--extra-symbols", GUEST, "-e", code],
+        env=under_load.environment,
         capture_output=True,
         text=True,
         timeout=60,
