@@ -88,7 +88,7 @@ class Job(ABC):
 
     @abstractmethod
     def _config(self) -> SystemConfig:
-        """The system that it wants."""
+        """The system that it wants, without what is for looking at it."""
 
     @abstractmethod
     def _work(self, system: System) -> None:
@@ -143,7 +143,7 @@ class Job(ABC):
     def _run(self) -> None:
         try:
             with self._stack:
-                self._system = System(replace(self._config(), register_trace=self._open_trace()))
+                self._system = System(self._look_at(self._config()))
                 with self._system as system:
                     system.machine.listen(self._on_event)
                     with self._views(system):
@@ -153,6 +153,17 @@ class Job(ABC):
         finally:
             self.over = True
             self._wake()
+
+    def _look_at(self, config: SystemConfig) -> SystemConfig:
+        """Adds how the system is looked at."""
+        look = self._look
+        return replace(
+            config,
+            machine=replace(config.machine, qmp_path=look.qmp, gdb_path=look.gdb),
+            register_trace=self._open_trace(),
+            on_failure=self.on_failure,
+            trace=self.trace,
+        )
 
     def _views(self, system: System) -> contextlib.AbstractContextManager[object]:
         if self._look.debug_socket is None:

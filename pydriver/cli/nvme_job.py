@@ -152,12 +152,8 @@ class NvmeCopyJob(Job):
                 memory=min(2048 * MIB, -(-(in_flight + 32 * MIB) // (32 * MIB)) * 32 * MIB),
                 devices=(f"nvme,id=nvme0,serial=pydriver,drive=disk,mdts=0,{sizes}",),
                 options=("-drive", f"file={self._disk},format=raw,if=none,id=disk"),
-                qmp_path=options.qmp,
-                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
-            on_failure=self.on_failure,
-            trace=self.trace,
         )
 
     def _work(self, system: System) -> None:

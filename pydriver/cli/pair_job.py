@@ -128,12 +128,8 @@ class PairJob(Job):
                 accel=options.accel,
                 devices=options.devices,
                 options=(*self._words(), *self._empty_disks(), *self._networks()),
-                qmp_path=options.qmp,
-                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
-            on_failure=self.on_failure,
-            trace=self.trace,
         )
 
     def _words(self) -> list[str]:

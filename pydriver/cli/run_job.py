@@ -115,12 +115,8 @@ class RunJob(Job):
                 accel=options.accel,
                 bar2=mqdma.shared_memory(options.queues, options.depth, options.block),
                 devices=(f"mqdma,id={DEVICE},memdev=bar2,queues={options.queues}",),
-                qmp_path=options.qmp,
-                gdb_path=options.gdb,
             ),
             verifier=VerifierConfig(enabled=options.verifier),
-            on_failure=self.on_failure,
-            trace=self.trace,
         )
 
     def _work(self, system: System) -> None:
