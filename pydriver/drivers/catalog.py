@@ -69,8 +69,8 @@ def import_driver(module: str) -> DriverPackage:
     """
     folder = None
     if module.endswith(".py"):
-        folder = Path(module).resolve().parent
-        module = _import_file(Path(module))
+        path = Path(module)
+        folder, module = _import_from(path), path.stem
     name = module
     for each in entry_points(group=GROUP, name=module):
         module = each.module
@@ -97,17 +97,17 @@ def forget_driver(package: DriverPackage) -> None:
             del sys.modules[name]
 
 
-def _import_file(path: Path) -> str:
-    """Imports a module from a file; its folder is where it imports from.
+def _import_from(path: Path) -> Path:
+    """Makes a file, and those beside it, modules that can be imported.
 
-    :return: the module's name
+    :return: the folder that they are in
     """
     if not path.is_file():
         raise ConfigurationError(f"driver {path}: there is no such file")
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return path.stem
+    folder = path.resolve().parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return folder
 
 
 def installed_drivers() -> list[DriverPackage]:
