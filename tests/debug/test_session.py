@@ -38,14 +38,19 @@ def start(cache: Path, *arguments: str) -> "pexpect.spawn[str]":
     return shell
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator["pexpect.spawn[str]"]:
-    shell = start(tmp_path, "--device", "edu", "--driver", "examples/forgetful.py")
-    yield shell
+def leave(shell: "pexpect.spawn[str]") -> None:
+    """Leaves the shell; nothing was wrong."""
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
     shell.close()
     assert shell.exitstatus == 0
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator["pexpect.spawn[str]"]:
+    shell = start(tmp_path, "--device", "edu", "--driver", "examples/forgetful.py")
+    yield shell
+    leave(shell)
 
 
 def plain(text: str) -> str:
@@ -122,8 +127,6 @@ def test_history_is_kept_in_the_cache_and_nowhere_else(tmp_path: Path) -> None:
     for _ in range(2):
         shell = start(tmp_path, "--device", "edu", "--driver", "edu")
         tell(shell, "wdfdriverinfo")
-        shell.sendline("exit")
-        shell.expect(pexpect.EOF)
-        shell.close()
+        leave(shell)
     assert (tmp_path / "pydriver/history.sqlite").is_file()
     assert not (tmp_path / "home").exists()

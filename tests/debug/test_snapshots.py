@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from pydriver.debug import Position, Snapshot
@@ -16,7 +15,7 @@ from pydriver.ke.probes import Point
 from tests.cli.command import run
 
 from .test_debugger import EDU, FORGETFUL, debug
-from .test_session import start, tell
+from .test_session import leave, start, tell
 
 COMPLETE = "WdfRequestCompleteWithInformation"
 NVME = ("debug", "--device", "nvme,serial=x,drive=d0", "--driver", "nvme")
@@ -129,10 +128,7 @@ def test_driver_whose_entry_fails_after_a_restart_is_an_error_of_the_command(
     assert "error: the driver: BugCheck" in tell(shell, "restart")
     driver.write_text(EDU_DRIVER + "# mended\n")
     assert "failing 00:02.0, from the beginning" in tell(shell, "restart")
-    shell.sendline("exit")
-    shell.expect(pexpect.EOF)
-    shell.close()
-    assert shell.exitstatus == 0
+    leave(shell)
 
 
 def test_restart_takes_what_is_beside_the_driver_as_it_is_now(tmp_path: Path) -> None:
@@ -143,9 +139,7 @@ def test_restart_takes_what_is_beside_the_driver_as_it_is_now(tmp_path: Path) ->
     beside.write_text("VALUE = 22\n")
     tell(shell, "restart")
     assert tell(shell, "import main_part; main_part.VALUE").endswith("22")
-    shell.sendline("exit")
-    shell.expect(pexpect.EOF)
-    shell.close()
+    leave(shell)
 
 
 def test_breakpoints_outlive_a_restart() -> None:
@@ -177,10 +171,7 @@ def test_restart_takes_the_driver_as_its_file_is_now(tmp_path: Path) -> None:
     )
     assert "the application has ended" in tell(shell, "go")
     assert "mended" in tell(shell, "wdfdriverinfo")
-    shell.sendline("exit")
-    shell.expect(pexpect.EOF)
-    shell.close()
-    assert shell.exitstatus == 0
+    leave(shell)
 
 
 @pytest.mark.parametrize(
