@@ -22,7 +22,7 @@ import pydriver.ke
 import pydriver.wdf
 from pydriver.ke.bugcheck import KMDF_RULES, bug_check_name
 from pydriver.ke.irql import irql_name
-from pydriver.wdf.ddi import REGISTRY, Ddi
+from pydriver.wdf.object.ddi import REGISTRY, Ddi
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "ddi.md"

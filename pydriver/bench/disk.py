@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from pydriver.bench.disk_qtest import QtestDisk
 from pydriver.bench.figures import Figure, Load, Progress, closed_loop, in_turn
 from pydriver.drivers import nvme
-from pydriver.ke import System, SystemConfig, VerifierConfig
+from pydriver.ke import VerifierConfig
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import Device, File
 
 if TYPE_CHECKING:

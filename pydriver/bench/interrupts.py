@@ -20,10 +20,11 @@ from pydriver.bench import driver as bench_driver
 from pydriver.bench.driver import READ, WRITE, BenchDevice
 from pydriver.bench.figures import Figure, Progress, in_turn, percentile
 from pydriver.drivers import mqdma
-from pydriver.ke import System, SystemConfig, VerifierConfig
+from pydriver.ke import VerifierConfig
 from pydriver.link import Link
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.system import System, SystemConfig
 from pydriver.trace import Capture
 from pydriver.wdf import Device, Irp
 

@@ -13,9 +13,10 @@ from functools import partial
 
 from pydriver.bench.figures import Figure, Load, Progress, closed_loop, in_turn
 from pydriver.drivers import mqdma
-from pydriver.ke import KDpc, Kernel, System, SystemConfig, VerifierConfig
+from pydriver.ke import KDpc, Kernel, VerifierConfig
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import File, Irp
 
 __all__ = ("LOADS", "PROCESSORS", "ProcessorsFigure", "measure_processors")

@@ -12,7 +12,7 @@ import click
 
 from pydriver.cli.console import say
 from pydriver.ke.irql import irql_name
-from pydriver.wdf.ddi import REGISTRY, Ddi
+from pydriver.wdf.object.ddi import REGISTRY, Ddi
 
 __all__ = ("ddi",)
 

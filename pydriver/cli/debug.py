@@ -72,7 +72,7 @@ def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # no
     if values["accel"] == "kvm":
         check_kvm()
     from pydriver.cli.debug_session import END, DebugSession
-    from pydriver.cli.pair_job import PairOptions
+    from pydriver.cli.jobs.pair import PairOptions
     from pydriver.errors import ConfigurationError
 
     options = PairOptions(**values, messages=None, idle=None, as_json=False)

@@ -7,7 +7,7 @@ import linecache
 import time
 from typing import TYPE_CHECKING, Any
 
-from pydriver.cli.debug_job import DebugJob
+from pydriver.cli.jobs.debug import DebugJob
 from pydriver.debug import CommandError, Debugger, Position, Snapshot, Stop, Views
 from pydriver.debug.shell import ShellCommand, view_commands
 from pydriver.drivers.catalog import forget_driver
@@ -16,8 +16,8 @@ from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.probes import Point
 
 if TYPE_CHECKING:
-    from pydriver.cli.pair_job import PairOptions
-    from pydriver.ke import System
+    from pydriver.cli.jobs.pair import PairOptions
+    from pydriver.system import System
 
 __all__ = ("END", "DebugSession")
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydriver.drivers.catalog import DriverPackage
-    from pydriver.ke import System
     from pydriver.pci import PciFunction
+    from pydriver.system import System
     from pydriver.wdf import Device
 
 __all__ = ("devices",)
@@ -91,8 +91,8 @@ def devices(
     import shlex
 
     from pydriver.drivers.catalog import installed_drivers
-    from pydriver.ke import System, SystemConfig
     from pydriver.machine import MachineConfig
+    from pydriver.system import System, SystemConfig
 
     machine = MachineConfig(
         bar2=BAR2_BYTES,

@@ -84,8 +84,8 @@ def copy(**values: Any) -> int:
 
     The disk is as large as the image. It has its name when all of it is right, and not before.
     """
+    from pydriver.cli.jobs.nvme import CopyOptions
     from pydriver.cli.nvme_copy import copy_image
-    from pydriver.cli.nvme_job import CopyOptions
 
     options = CopyOptions(**{**values, "block_size": int(values["block_size"])})
     options.refuse_same(options.source, options.target)

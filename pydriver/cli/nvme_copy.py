@@ -7,11 +7,11 @@ import os
 
 import click
 
-from pydriver.cli.nvme_job import CopyOptions, NvmeCopyJob
+from pydriver.cli.jobs.nvme import CopyOptions, NvmeCopyJob
+from pydriver.cli.jobs.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.options import open_input
 from pydriver.cli.output import OutputFile
 from pydriver.cli.signals import Signals
-from pydriver.cli.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.tracing import Tracing
 
 __all__ = ("copy_image",)

@@ -153,7 +153,7 @@ def _run_pair(values: dict[str, Any], pair: dict[str, Any]) -> int:
     interrupts = values["interrupts"]
     if context.get_parameter_source("interrupts") is ParameterSource.DEFAULT:
         interrupts = None
-    from pydriver.cli.pair_job import PairOptions
+    from pydriver.cli.jobs.pair import PairOptions
     from pydriver.cli.run_pair import run_pair
 
     rest = {name: value for name, value in values.items() if name not in STREAM_ONLY}

@@ -4,10 +4,10 @@
 
 import click
 
+from pydriver.cli.jobs.pair import PairJob, PairOptions
+from pydriver.cli.jobs.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.options import check_kvm
-from pydriver.cli.pair_job import PairJob, PairOptions
 from pydriver.cli.signals import Signals
-from pydriver.cli.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.tracing import Tracing
 from pydriver.errors import ConfigurationError
 

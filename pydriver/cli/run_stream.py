@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
+from pydriver.cli.jobs.run import RunJob
+from pydriver.cli.jobs.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.options import Options, check_kvm, open_input
 from pydriver.cli.output import OutputFile
-from pydriver.cli.run_job import RunJob
 from pydriver.cli.signals import Signals
-from pydriver.cli.supervise import Watch, conclude, say_interrupted
 from pydriver.cli.tracing import Tracing
 from pydriver.machine.qemu import default_qemu
 

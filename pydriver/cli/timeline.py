@@ -17,8 +17,8 @@ from pydriver.cli.report import table
 from pydriver.cli.steps import steps
 
 if TYPE_CHECKING:
-    from pydriver.trace.latency import Figures
-    from pydriver.trace.timeline import Timeline
+    from pydriver.timeline.latency import Figures
+    from pydriver.timeline.timeline import Timeline
 
 __all__ = ("timeline",)
 
@@ -59,7 +59,7 @@ def timeline(file: Path, outputs: tuple[Path, ...], as_json: bool) -> int:  # no
     if any(path.suffix.lower() == ".png" for path in outputs):
         _require_pillow()
     found = _read(file)
-    from pydriver.trace.latency import measure
+    from pydriver.timeline.latency import measure
 
     figures = measure(found)
     for path in outputs:
@@ -79,7 +79,7 @@ def _require_pillow() -> None:
 
 
 def _read(path: Path) -> "Timeline":
-    from pydriver.trace.perfetto import TraceError, read_trace
+    from pydriver.timeline.perfetto import TraceError, read_trace
 
     try:
         with os.fdopen(open_input(path), "rb") as file:
@@ -98,11 +98,11 @@ def _write(found: "Timeline", path: Path, name: str) -> int:
     try:
         with steps(f"writing {path}", 0):
             if path.suffix.lower() == ".html":
-                from pydriver.trace.page import make_page
+                from pydriver.timeline.page import make_page
 
                 content = make_page(found, f"Timeline of {name}").encode()
             else:
-                from pydriver.trace.picture import make_picture
+                from pydriver.timeline.picture import make_picture
 
                 content = make_picture(found, f"Timeline of {name}")
             output.write(memoryview(content), 0)

@@ -43,8 +43,8 @@ class Tracing:
         """
         if self._output is None or self.capture is None:
             return 0
-        from pydriver.trace.assemble import assemble
-        from pydriver.trace.perfetto import write_trace
+        from pydriver.timeline.assemble import assemble
+        from pydriver.timeline.perfetto import write_trace
 
         with steps(f"assembling {len(self.capture)} entries", len(self.capture)) as advance:
             timeline = assemble(self.capture, advance)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydriver.errors import MachineError
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
     from pydriver.machine import Machine
     from pydriver.pci import PciFunction
+    from pydriver.system import System
 
 __all__ = ("configuration_spaces", "device_properties", "monitor", "vcpus")
 

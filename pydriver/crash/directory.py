@@ -29,7 +29,7 @@ from pydriver.ke import BugCheck, VerifierError
 from pydriver.ke.bugcheck import REPORTED_EVENTS
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
+    from pydriver.system import System
 
 __all__ = ("Crash", "CrashDirectory", "WrittenCrash", "read_crash", "write_crash")
 

@@ -3,7 +3,7 @@
 """What is known of a system that has failed, as an object for JSON.
 
 It is taken by the thread that found the failure, while the machine is stopped. Nothing of it needs
-the machine. See :mod:`pydriver.wdf.wdfkd` for what may be shown as it was a moment ago.
+the machine. See :mod:`pydriver.wdf.device.wdfkd` for what may be shown as it was a moment ago.
 """
 
 import linecache
@@ -19,13 +19,13 @@ from pydriver.ke import BugCheck, VerifierError
 from pydriver.ke.bugcheck import StackFrame, driver_frames
 from pydriver.ke.watchdog import callback_frame
 from pydriver.trace.recorder import describe
-from pydriver.wdf.io_queue import IoQueue
-from pydriver.wdf.object import Object
-from pydriver.wdf.wdfkd import state_of
+from pydriver.wdf.device.wdfkd import state_of
+from pydriver.wdf.io.queue import IoQueue
+from pydriver.wdf.object.object import Object
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
     from pydriver.ke.bugcheck import Incident
+    from pydriver.system import System
     from pydriver.trace import Recorder
 
 __all__ = ("FORMAT", "Json", "recorder_entries", "snapshot", "tree_of")

@@ -17,12 +17,12 @@ from pydriver.debug import framework, hardware
 from pydriver.debug.handles import Handles
 from pydriver.errors import PydriverError
 from pydriver.wdf import Device, Interrupt, IoQueue
-from pydriver.wdf.request_base import RequestBase
-from pydriver.wdf.wdfkd import kind_of
+from pydriver.wdf.device.wdfkd import kind_of
+from pydriver.wdf.io.request_base import RequestBase
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
-    from pydriver.wdf.object import Object
+    from pydriver.system import System
+    from pydriver.wdf.object.object import Object
 
 __all__ = ("COMMANDS", "Command", "CommandError", "Views")
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydriver.ke.bugcheck import is_driver_frame
+from pydriver.ke.ddi import REGISTRY
 from pydriver.ke.probes import Point, Probe
-from pydriver.ke.registry import REGISTRY
 
 __all__ = ("watched_ddis",)
 

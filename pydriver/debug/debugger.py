@@ -23,7 +23,7 @@ from pydriver.ke.irql import irql_name
 from pydriver.ke.probes import Point
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
+    from pydriver.system import System
 
 __all__ = ("Breakpoint", "Debugger", "Stop")
 

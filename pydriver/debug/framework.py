@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from pydriver.debug.handles import Handles, objects_below
 from pydriver.ke.bugcheck import callback_place
 from pydriver.trace import Event
-from pydriver.wdf.wdfkd import kind_of, state_of, wdf_name
+from pydriver.wdf.device.wdfkd import kind_of, state_of, wdf_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydriver.ke import System
+    from pydriver.system import System
     from pydriver.trace import Entry
     from pydriver.wdf import Device, Driver
-    from pydriver.wdf.object import Object
-    from pydriver.wdf.request_base import RequestBase
+    from pydriver.wdf.io.request_base import RequestBase
+    from pydriver.wdf.object.object import Object
 
 __all__ = (
     "device_interrupts",

@@ -6,13 +6,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from pydriver.wdf.wdfkd import kind_of
+from pydriver.wdf.device.wdfkd import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydriver.ke import System
-    from pydriver.wdf.object import Object
+    from pydriver.system import System
+    from pydriver.wdf.object.object import Object
 
 __all__ = ("Handles", "objects_below")
 
@@ -63,7 +63,7 @@ class Handles:
 
 def objects_below(target: "Object") -> "Iterator[Object]":
     """An object, its children at all depths, and the requests of its queues."""
-    from pydriver.wdf.io_queue import IoQueue
+    from pydriver.wdf.io.queue import IoQueue
 
     yield target
     if isinstance(target, IoQueue):

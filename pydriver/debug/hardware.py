@@ -18,9 +18,9 @@ from pydriver.regs import RegisterMap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydriver.ke import System
     from pydriver.ke.processor import Processor
     from pydriver.machine import Machine
+    from pydriver.system import System
     from pydriver.wdf import Device
 
 __all__ = (

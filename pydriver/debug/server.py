@@ -19,7 +19,7 @@ from pydriver.errors import PydriverError
 from pydriver.machine.sockets import listen
 
 if TYPE_CHECKING:
-    from pydriver.ke import System
+    from pydriver.system import System
 
 __all__ = ("ViewServer", "ask")
 

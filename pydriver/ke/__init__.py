@@ -2,14 +2,18 @@
 # Copyright (c) 2026 the pydriver authors
 """The kernel under the framework: IRQL, processors, DPC queues, timers, threads, bug checks."""
 
+import importlib
+from typing import Any
+
 from pydriver.ke.bugcheck import BugCheck, BugCheckState
 from pydriver.ke.clock import Clock, ManualClock, MonotonicClock
 from pydriver.ke.dpc import Importance, KDpc, flush_queued_dpcs
+from pydriver.ke.driver_object import DriverObject
 from pydriver.ke.event import EventType, KEvent, delay_execution_thread
-from pydriver.ke.hive import Registry
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
 from pydriver.ke.processor import Processor
+from pydriver.ke.registry import Registry
 from pydriver.ke.routines import (
     get_current_processor_number,
     query_active_processor_count,
@@ -20,7 +24,6 @@ from pydriver.ke.routines import (
 )
 from pydriver.ke.spin_lock import KSpinLock
 from pydriver.ke.status import NT_SUCCESS, NtStatusError, status_name
-from pydriver.ke.system import DriverObject, System, SystemConfig
 from pydriver.ke.thread import (
     KThread,
     create_system_thread,
@@ -49,8 +52,6 @@ __all__ = (
     "NtStatusError",
     "Processor",
     "Registry",
-    "System",
-    "SystemConfig",
     "Verifier",
     "VerifierConfig",
     "VerifierError",
@@ -67,3 +68,12 @@ __all__ = (
     "status_name",
     "terminate_system_thread",
 )
+
+_MOVED = ("System", "SystemConfig")
+"""Names that drivers' tests import from here since before ``pydriver.system`` was a package."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MOVED:
+        return getattr(importlib.import_module("pydriver.system"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

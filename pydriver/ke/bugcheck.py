@@ -345,6 +345,8 @@ _FRAMEWORK = (
             "abi",
             "machine",
             "link",
+            "system",
+            "timeline",
             "pci",
             "ke",
             "wdf",

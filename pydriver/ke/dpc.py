@@ -15,9 +15,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydriver.ke.bugcheck import callback_name
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
-from pydriver.ke.registry import function_ddi
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.clock import TICKS_PER_SECOND, timeout_ticks
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, irql_name
-from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_SUCCESS, STATUS_TIMEOUT
 
 if TYPE_CHECKING:

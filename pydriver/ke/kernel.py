@@ -21,6 +21,7 @@ from pydriver.ke.bugcheck import (
     BugCheck,
 )
 from pydriver.ke.callbacks import Callbacks
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.dpc import flush_queued_dpcs
 from pydriver.ke.irql import (
     APC_LEVEL,
@@ -31,7 +32,6 @@ from pydriver.ke.irql import (
 )
 from pydriver.ke.probes import Probe, ProbedHandlers
 from pydriver.ke.processor import VECTOR_DISPATCH, Processor
-from pydriver.ke.registry import function_ddi
 from pydriver.ke.thread import SystemThreads, WorkerThreads
 from pydriver.ke.timer import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
@@ -91,7 +91,7 @@ class Kernel(Callbacks):
         self.access = CurrentAccess(self)
         self.verifier = Verifier(self, verifier)
         self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
-        # The framework's objects of this system: see pydriver.wdf.object.
+        # The framework's objects of this system: see pydriver.wdf.object.object.
         self.tree_lock = Lock()
         self.context_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.referenced: dict[int, Any] = {}

@@ -1,80 +1,31 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The registry of what a driver may call: framework DDIs, and the kernel routines of this package.
+"""The registry: keys with values, in memory, for as long as the system runs."""
 
-Each is declared once, at the function or method that it is in Python; `pydriver.wdf.ddi` adds the
-IRQL check of the framework's DDIs.
-"""
+from threading import Lock
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+__all__ = ("Registry", "RegistryValue")
 
-from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
-
-__all__ = ("REGISTRY", "Ddi", "function_ddi", "register")
+RegistryValue = int | str | bytes | tuple[str, ...]
+"""REG_DWORD, REG_SZ, REG_BINARY, REG_MULTI_SZ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ddi:
-    """One DDI.
+class Registry:
+    """The registry of one system. Names of keys and values are compared without case.
 
-    :ivar name: exact WDF name, ``WdfDpcEnqueue``
-    :ivar signature: in C: result and parameters
-    :ivar lowest: lowest IRQL at which it may be called
-    :ivar highest: highest one
-    :ivar method: where it is in Python, ``pydriver.wdf.dpc:Dpc.enqueue``
+    A key is named by its path; one that nobody has written to is empty.
     """
 
-    name: str
-    signature: str
-    lowest: int
-    highest: int
-    method: str
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._keys: dict[str, dict[str, RegistryValue]] = {}
 
+    def query(self, key: str, name: str) -> RegistryValue | None:
+        """A value, or ``None`` if there is none of that name."""
+        with self._lock:
+            return self._keys.get(key.lower(), {}).get(name.lower())
 
-REGISTRY: dict[str, Ddi] = {}
-"""Every DDI by its WDF name; filled while the modules of the packages are imported."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def register(name: str, signature: str, lowest: int, highest: int, method: str) -> Ddi:
-    """Declares a DDI.
-
-    :param name: exact Windows name
-    :param signature: in C
-    :param lowest: lowest IRQL at which it may be called
-    :param highest: highest one
-    :param method: where it is in Python, ``module:Class.method``
-    :raises TypeError: another method has that name
-    """
-    declared = REGISTRY.setdefault(name, Ddi(name, signature, lowest, highest, method))
-    if declared.method != method:
-        raise TypeError(f"{name} is declared by {declared.method} and by {method}")
-    return declared
-
-
-def function_ddi(
-    name: str,
-    signature: str,
-    *,
-    highest: int = DISPATCH_LEVEL,
-    lowest: int = PASSIVE_LEVEL,
-) -> Callable[[F], F]:
-    """Registers a function, or a method of what is no framework object: a kernel routine.
-
-    It checks its IRQL itself, by the rules of the kernel: a broken one is a bug check.
-
-    :param name: exact Windows name, ``KeSetEvent``
-    :param signature: in C
-    :param highest: highest IRQL at which it may be called
-    :param lowest: lowest one
-    """
-
-    def declare(function: F) -> F:
-        method = f"{function.__module__}:{function.__qualname__}"
-        register(name, signature, lowest, highest, method)
-        return function
-
-    return declare
+    def assign(self, key: str, name: str, value: RegistryValue) -> None:
+        """Writes a value."""
+        with self._lock:
+            self._keys.setdefault(key.lower(), {})[name.lower()] = value

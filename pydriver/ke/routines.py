@@ -8,8 +8,8 @@ The first argument is the kernel, which a driver finds as ``device.system.kernel
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import APC_LEVEL, HIGH_LEVEL
-from pydriver.ke.registry import function_ddi
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel

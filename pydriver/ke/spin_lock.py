@@ -14,8 +14,8 @@ from pydriver.ke.bugcheck import (
     SPIN_LOCK_ALREADY_OWNED,
     SPIN_LOCK_NOT_OWNED,
 )
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, irql_name
-from pydriver.ke.registry import function_ddi
 from pydriver.ke.spin_mutex import SpinMutex
 
 if TYPE_CHECKING:

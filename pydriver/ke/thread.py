@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.event import Dispatcher
 from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
-from pydriver.ke.registry import function_ddi
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
 from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
 from pydriver.trace import Event
@@ -21,8 +21,8 @@ from pydriver.trace.recorder import NO_PROCESSOR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydriver.ke.driver_object import DriverObject
     from pydriver.ke.kernel import Kernel
-    from pydriver.ke.system import DriverObject
 
 __all__ = (
     "KThread",

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.clock import CLOCK_INTERVAL, TICKS_PER_MS, Clock, MonotonicClock, timeout_ticks
+from pydriver.ke.ddi import function_ddi
 from pydriver.ke.event import Dispatcher, EventType
 from pydriver.ke.irql import HIGH_LEVEL
-from pydriver.ke.registry import function_ddi
 from pydriver.ke.watchdog import JOIN_TIMEOUT
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR

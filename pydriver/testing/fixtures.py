@@ -17,9 +17,9 @@ from pydriver.testing.marks import Wanted
 from pydriver.testing.options import Settings
 
 if TYPE_CHECKING:
-    from pydriver.ke import System, SystemConfig
     from pydriver.machine import Machine, MachineConfig
     from pydriver.pci import InterruptMode
+    from pydriver.system import System, SystemConfig
     from pydriver.testing.expect import Expect
     from pydriver.testing.fault import Fault
     from pydriver.testing.qmp import Qmp
@@ -91,7 +91,7 @@ def system_config(
     request: pytest.FixtureRequest, machine_config: "MachineConfig"
 ) -> "SystemConfig":
     """The system that the test asks for, on `machine_config`."""
-    from pydriver.ke import SystemConfig
+    from pydriver.system import SystemConfig
 
     with _plainly():
         return SystemConfig(machine_config, verifier=Wanted.of(request.node).verified())

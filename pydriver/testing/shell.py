@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydriver.debug import Views
 from pydriver.debug.shell import cache_folder, make_shell, view_commands
 from pydriver.errors import PydriverError
-from pydriver.ke import BugCheck, System
+from pydriver.ke import BugCheck
+from pydriver.system import System
 
 if TYPE_CHECKING:
     import pytest

@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pydriver.errors import CapabilityError, ConfigurationError, PciTimeoutError, PydriverError
-from pydriver.ke import BugCheck, System
+from pydriver.ke import BugCheck
 from pydriver.pci import CapabilityId
 from pydriver.pci.ivshmem import DEVICE_ID as DOORBELL_DEVICE
 from pydriver.pci.ivshmem import VENDOR_ID as DOORBELL_VENDOR
+from pydriver.system import System
 from pydriver.testing.watch import Fate, Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pydriver.ke import SystemConfig
     from pydriver.machine import MachineConfig
     from pydriver.pci import PciFunction
+    from pydriver.system import SystemConfig
 
 __all__ = ("Systems", "device_id", "device_under_test")
 

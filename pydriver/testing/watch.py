@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pydriver.ke import System, Violation
+    from pydriver.ke import Violation
+    from pydriver.system import System
     from pydriver.trace.recorder import Entry, Event, Recorder
 
 __all__ = ("Fate", "RecorderSlice", "Watch")

@@ -8,42 +8,30 @@ raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError
-from pydriver.wdf.collection import Collection
-from pydriver.wdf.common_buffer import CommonBuffer, CommonBufferConfig
-from pydriver.wdf.ddi import REGISTRY, Ddi
-from pydriver.wdf.device import Device
-from pydriver.wdf.device_init import DeviceInit
-from pydriver.wdf.device_interface import DeviceInterface
-from pydriver.wdf.device_object import (
-    DeviceIoType,
-    DeviceObject,
-    DeviceObjectFlags,
-    WdmFileObject,
-)
-from pydriver.wdf.device_property import (
+from pydriver.wdf.device.device import Device
+from pydriver.wdf.device.driver import Driver, DriverConfig, DriverInitFlags, get_driver
+from pydriver.wdf.device.init import DeviceInit
+from pydriver.wdf.device.interface import DeviceInterface
+from pydriver.wdf.device.property import (
     GUID_BUS_INTERFACE_STANDARD,
     BusInterfaceStandard,
     DeviceProperty,
     DevicePropertyData,
     DevicePropertyType,
 )
-from pydriver.wdf.dma_adapter import ScatterGatherElement, ScatterGatherList
-from pydriver.wdf.dma_enabler import (
+from pydriver.wdf.device.registry_key import KEY_READ, KEY_WRITE, PlugPlayRegistryKey, RegistryKey
+from pydriver.wdf.dma.adapter import ScatterGatherElement, ScatterGatherList
+from pydriver.wdf.dma.common_buffer import CommonBuffer, CommonBufferConfig
+from pydriver.wdf.dma.enabler import (
     DmaDirection,
     DmaEnabler,
     DmaEnablerConfig,
     DmaEnablerFlags,
     DmaProfile,
 )
-from pydriver.wdf.dma_transaction import DmaTransaction, TransferInfo
-from pydriver.wdf.dma_transfers import DmaTransactionState
-from pydriver.wdf.dpc import Dpc, DpcConfig
-from pydriver.wdf.driver import Driver, DriverConfig, DriverInitFlags, get_driver
-from pydriver.wdf.file import File
-from pydriver.wdf.file_config import FileObjectClass, FileObjectConfig
-from pydriver.wdf.generic_object import GenericObject
-from pydriver.wdf.interrupt import Interrupt
-from pydriver.wdf.interrupt_config import (
+from pydriver.wdf.dma.transaction import DmaTransaction, TransferInfo
+from pydriver.wdf.dma.transfers import DmaTransactionState
+from pydriver.wdf.interrupt.config import (
     GroupAffinity,
     InterruptConfig,
     InterruptExtendedPolicy,
@@ -54,25 +42,54 @@ from pydriver.wdf.interrupt_config import (
     KInterruptMode,
     ShareDisposition,
 )
-from pydriver.wdf.io_queue import IoQueue
-from pydriver.wdf.io_queue_config import (
+from pydriver.wdf.interrupt.interrupt import Interrupt
+from pydriver.wdf.interrupt.kinterrupt import KInterrupt
+from pydriver.wdf.io.device_object import (
+    DeviceIoType,
+    DeviceObject,
+    DeviceObjectFlags,
+    WdmFileObject,
+)
+from pydriver.wdf.io.file import File
+from pydriver.wdf.io.file_config import FileObjectClass, FileObjectConfig
+from pydriver.wdf.io.irp import Irp, ProcessorMode, RequestType, ctl_code
+from pydriver.wdf.io.queue import IoQueue
+from pydriver.wdf.io.queue_config import (
     IoQueueConfig,
     IoQueueDispatchType,
     IoQueueState,
     IoStopAction,
 )
-from pydriver.wdf.irp import Irp, ProcessorMode, RequestType, ctl_code
-from pydriver.wdf.kinterrupt import KInterrupt
-from pydriver.wdf.lookaside import LookasideList
-from pydriver.wdf.mdl import Mdl
-from pydriver.wdf.memory import Memory, PoolType
-from pydriver.wdf.object import (
+from pydriver.wdf.io.request import Request
+from pydriver.wdf.io.request_parameters import RequestParameters, RequestReuseParams
+from pydriver.wdf.memory.lookaside import LookasideList
+from pydriver.wdf.memory.mdl import Mdl
+from pydriver.wdf.memory.memory import Memory, PoolType
+from pydriver.wdf.memory.registers import (
+    MappedPorts,
+    MappedRegisters,
+    mm_map_io_space,
+    mm_map_io_space_ex,
+    read_register_ulong,
+    write_register_ulong,
+)
+from pydriver.wdf.memory.resource import (
+    InterruptDescriptor,
+    MemoryDescriptor,
+    PortDescriptor,
+    ResourceList,
+)
+from pydriver.wdf.object.collection import Collection
+from pydriver.wdf.object.ddi import REGISTRY, Ddi
+from pydriver.wdf.object.generic_object import GenericObject
+from pydriver.wdf.object.object import (
     ExecutionLevel,
     Object,
     ObjectAttributes,
     SynchronizationScope,
 )
-from pydriver.wdf.pnp_config import (
+from pydriver.wdf.object.tri_state import TriState
+from pydriver.wdf.pnp.pnp_config import (
     DeviceFailedAction,
     DevicePnpState,
     DevicePowerPolicyState,
@@ -85,32 +102,16 @@ from pydriver.wdf.pnp_config import (
     PowerPolicyEventCallbacks,
     SpecialFileType,
 )
-from pydriver.wdf.power import DmaPower, Failure
-from pydriver.wdf.power_policy_config import (
+from pydriver.wdf.pnp.power import DmaPower, Failure
+from pydriver.wdf.pnp.power_policy_config import (
     IdleSettings,
     PowerPolicyS0IdleCapabilities,
     PowerPolicyUserControl,
     WakeSettings,
 )
-from pydriver.wdf.registers import (
-    MappedPorts,
-    MappedRegisters,
-    mm_map_io_space,
-    mm_map_io_space_ex,
-    read_register_ulong,
-    write_register_ulong,
-)
-from pydriver.wdf.registry import KEY_READ, KEY_WRITE, PlugPlayRegistryKey, RegistryKey
-from pydriver.wdf.request import Request
-from pydriver.wdf.request_parameters import RequestParameters, RequestReuseParams
-from pydriver.wdf.resource import (
-    InterruptDescriptor,
-    MemoryDescriptor,
-    PortDescriptor,
-    ResourceList,
-)
-from pydriver.wdf.spin_lock import SpinLock
-from pydriver.wdf.timeout import (
+from pydriver.wdf.sync.dpc import Dpc, DpcConfig
+from pydriver.wdf.sync.spin_lock import SpinLock
+from pydriver.wdf.sync.timeout import (
     WDF_ABS_TIMEOUT_IN_MS,
     WDF_ABS_TIMEOUT_IN_SEC,
     WDF_ABS_TIMEOUT_IN_US,
@@ -118,10 +119,9 @@ from pydriver.wdf.timeout import (
     WDF_REL_TIMEOUT_IN_SEC,
     WDF_REL_TIMEOUT_IN_US,
 )
-from pydriver.wdf.timer import Timer, TimerConfig
-from pydriver.wdf.tri_state import TriState
-from pydriver.wdf.wait_lock import WaitLock
-from pydriver.wdf.work_item import WorkItem, WorkItemConfig
+from pydriver.wdf.sync.timer import Timer, TimerConfig
+from pydriver.wdf.sync.wait_lock import WaitLock
+from pydriver.wdf.sync.work_item import WorkItem, WorkItemConfig
 
 __all__ = (
     "GUID_BUS_INTERFACE_STANDARD",

@@ -11,7 +11,7 @@ from .command import Command, Result, assert_error, names, run
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLANTED = "tests.crash.planted"
-QUICK_STALL = "import pydriver.cli.supervise; pydriver.cli.supervise.STALL = 0.5"
+QUICK_STALL = "import pydriver.cli.jobs.supervise; pydriver.cli.jobs.supervise.STALL = 0.5"
 
 
 def run_planted(bug: str, *options: str | Path, prelude: str = "") -> Result:

@@ -24,7 +24,8 @@ def test_a_pattern_selects_and_tests_are_named() -> None:
     result = run("ddi", "wdfdpc*", "--tests")
     assert result.code == 0
     assert (
-        "WdfDpcEnqueue\n    BOOLEAN (WDFDPC Dpc)\n    pydriver.wdf.dpc.Dpc.enqueue" in result.stdout
+        "WdfDpcEnqueue\n    BOOLEAN (WDFDPC Dpc)\n    pydriver.wdf.sync.dpc.Dpc.enqueue"
+        in result.stdout
     )
     assert "WdfTimerStart" not in result.stdout
     assert "::test_" in result.stdout
@@ -35,7 +36,7 @@ def test_json_has_all_that_is_known() -> None:
     listed = json.loads(result.stdout)
     assert list(listed) == ["WdfDpcEnqueue"]
     entry = listed["WdfDpcEnqueue"]
-    assert entry["method"] == "pydriver.wdf.dpc:Dpc.enqueue"
+    assert entry["method"] == "pydriver.wdf.sync.dpc:Dpc.enqueue"
     assert (entry["lowest"], entry["highest"]) == (0, 15)
     assert entry["tests"]
 

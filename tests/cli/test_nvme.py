@@ -117,7 +117,7 @@ def test_file_that_is_no_whole_number_of_blocks_stays_as_it_is(tmp_path: Path) -
 
 def test_what_was_read_back_wrong_is_found_and_not_kept(image: Path, tmp_path: Path) -> None:
     prelude = (
-        "import pydriver.cli.disk_stream as d; right = d.DiskReader._read_source;"
+        "import pydriver.cli.jobs.disk_stream as d; right = d.DiskReader._read_source;"
         "d.DiskReader._read_source = lambda self, block: right(self, block)[:-1] + b'x'"
     )
     result = run("nvme", "copy", image, tmp_path / "disk", prelude=prelude)

@@ -50,7 +50,7 @@ def test_a_device_that_is_pulled_out(small: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_crc_is_found(small: Path, tmp_path: Path) -> None:
     prelude = (
-        "import pydriver.cli.stream as s; right = s.crc32c;"
+        "import pydriver.cli.jobs.stream as s; right = s.crc32c;"
         "s.crc32c = lambda data: right(data) ^ (len(data) != 65536)"
     )
     result = run("run", small, "--output", tmp_path / "output", prelude=prelude)
@@ -65,7 +65,7 @@ def test_a_wrong_crc_is_found(small: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_copy_is_found(small: Path) -> None:
     prelude = (
-        "import pydriver.drivers.mqdma_queue as m; right = m.HardwareQueue._complete\n"
+        "import pydriver.drivers.mqdma.queue as m; right = m.HardwareQueue._complete\n"
         "def wrong(self, slot, request, crc):\n"
         "    target = self._sources[slot] + self._layout.stride\n"
         "    self._view[target + 5] ^= 1\n"
@@ -79,7 +79,7 @@ def test_a_wrong_copy_is_found(small: Path) -> None:
 
 def test_a_bug_check_is_reported(small: Path) -> None:
     prelude = (
-        "import pydriver.drivers.mqdma_queue as m\n"
+        "import pydriver.drivers.mqdma.queue as m\n"
         "def reap(self): raise ZeroDivisionError('nobody expects it')\n"
         "m.HardwareQueue.reap = reap"
     )
@@ -92,7 +92,7 @@ def test_a_bug_check_is_reported(small: Path) -> None:
     assert "nobody expects it" in verdict
 
 
-QUICKLY = "import pydriver.cli.supervise as s; s.STALL = 1.0"
+QUICKLY = "import pydriver.cli.jobs.supervise as s; s.STALL = 1.0"
 
 
 def test_a_machine_that_hangs_is_a_stall(endless: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from pydriver.crash import CrashDirectory
 from pydriver.errors import Stalled
-from pydriver.ke import BugCheck, System, SystemConfig, VerifierConfig, VerifierError
+from pydriver.ke import BugCheck, VerifierConfig, VerifierError
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 
 from . import planted
 

@@ -18,7 +18,8 @@ from pydriver.abi._native import lib
 
 from pydriver.crash import CrashDirectory, analyse, read_crash, write_crash
 from pydriver.errors import ConfigurationError, MachineDied
-from pydriver.ke import BugCheck, System, SystemConfig
+from pydriver.ke import BugCheck
+from pydriver.system import System, SystemConfig
 
 from . import planted
 from .conftest import MACHINE, TIMEOUT, Crasher, run_planted

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pydriver.wdf
-from pydriver.wdf.ddi import REGISTRY
+from pydriver.wdf.object.ddi import REGISTRY
 
 from .blocks import PROJECT
 

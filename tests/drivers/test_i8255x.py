@@ -18,7 +18,7 @@ from pydriver.drivers.i8255x.eeprom import Eeprom
 from pydriver.drivers.i8255x.exercise import Station
 from pydriver.drivers.i8255x.receive import DESCRIPTORS
 from pydriver.drivers.i8255x.spec import I8255xRegisters
-from pydriver.ke import NtStatusError, System
+from pydriver.ke import NtStatusError
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_CANCELLED,
@@ -29,6 +29,7 @@ from pydriver.ke.status import (
 )
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.system import System
 from pydriver.testing import Qmp, RecorderSlice
 from pydriver.trace import Event
 from pydriver.wdf import Device, File

@@ -11,9 +11,8 @@ import pytest
 from pydriver.abi._native import lib
 
 from pydriver.drivers import mqdma
-from pydriver.drivers.mqdma_queue import HardwareQueue
+from pydriver.drivers.mqdma.queue import HardwareQueue
 from pydriver.errors import ConfigurationError
-from pydriver.ke import System
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -23,6 +22,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
 )
 from pydriver.pci import InterruptMode
+from pydriver.system import System
 from pydriver.testing import Fault
 from pydriver.wdf import Device, Irp
 

@@ -15,7 +15,7 @@ from pydriver.drivers.nvme.prp import PrpList, prp_list_pages
 from pydriver.drivers.nvme.queue import IoQueuePair
 from pydriver.drivers.nvme.spec import doorbell
 from pydriver.errors import ConfigurationError
-from pydriver.ke import ManualClock, NtStatusError, System
+from pydriver.ke import ManualClock, NtStatusError
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -25,6 +25,7 @@ from pydriver.ke.status import (
 )
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.system import System
 from pydriver.testing import RecorderSlice
 from pydriver.trace import Event
 from pydriver.wdf import Device, File, Irp, ScatterGatherElement

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from pydriver.drivers import mqdma
-from pydriver.ke import NtStatusError, System, SystemConfig
+from pydriver.ke import NtStatusError
 from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_DEVICE_NOT_READY,
@@ -19,6 +19,7 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
 )
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import Device, DeviceState, File, Irp
 
 from .test_mqdma import wait_until

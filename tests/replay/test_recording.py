@@ -14,10 +14,10 @@ import pytest
 
 from pydriver.drivers import edu, mqdma
 from pydriver.errors import ConfigurationError, MachineDied
-from pydriver.ke import System, SystemConfig
 from pydriver.link import ProcessorLink
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode
+from pydriver.system import System, SystemConfig
 from pydriver.trace.memory import MemoryChanges, SharedRegion
 from pydriver.trace.registers import RegisterTrace
 from pydriver.wdf import Device

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pydriver.drivers import edu, mqdma
-from pydriver.ke import DriverObject, System, SystemConfig
+from pydriver.ke import DriverObject
 from pydriver.machine import MachineConfig
 from pydriver.machine.qemu import default_qemu
 from pydriver.machine.qtest import FIRMWARE
+from pydriver.system import System, SystemConfig
 from pydriver.trace.registers import RegisterTrace
 from pydriver.wdf import Device, Driver
 

@@ -28,7 +28,7 @@ from rich.progress import Progress
 
 from pydriver.cli.faults import FAULTS
 from pydriver.drivers import mqdma
-from pydriver.ke import NtStatusError, System, SystemConfig
+from pydriver.ke import NtStatusError
 from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_DEVICE_NOT_READY,
@@ -38,6 +38,7 @@ from pydriver.ke.status import (
     status_name,
 )
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import Device, Driver, File, Irp
 
 QUEUES, DEPTH, BLOCK = 4, 8, 16384

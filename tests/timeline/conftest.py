@@ -15,11 +15,11 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from pydriver.bench.interrupts import _cycles, _load_cycle
-from pydriver.ke import System, SystemConfig
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
+from pydriver.timeline.assemble import assemble
+from pydriver.timeline.timeline import Timeline
 from pydriver.trace import Capture
-from pydriver.trace.assemble import assemble
-from pydriver.trace.timeline import Timeline
 
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1] / ".make" / "trace-processor"

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from pydriver.ke import KDpc, System, SystemConfig
+from pydriver.ke import KDpc
 from pydriver.link import ProcessorLink
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
+from pydriver.timeline.assemble import assemble
+from pydriver.timeline.perfetto import TraceError, read_trace, write_trace
+from pydriver.timeline.timeline import Category, Timeline
 from pydriver.trace import Capture, Durations, Event
-from pydriver.trace.assemble import assemble
-from pydriver.trace.perfetto import TraceError, read_trace, write_trace
-from pydriver.trace.timeline import Category, Timeline
 
 
 def captured(*entries: tuple[int, Event, int, int, object, object]) -> Capture:

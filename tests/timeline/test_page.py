@@ -16,9 +16,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from pydriver.trace.page import make_page
-from pydriver.trace.picture import COLOURS, make_picture
-from pydriver.trace.timeline import Category, Timeline
+from pydriver.timeline.page import make_page
+from pydriver.timeline.picture import COLOURS, make_picture
+from pydriver.timeline.timeline import Category, Timeline
 
 FEW, MANY = 10, 100_000
 TIMEOUT = 30

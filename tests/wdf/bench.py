@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydriver.ke import BugCheck, System, Violation
+from pydriver.ke import BugCheck, Violation
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptMode
+from pydriver.system import System
 from pydriver.wdf import (
     Device,
     DeviceInit,

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pydriver.ke import BugCheck, System, SystemConfig, VerifierConfig
+from pydriver.ke import BugCheck, VerifierConfig
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 
 from .bench import DEVICES, Bench
 

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from pydriver.wdf import REGISTRY, Dpc, File, Interrupt, Request
-from pydriver.wdf.ddi import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, Ddi, ddi
+from pydriver.wdf.object.ddi import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, Ddi, ddi
 
 from .bench import Bench
 

@@ -39,7 +39,7 @@ from pydriver.wdf import (
     TriState,
     WakeSettings,
 )
-from pydriver.wdf.bus import BusFunction
+from pydriver.wdf.pnp.bus import BusFunction
 
 from .bench import TIMEOUT, Bench, Signal
 from .witness import MQDMA

@@ -43,7 +43,7 @@ from pydriver.wdf import (
     ScatterGatherList,
     ctl_code,
 )
-from pydriver.wdf.object import Phase
+from pydriver.wdf.object.object import Phase
 
 from .bench import TIMEOUT, Bench, Edu, Plan
 

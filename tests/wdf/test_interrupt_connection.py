@@ -34,7 +34,7 @@ from pydriver.wdf import (
     SpinLock,
     TriState,
 )
-from pydriver.wdf.interrupt import InterruptState
+from pydriver.wdf.interrupt.interrupt import InterruptState
 
 from .bench import Bench, Edu, Plan, Signal
 

@@ -29,7 +29,7 @@ from pydriver.wdf import (
     WorkItem,
     WorkItemConfig,
 )
-from pydriver.wdf.serialization import Presenting
+from pydriver.wdf.sync.serialization import Presenting
 
 from .bench import TIMEOUT, Bench, Signal
 from .serialized import load_device

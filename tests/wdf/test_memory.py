@@ -35,7 +35,7 @@ from pydriver.wdf import (
     Request,
     ctl_code,
 )
-from pydriver.wdf.object import Object, Phase
+from pydriver.wdf.object.object import Object, Phase
 
 from .bench import TIMEOUT, Bench, Edu, Plan, Signal
 

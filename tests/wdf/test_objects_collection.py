@@ -8,7 +8,7 @@ from pydriver.ke import BugCheck, NtStatusError
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.status import STATUS_WDF_PARENT_NOT_SPECIFIED
 from pydriver.wdf import Collection, GenericObject, ObjectAttributes
-from pydriver.wdf.object import Object, Phase
+from pydriver.wdf.object.object import Object, Phase
 
 from .bench import Bench
 

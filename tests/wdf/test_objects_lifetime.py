@@ -40,7 +40,7 @@ from pydriver.wdf import (
     WorkItem,
     WorkItemConfig,
 )
-from pydriver.wdf.object import Phase
+from pydriver.wdf.object.object import Phase
 
 from .bench import TIMEOUT, Bench, Plan, Signal
 

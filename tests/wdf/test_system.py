@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from pydriver.errors import LinkStopped, MachineDied
-from pydriver.ke import BugCheck, System, SystemConfig
+from pydriver.ke import BugCheck
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import IoQueue, IoQueueConfig, IoQueueDispatchType, Request
 
 from .bench import DEVICES, TIMEOUT, Bench, Plan
@@ -155,7 +156,7 @@ import sys
 sys.path.insert(0, {folder!r})
 from wdf.bench import Bench, Plan
 from wdf.test_system import FORGETFUL, config
-from pydriver.ke import System
+from pydriver.system import System
 
 with System(config()) as system:
     bench = Bench(system)

@@ -7,16 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pydriver.drivers import mqdma
-from pydriver.ke import (
-    BugCheck,
-    KDpc,
-    KSpinLock,
-    NtStatusError,
-    System,
-    SystemConfig,
-    VerifierConfig,
-    VerifierError,
-)
+from pydriver.ke import BugCheck, KDpc, KSpinLock, NtStatusError, VerifierConfig, VerifierError
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     TIMER_OR_DPC_INVALID,
@@ -25,6 +16,7 @@ from pydriver.ke.bugcheck import (
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import STATUS_INSUFFICIENT_RESOURCES
 from pydriver.machine import MachineConfig
+from pydriver.system import System, SystemConfig
 from pydriver.wdf import (
     Dpc,
     DpcConfig,

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The main thread of a command: starts its job, watches it, and says how it ended.
+
+Exit codes: 0 correct; 1 not; 128 + n for signal n. What the user did wrong is a click.UsageError,
+which ends with 2.
+"""
+
+import signal
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from pydriver.cli.console import say
+from pydriver.cli.jobs.job import Job, Phase
+from pydriver.cli.progress import Progress, make_progress
+from pydriver.cli.report import CORRECT
+from pydriver.cli.signals import Signals
+from pydriver.errors import ConfigurationError, MachineDied, PydriverError
+from pydriver.ke import BugCheck, VerifierError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Watch", "conclude", "say_interrupted")
+
+WRONG_EXIT = 1
+SIGNAL_EXIT = 128
+
+STALL = 10.0
+"""Seconds without a completed request, or that the driver takes to end."""
+START = 40.0
+"""Seconds that the system takes to start; the link gives the guest 20 of them."""
+GRACE = 1.5
+"""Seconds that a job has to end without power before the process ends without it."""
+CUT_INTERVAL = 0.05
+IDLE_INTERVAL = 1.0
+
+CRASHES = (BugCheck, VerifierError, MachineDied)
+"""What ends a job that a crash directory is written for."""
+
+ENDINGS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "terminated: the terminal is gone",
+}
+
+
+class Watch:
+    """A job, its progress display, and how long nothing has moved.
+
+    :param job: to be run
+    :param signals: that end it
+    """
+
+    def __init__(self, job: Job, signals: Signals) -> None:
+        self._job = job
+        self._signals = signals
+        self._progress: Progress = make_progress()
+        self._step = job.step
+        self._completed = 0
+        self._still = 0.0
+
+    def run(self) -> str:
+        """Runs the job to its end.
+
+        :return: what did not move any more, or nothing
+        """
+        job = self._job
+        job.start()
+        try:
+            stall = self._watch()
+        finally:
+            self._progress.end()
+        if stall:
+            job.keep_stall(stall)
+        deadline = monotonic() + GRACE
+        while not job.over and monotonic() < deadline:
+            # Again and again: it may be about to switch the power on.
+            job.cut()
+            self._signals.wait(CUT_INTERVAL)
+        return stall
+
+    def _watch(self) -> str:
+        job, signals, progress = self._job, self._signals, self._progress
+        before = monotonic()
+        while not job.over and signals.received is None:
+            signals.wait(IDLE_INTERVAL if job.step.phase is Phase.IDLE else progress.interval)
+            now = monotonic()
+            # We may have been stopped for hours: that does not count.
+            if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
+                return stall
+            before = now
+            progress.show(job.done, stopped=job.stopped)
+        return ""
+
+    def _find_stall(self, seconds: float) -> str:
+        """Counts seconds in which nothing moved; says so when they are too many."""
+        job = self._job
+        if job.step is not self._step:
+            self._step = job.step
+            self._still = 0.0
+            if self._step.title:
+                self._progress.begin(self._step.title, self._step.size)
+        completed = job.completed
+        if completed != self._completed or job.stopped or not self._must_move():
+            self._completed = completed
+            self._still = 0.0
+            return ""
+        self._still += seconds
+        if self._still < (START if self._step.phase is Phase.STARTING else STALL):
+            return ""
+        return self._describe_stall()
+
+    def _must_move(self) -> bool:
+        if self._step.phase is Phase.STREAMING:
+            return self._job.stream is not None and self._job.stream.in_flight > 0
+        return self._step.phase is not Phase.IDLE
+
+    def _describe_stall(self) -> str:
+        if self._step.phase is not Phase.STREAMING:
+            return f"the system did not {self._step.phase.value} within {self._still:.0f} s"
+        outstanding = self._job.describe_outstanding()
+        return f"no request completed for {self._still:.0f} s; outstanding: {outstanding}"
+
+
+def say_interrupted(command: str, received: signal.Signals) -> int:
+    """Says that a signal ended a command.
+
+    :return: its exit code
+    """
+    say(f"{command}: {ENDINGS[received]}", error=True)
+    return SIGNAL_EXIT + received
+
+
+def _complain(command: str, error: BaseException, source: object) -> str:
+    """Says what ended a job; a bug check with its report.
+
+    :param source: that it read
+    :return: the same in a sentence
+    """
+    sentence = _describe(error, source)
+    detail = sentence
+    if isinstance(error, BugCheck):
+        detail = error.report
+    elif isinstance(error, VerifierError):
+        detail = str(error)
+    say(f"{command}: error: {detail}", error=True)
+    return sentence
+
+
+def conclude(
+    command: str,
+    job: Job,
+    stall: str,
+    source: object,
+    *,
+    as_json: bool,
+    commit: "Callable[[], object] | None",
+) -> int:
+    """Prints what a job has shown.
+
+    :param command: for messages
+    :param stall: what did not move any more, or nothing
+    :param source: that it read
+    :param as_json: report as JSON
+    :param commit: keeps the output, if all of it is right
+    :return: exit code
+    :raises click.UsageError: it was asked for what cannot be
+    """
+    error = None if stall else job.error
+    if isinstance(error, ConfigurationError):
+        raise click.UsageError(str(error)) from error
+    report = job.report()
+    report.verdict = stall or job.failure or (job.stream and job.stream.failure) or CORRECT
+    if error is None and report.verdict == CORRECT and commit is not None:
+        try:
+            commit()
+        except OSError as reason:
+            error = reason
+    if error is not None:
+        report.verdict = _complain(command, error, source)
+    _say_crash(command, job, failed=bool(stall) or isinstance(error, CRASHES))
+    written = True
+    if as_json or error is None:
+        written = say(report.json() if as_json else report.text())
+    return 0 if written and report.verdict == CORRECT else WRONG_EXIT
+
+
+def _say_crash(command: str, job: Job, *, failed: bool) -> None:
+    """Says where the crash is, or how there would have been one."""
+    directory = job.on_failure
+    if directory is not None and directory.result is not None:
+        say(f"{command}: {directory.result}", error=True)
+    elif failed and directory is None:
+        say(f"{command}: --crash-dir DIR keeps more, for `pydriver analyze DIR`", error=True)
+
+
+def _describe(error: BaseException, source: object) -> str:
+    """What ended a job, in a sentence; with QEMU's last lines if it was QEMU.
+
+    :param source: that it read
+    :raises BaseException: the error itself, if it is a defect of ours
+    """
+    if isinstance(error, BugCheck):
+        return f"bug check 0x{error.code:X} {error.state.name}: {error.state.message}"
+    if isinstance(error, VerifierError):
+        rules = dict.fromkeys(each.rule for each in error.violations)
+        return f"the driver broke rules: {', '.join(rules)}"
+    if isinstance(error, PydriverError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; fewer --queues, a smaller --depth or --block need less"
+    if isinstance(error, OSError):
+        what = f"write {error.filename}" if error.filename else f"read {source}"
+        return f"cannot {what}: {error.strerror}"
+    raise error

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""DRIVER_OBJECT: what the system passes to a driver's entry."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.system import System
+
+__all__ = ("DriverObject",)
+
+
+class DriverObject:
+    """What a driver's entry gets [DRIVER_OBJECT].
+
+    :param system: that loads the driver
+    :param name: of the driver, for reports
+    :ivar driver_unload: removes the driver's devices and calls its EvtDriverUnload; set by the
+        framework
+    :ivar driver: the framework's driver object, when the entry has created it
+    """
+
+    def __init__(self, system: "System", name: str) -> None:
+        self.system = system
+        self.name = name
+        self.driver_unload: Callable[[], None] | None = None
+        self.driver: Any = None

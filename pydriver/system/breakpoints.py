@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Python's ``breakpoint()`` in a driver: the machine is stopped while a person is at the prompt.
+
+Only Python's own debugger is prepared for that, not one that another ``sys.breakpointhook`` or
+``$PYTHONBREAKPOINT`` brings.
+"""
+
+import contextlib
+import os
+import pdb
+import sys
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pydriver.errors import PydriverError
+
+if TYPE_CHECKING:
+    from pydriver.system.system import System
+
+__all__ = ("breakpoints_stop", "paused")
+
+_running: "list[System]" = []
+
+
+@contextlib.contextmanager
+def breakpoints_stop(system: "System") -> Iterator[None]:
+    """In the block, the system is stopped while ``breakpoint()`` has a prompt."""
+    _running.append(system)
+    before = sys.breakpointhook
+    if before is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _break
+    try:
+        yield
+    finally:
+        _running.remove(system)
+        if not _running and sys.breakpointhook is _break:
+            sys.breakpointhook = sys.__breakpointhook__
+
+
+@contextlib.contextmanager
+def paused(system: "System") -> Iterator[None]:
+    """In the block, the machine is stopped; the watchdogs do not count while it is."""
+    with contextlib.suppress(PydriverError):  # it has ended
+        system.machine.stop()
+    try:
+        yield
+    finally:
+        if system.kernel.failure is None:
+            with contextlib.suppress(PydriverError):
+                system.machine.resume()
+
+
+class _Debugger(pdb.Pdb):
+    """Python's debugger, for the threads of a system."""
+
+    def interaction(self, frame: FrameType | None, traceback: TracebackType | None) -> None:
+        """The prompt."""
+        with contextlib.ExitStack() as stack:
+            for system in _running:
+                stack.enter_context(paused(system))
+            super().interaction(frame, traceback)
+
+
+def _break(*_: Any, **__: Any) -> None:
+    caller = sys._getframe(1)
+    _Debugger(nosigint=True).set_trace(caller)

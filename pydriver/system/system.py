@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The composition root: a machine, its link, its PCI bus, and the kernel that runs on them.
+
+with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
+    driver = system.load_driver(driver_entry)
+    device = driver.add_device(system.pci.find(0x1234, 0x11E8))
+"""
+
+import contextlib
+import gc
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+from typing import Any, Self, TypeVar
+
+from pydriver.errors import LinkStopped, MachineDied, PydriverError
+from pydriver.ke.bugcheck import BugCheck
+from pydriver.ke.driver_object import DriverObject
+from pydriver.ke.interrupts import InterruptVectors
+from pydriver.ke.kernel import Kernel
+from pydriver.ke.namespace import Namespace
+from pydriver.ke.probes import Point, Probe
+from pydriver.ke.registry import Registry
+from pydriver.ke.verifier import VerifierConfig, VerifierError
+from pydriver.link import Link, ProcessorLink
+from pydriver.link.link import MakeProcessor
+from pydriver.link.traced import TracedProcessorLink
+from pydriver.link.watched import WatchedProcessorLink
+from pydriver.machine import Machine, MachineConfig
+from pydriver.pci import IoApic, PciBus
+from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+from pydriver.system.breakpoints import breakpoints_stop
+from pydriver.system.register_trace import begin_trace
+from pydriver.trace import Capture, Recorder
+from pydriver.trace.registers import RegisterTrace
+
+__all__ = ("System", "SystemConfig")
+
+REPORT_TIMEOUT = 120.0
+"""Seconds that a failure may take to be reported: a memory dump is written meanwhile."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that wants to run Python gets its turn."""
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """What system to start.
+
+    :ivar machine: the machine
+    :ivar workers: system worker threads
+    :ivar events: entries that the recorder keeps
+    :ivar verifier: what is verified
+    :ivar probe: of a debugger, called at each of its points, or ``None``; with a register trace,
+        at all but registers
+    :ivar register_trace: what the accesses to devices are written into, or ``None``; who made it
+        closes it, afterwards
+    :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
+        at the end what the verifier has found. The machine is there, and stopped; the thread is
+        the one that found it, and every other waits for its end. See ``pydriver.crash``
+    :ivar trace: what the run is traced into; it then is the recorder
+    """
+
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    workers: int = 2
+    events: int = 4096
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    probe: Probe | None = None
+    register_trace: RegisterTrace | None = None
+    on_failure: "Callable[[System, BaseException], object] | None" = None
+    trace: Capture | None = None
+
+
+DriverT = TypeVar("DriverT")
+
+
+class System:
+    """A running system. Use it as a context manager, or call :meth:`start` and :meth:`close`.
+
+    :param config: what to start
+    :ivar machine: QEMU
+    :ivar link: to its vCPUs
+    :ivar kernel: processors, DPCs, threads, recorder
+    :ivar pci: the enumerated bus
+    :ivar vectors: of the interrupts
+    :ivar registry: values that drivers keep
+    :ivar namespace: how applications find devices
+    """
+
+    machine: Machine
+    link: Link
+    kernel: Kernel
+    pci: PciBus
+    vectors: InterruptVectors
+
+    def __init__(self, config: SystemConfig | None = None) -> None:
+        self.config = config or SystemConfig()
+        self.registry = Registry()
+        self.namespace = Namespace()
+        self._drivers: list[DriverObject] = []
+        self._stack = contextlib.ExitStack()
+        self._unloadable = False
+        self._stopped = False
+        self._frozen = Event()  # the failure, or the end, has been dealt with
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None = None,
+        traceback: object = None,
+    ) -> None:
+        if isinstance(error, MachineDied):  # nobody who serves a processor may have noticed yet
+            self.kernel.fail(error)
+        # After an error nobody knows what a driver waits for: the power is cut instead.
+        self._unloadable = self._unloadable and kind is None
+        failed = self.kernel.failure is not None
+        self.close()
+        if failed and isinstance(error, LinkStopped):  # all that who was at a processor knows
+            self.kernel.raise_failure()
+
+    def start(self) -> None:
+        """Starts the machine, its processors and the kernel, and enumerates the bus.
+
+        :raises MachineError: QEMU does not start
+        :raises LinkError: the guest does not
+        """
+        config = self.config
+        with contextlib.ExitStack() as stack:
+            # With Python's 5 ms, an application's thread that computes would keep each ISR
+            # waiting for that long, several times.
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_INTERVAL)
+            # What exists now is not garbage: a full collection that looks at it takes 5 ms, and
+            # would do so in the middle of an ISR.
+            stack.callback(gc.unfreeze)
+            gc.freeze()
+            trace = config.trace
+            options: tuple[str, ...] = ()
+            if trace is not None:
+                options = trace.qemu_options()
+                stack.callback(trace.stop)
+            self.machine = Machine(config.machine, options)
+            stack.callback(self.machine.quit)
+            self.machine.start()
+            self.link = Link(self.machine, self._make_processor())
+            stack.callback(self.link.close)
+            self.link.open()
+            self.kernel = Kernel(
+                self.link.processors,
+                self._freeze,
+                workers=config.workers,
+                recorder=Recorder(config.events) if trace is None else trace,
+                verifier=config.verifier,
+                probe=config.probe,
+            )
+            # Entered last, left first: the threads end, then nobody uses the link.
+            stack.callback(self._stop_kernel)
+            self.kernel.start()
+            self.machine.listen(self._on_event)
+            stack.enter_context(breakpoints_stop(self))
+            access = self.kernel.access
+            with self.kernel.borrowed():
+                self.pci = PciBus.start(access)
+                doorbell = self.pci.find(VENDOR_ID, DEVICE_ID)
+                apic_ids = [each.apic_id for each in self.link.processors]
+                address = connect_doorbell(doorbell, apic_ids)
+                self.vectors = InterruptVectors(self.kernel, IoApic(access))
+                if config.register_trace is not None:
+                    begin_trace(config.register_trace, self.machine, self.pci)
+            self.link.set_doorbell(address)
+            self._stack = stack.pop_all()
+        self._unloadable = True
+
+    def close(self) -> None:
+        """Unloads the drivers, ends all threads and the machine. Idempotent.
+
+        :raises BugCheck: a driver's removal ended in one
+        :raises VerifierError: rules were broken, and nothing worse has happened
+        """
+        unload = self._unloadable and self.kernel.failure is None
+        self._unloadable = False
+        try:
+            if unload:
+                self.unload_drivers()
+                self._report_violations()
+        except LinkStopped:
+            self.check()
+            raise
+        finally:
+            self._drivers.clear()
+            self._stack.close()
+        if unload:
+            self.kernel.verifier.check()
+
+    def load_driver(
+        self, driver_entry: Callable[[DriverObject], DriverT], name: str = ""
+    ) -> DriverT:
+        """Calls a driver's entry [DriverEntry].
+
+        :param driver_entry: creates the driver object and returns it
+        :param name: of the driver; default: of the module that the entry is in
+        :return: what the entry returned
+        :raises NtStatusError: the entry failed
+        """
+        driver_object = DriverObject(self, name or driver_entry.__module__.rpartition(".")[2])
+        try:
+            driver = driver_entry(driver_object)
+        except PydriverError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- becomes a bug check
+            self.kernel.escaped(error)
+        self._drivers.append(driver_object)
+        return driver
+
+    @property
+    def drivers(self) -> tuple[DriverObject, ...]:
+        """The drivers that are loaded, in the order in which they were."""
+        return tuple(self._drivers)
+
+    def unload_drivers(self) -> None:
+        """Removes all devices and unloads all drivers, the last one first."""
+        while self._drivers:
+            driver_object = self._drivers.pop()
+            if driver_object.driver_unload is not None:
+                driver_object.driver_unload()
+
+    def check(self) -> None:
+        """Raises what ended the system, if something did: a bug check, or QEMU's death.
+
+        :raises BugCheck: a driver broke a rule
+        :raises MachineDied: QEMU has ended
+        """
+        if self.kernel.failure is not None:
+            self.kernel.raise_failure()
+
+    def _make_processor(self) -> MakeProcessor:
+        """What makes the processors' mailboxes."""
+        probe, trace = self.config.probe, self.config.register_trace
+        if trace is not None:
+            return partial(TracedProcessorLink, trace=trace)
+        if probe is None:
+            return ProcessorLink
+
+        def watch(what: str, address: int) -> None:
+            probe(Point.REGISTER, f"{what} at {address:#x}", None, address)
+
+        return partial(WatchedProcessorLink, watch=watch)
+
+    def _on_event(self, name: str, data: dict[str, Any]) -> None:
+        """On the QMP thread: whoever stops the machine stops the watchdogs, too."""
+        stopped = {"STOP": True, "RESUME": False}.get(name, self._stopped)
+        if stopped != self._stopped:
+            self._stopped = stopped
+            watchdog = self.kernel.watchdog
+            (watchdog.hold if stopped else watchdog.release)()
+
+    def _freeze(self) -> None:
+        failure = self.kernel.failure
+        try:
+            if isinstance(failure, BugCheck):
+                self.machine.stop()
+            if failure is not None and not isinstance(failure, LinkStopped):
+                self._report(failure)
+        finally:
+            self.link.stop()
+            self._frozen.set()
+
+    def _report(self, failure: BaseException) -> None:
+        if self.config.on_failure is None:
+            return
+        try:
+            self.config.on_failure(self, failure)
+        except Exception as error:  # noqa: BLE001 -- what failed first is what counts
+            failure.add_note(f"and it could not be reported: {type(error).__name__}: {error}")
+
+    def _report_violations(self) -> None:
+        try:
+            self.kernel.verifier.check()
+        except VerifierError as error:
+            with contextlib.suppress(PydriverError):  # QEMU has died just now
+                self.machine.stop()
+            self._report(error)
+
+    def _stop_kernel(self) -> None:
+        # A clean end is no failure, but every wait must end. After a failure, whoever found it
+        # still needs the machine.
+        if not self.kernel.fail(LinkStopped("the system has been closed")):
+            self._frozen.wait(REPORT_TIMEOUT)
+        self.link.stop()
+        self.kernel.stop()

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""LatencyMon's figures of a timeline: latencies, routine times, counts per bucket.
+
+As there, an interrupt's latency is counted from where it was asserted: to the beginning of its ISR,
+and to the beginning of the DPC that the ISR has queued. Routine times include what has interrupted
+the routine.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from pydriver.timeline.timeline import Category, Slice, Timeline
+
+__all__ = ("BUCKETS", "Bucket", "Figures", "Latency", "Routine", "measure")
+
+BUCKETS = (250, 500, 1000, 2000, 4000)
+"""Upper limits of LatencyMon's buckets, in microseconds; the last one has none."""
+
+LEVELS = {Category.ISR: "ISR", Category.DPC: "DPC", Category.WORK_ITEM: "work item"}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A latency. Times are in microseconds.
+
+    :ivar count: how often it was measured
+    :ivar highest: the longest
+    :ivar mean: of all
+    """
+
+    count: int = 0
+    highest: float = 0.0
+    mean: float = 0.0
+
+    @classmethod
+    def of(cls, nanoseconds: Iterable[int]) -> "Latency":
+        """From single ones."""
+        values = list(nanoseconds)
+        if not values:
+            return cls()
+        return cls(len(values), max(values) / 1000, sum(values) / len(values) / 1000)
+
+
+@dataclass(frozen=True)
+class Routine(Latency):
+    """How long a callback took.
+
+    :ivar level: ISR, DPC or work item
+    :ivar name: of the callback
+    :ivar target: the object that it belongs to
+    :ivar total: of all its runs, in microseconds
+    """
+
+    level: str = ""
+    name: str = ""
+    target: str = ""
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """How many runs of a level took so long.
+
+    :ivar label: of the bucket
+    :ivar counts: by level
+    """
+
+    label: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures.
+
+    :ivar seconds: of the timeline
+    :ivar latencies: by their names
+    :ivar routines: of each callback, the longest first
+    :ivar buckets: LatencyMon's
+    :ivar counts: how often each level ran
+    """
+
+    seconds: float
+    latencies: dict[str, Latency]
+    routines: list[Routine] = field(default_factory=list)
+    buckets: list[Bucket] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def measure(timeline: Timeline) -> Figures:
+    """Measures a timeline. What had not ended with the run does not count."""
+    begin, end = timeline.span
+    runs: dict[str, list[Slice]] = {level: [] for level in LEVELS.values()}
+    for each in timeline.of(*LEVELS):
+        if "unfinished" not in each.values:
+            runs[LEVELS[each.category]].append(each)
+    return Figures(
+        (end - begin) / 1e9,
+        {
+            "interrupt to ISR": _latency(runs["ISR"], "interrupt_to_isr_ns"),
+            "interrupt to DPC": _latency(runs["DPC"], "interrupt_to_dpc_ns"),
+        },
+        _routines(runs),
+        _buckets(runs),
+        {level: len(each) for level, each in runs.items()},
+    )
+
+
+def _latency(runs: list[Slice], key: str) -> Latency:
+    return Latency.of(int(each.values[key]) for each in runs if key in each.values)
+
+
+def _routines(runs: dict[str, list[Slice]]) -> list[Routine]:
+    routines = []
+    for level, slices in runs.items():
+        groups: dict[tuple[str, str], list[int]] = {}
+        for each in slices:
+            key = (each.name, str(each.values.get("object", "")))
+            groups.setdefault(key, []).append(each.duration)
+        for (name, target), values in groups.items():
+            one = Latency.of(values)
+            total = sum(values) / 1000
+            routines.append(Routine(one.count, one.highest, one.mean, level, name, target, total))
+    return sorted(routines, key=lambda each: -each.highest)
+
+
+def _buckets(runs: dict[str, list[Slice]]) -> list[Bucket]:
+    labels = [f"under {BUCKETS[0]} us"]
+    labels += [f"{low} to {high} us" for low, high in pairwise(BUCKETS)]
+    labels.append(f"{BUCKETS[-1]} us or more")
+    counts: list[dict[str, int]] = [dict.fromkeys(runs, 0) for _ in labels]
+    for level, slices in runs.items():
+        for each in slices:
+            counts[_bucket(each.duration)][level] += 1
+    return [Bucket(label, each) for label, each in zip(labels, counts, strict=True)]
+
+
+def _bucket(nanoseconds: int) -> int:
+    return sum(nanoseconds >= limit * 1000 for limit in BUCKETS)

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFDRIVER: created by a driver's entry; adds devices."""
+
+import contextlib
+from dataclasses import dataclass
+from enum import IntFlag
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydriver.errors import PydriverError
+from pydriver.ke.irql import HIGH_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.mutex import Mutex
+from pydriver.ke.status import (
+    NT_SUCCESS,
+    STATUS_DRIVER_INTERNAL_ERROR,
+    STATUS_INFO_LENGTH_MISMATCH,
+    STATUS_INVALID_DEVICE_STATE,
+    STATUS_INVALID_PARAMETER,
+    STATUS_SUCCESS,
+    NtStatusError,
+)
+from pydriver.wdf.device.device import Device
+from pydriver.wdf.device.init import DeviceInit
+from pydriver.wdf.device.registry_key import KEY_READ, RegistryKey, driver_key
+from pydriver.wdf.device.wdfkd import describe
+from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi, function_ddi
+from pydriver.wdf.object.object import (
+    ExecutionLevel,
+    Object,
+    ObjectAttributes,
+    ParentRule,
+    SynchronizationScope,
+)
+from pydriver.wdf.sync.serialization import effective_level, effective_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.ke.driver_object import DriverObject
+    from pydriver.pci import InterruptMode, PciFunction
+
+__all__ = ("Driver", "DriverConfig", "DriverInitFlags", "get_driver")
+
+RESTART_LIMIT = 5
+RESTART_PERIOD = 60.0
+"""So many restarts of a failed device are possible in so many seconds [WdfDeviceSetFailed]."""
+
+DEFAULT_POOL_TAG = 0x206B6444
+"""``'Ddk '``, which stands for no tag."""
+
+
+class DriverInitFlags(IntFlag):
+    """WDF_DRIVER_INIT_FLAGS."""
+
+    NON_PNP_DRIVER = 1
+    NO_DISPATCH_OVERRIDE = 2
+    VERIFY_ON = 4
+    VERIFIER_ON = 8
+    COMPANION = 0x10
+
+
+@dataclass(slots=True)
+class DriverConfig:
+    """WDF_DRIVER_CONFIG.
+
+    :ivar evt_driver_device_add: EvtDriverDeviceAdd(driver, device_init) -> NTSTATUS
+    :ivar evt_driver_unload: EvtDriverUnload(driver)
+    :ivar driver_init_flags: :class:`DriverInitFlags`; VERIFIER_ON and VERIFY_ON switch the
+        system's verifier on
+    :ivar driver_pool_tag: four characters, the first in the low byte; 0: of the driver's name
+    """
+
+    evt_driver_device_add: "Callable[[Driver, DeviceInit], int | None] | None" = None
+    evt_driver_unload: "Callable[[Driver], None] | None" = None
+    driver_init_flags: int = 0
+    driver_pool_tag: int = 0
+
+
+class Driver(Object):
+    """A driver.
+
+    :ivar name: for reports
+    :ivar system: that it was loaded into
+    :ivar config: its callbacks
+    :ivar execution_level: what its devices inherit
+    :ivar synchronization_scope: what its devices inherit
+    """
+
+    __slots__ = (
+        "_adding",
+        "_restarts",
+        "_unloaded",
+        "config",
+        "driver_object",
+        "execution_level",
+        "name",
+        "synchronization_scope",
+        "system",
+    )
+
+    fx_type: ClassVar[int] = 0x1001
+
+    allows_level: ClassVar[bool] = True
+    allows_scope: ClassVar[bool] = True
+    passive_disposal: ClassVar[bool] = True
+
+    def __init__(
+        self, driver_object: "DriverObject", config: DriverConfig, attributes: ObjectAttributes
+    ) -> None:
+        self.system = driver_object.system
+        super().__init__(self.system.kernel, None, attributes, deletable=False)
+        self._kernel.describe = describe
+        self.driver_object = driver_object
+        self.name = driver_object.name
+        self.config = config
+        self.execution_level = effective_level(attributes, ExecutionLevel.DISPATCH)
+        self.synchronization_scope = effective_scope(attributes, SynchronizationScope.NONE)
+        self._unloaded = False
+        # Held while a failed device is added again, so that it is not while the driver goes.
+        self._adding = Mutex(self._kernel)
+        self._restarts: dict[PciFunction, list[float]] = {}
+
+    def __str__(self) -> str:
+        return f"driver {self.name}"
+
+    @classmethod
+    @creation_ddi(
+        "WdfDriverCreate",
+        "NTSTATUS (PDRIVER_OBJECT, PCUNICODE_STRING, PWDF_OBJECT_ATTRIBUTES, PWDF_DRIVER_CONFIG,"
+        " WDFDRIVER *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create(
+        cls,
+        driver_object: "DriverObject",
+        config: DriverConfig,
+        attributes: ObjectAttributes | None = None,
+    ) -> Self:
+        """Creates the driver; in its entry.
+
+        :param driver_object: given to the entry
+        :param config: its callbacks
+        :param attributes: without a parent
+        :raises NtStatusError: the attributes or the configuration are not valid; or it is the
+            second call
+        """
+        what = "WdfDriverCreate"
+        if not isinstance(config, DriverConfig):
+            raise NtStatusError(STATUS_INFO_LENGTH_MISMATCH, what)
+        flags = config.driver_init_flags
+        if flags & ~sum(DriverInitFlags):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: flags {flags:#x}")
+        if flags & DriverInitFlags.NON_PNP_DRIVER and config.evt_driver_device_add is not None:
+            raise NtStatusError(
+                STATUS_INVALID_PARAMETER, f"{what}: EvtDriverDeviceAdd of a driver without PnP"
+            )
+        attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
+        if driver_object.driver_unload is not None:
+            raise NtStatusError(STATUS_DRIVER_INTERNAL_ERROR, what)
+        driver = cls(driver_object, config, attributes)
+        driver_object.driver_unload = driver.unload
+        driver_object.driver = driver
+        if flags & (DriverInitFlags.VERIFIER_ON | DriverInitFlags.VERIFY_ON):
+            driver._kernel.start_verifying()
+        return driver
+
+    @property
+    def pool_tag(self) -> int:
+        """What allocations of the driver are marked with, if it gives no tag."""
+        tag = self.config.driver_pool_tag
+        if tag not in {0, DEFAULT_POOL_TAG}:
+            return tag
+        return int.from_bytes(f"{self.name[:4]:<4}".encode("ascii", "replace"), "little")
+
+    @ddi("WdfDriverGetRegistryPath", "PWSTR (WDFDRIVER Driver)", highest=PASSIVE_LEVEL)
+    def get_registry_path(self) -> str:
+        """The path of the driver's service key."""
+        return driver_key(self.name)
+
+    @ddi(
+        "WdfDriverOpenParametersRegistryKey",
+        "NTSTATUS (WDFDRIVER Driver, ACCESS_MASK DesiredAccess, PWDF_OBJECT_ATTRIBUTES, WDFKEY *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def open_parameters_registry_key(
+        self, desired_access: int = KEY_READ, attributes: ObjectAttributes | None = None
+    ) -> RegistryKey:
+        """Opens the key with the driver's parameters.
+
+        :param desired_access: KEY_READ, KEY_WRITE or both
+        :param attributes: of the key object
+        :raises NtStatusError: the attributes are not valid
+        """
+        what = "WdfDriverOpenParametersRegistryKey"
+        attributes = RegistryKey.check_attributes(attributes, ParentRule.OPTIONAL, what)
+        path = f"{driver_key(self.name)}\\Parameters"
+        return RegistryKey(self.system.registry, self, path, desired_access, attributes)
+
+    @ddi("WdfDriverWdmGetDriverObject", "PDRIVER_OBJECT (WDFDRIVER Driver)")
+    def wdm_get_driver_object(self) -> "DriverObject":
+        """What the driver's entry was given."""
+        return self.driver_object
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices, in the order in which they were added."""
+        return tuple(child for child in self.children if isinstance(child, Device))
+
+    def add_device(
+        self,
+        function: "PciFunction",
+        interrupts: "InterruptMode | None" = None,
+        messages: int | None = None,
+    ) -> Device:
+        """Gives the driver a device and starts it, as the PnP manager does; at PASSIVE_LEVEL.
+
+        :param function: the PCI function
+        :param interrupts: how it shall interrupt; ``None``: in the mode with most messages
+        :param messages: most messages that it is given; ``None``: as many as it has
+        :return: the started device
+        :raises NtStatusError: EvtDriverDeviceAdd or the start failed; the device is gone then
+        """
+        init = DeviceInit(self, function, interrupts, messages)
+        callback = self.config.evt_driver_device_add
+        status = STATUS_SUCCESS
+        if callback is not None:
+            status = self._kernel.invoke_status(callback, self, init)
+        device = init.device
+        if not NT_SUCCESS(status):
+            if device is not None:
+                device.remove(query=False)
+            raise NtStatusError(status, f"{self}: EvtDriverDeviceAdd for {function}")
+        if device is None:
+            raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self}: no device for {function}")
+        try:
+            device.start()
+        except PydriverError:
+            device.remove(query=False)
+            raise
+        return device
+
+    def restart_device(self, device: Device) -> None:
+        """Adds the function of a failed device again, unless that has happened too often.
+
+        :param device: that has been removed
+        """
+        function = device.function
+        with self._adding:
+            if self._unloaded:
+                return
+            now = monotonic()
+            restarts = self._restarts.setdefault(function, [])
+            restarts[:] = [time for time in restarts if now - time < RESTART_PERIOD]
+            if len(restarts) == RESTART_LIMIT:
+                return
+            restarts.append(now)
+            with contextlib.suppress(NtStatusError):
+                self.add_device(function, device.interrupt_mode, device.message_limit)
+
+    def unload(self) -> None:
+        """Removes all devices, the last one first, and calls EvtDriverUnload. Idempotent."""
+        with self._adding:
+            if self._unloaded:
+                return
+            self._unloaded = True
+        for device in reversed(self.devices):
+            try:
+                device.remove()
+            except NtStatusError:
+                # The driver has vetoed; but it is the system that goes.
+                device.remove(query=False)
+        if self.config.evt_driver_unload is not None:
+            self._kernel.invoke(self.config.evt_driver_unload, self)
+        self._kernel.threads.check_ended(self.driver_object)
+        self._delete()
+        self._report_leaks()
+
+    def _report_leaks(self) -> None:
+        """Objects, and with them their contexts, that a reference keeps after the driver."""
+        referenced = self._kernel.referenced
+        for owner in [each for each in referenced.values() if each.root is self]:
+            del referenced[id(owner)]
+            for each in owner.references:
+                tag = "" if each.tag is None else f" (tag {each.tag!r}, {each.file}:{each.line})"
+                self._kernel.verifier.violation(
+                    "ObjectLeak",
+                    f"{owner} outlives {self}: a reference was never dropped{tag}",
+                    owner,
+                    apart=True,
+                )
+
+
+@function_ddi("WdfGetDriver", "WDFDRIVER (void)", highest=HIGH_LEVEL)
+def get_driver(driver_object: "DriverObject") -> Driver | None:
+    """The driver object that a driver's entry has created.
+
+    :param driver_object: stands for the driver's globals, which are where Windows looks
+    """
+    driver: Driver | None = driver_object.driver
+    return driver

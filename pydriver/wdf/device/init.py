@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFDEVICE_INIT: what a driver says about a device before it creates it."""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
+from pydriver.pci import InterruptMode
+from pydriver.wdf.device.property import open_device_key
+from pydriver.wdf.device.registry_key import KEY_READ
+from pydriver.wdf.io.device_object import DeviceIoType
+from pydriver.wdf.io.file_config import FileObjectConfig
+from pydriver.wdf.object.ddi import RAISES, ddi
+from pydriver.wdf.object.object import ObjectAttributes
+from pydriver.wdf.pnp.pnp_config import PnpPowerEventCallbacks, PowerPolicyEventCallbacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.pci import PciFunction
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.device.driver import Driver
+    from pydriver.wdf.device.registry_key import PlugPlayRegistryKey, RegistryKey
+    from pydriver.wdf.io.request import Request
+
+__all__ = ("DeviceInit",)
+
+
+@dataclass
+class DeviceInit:
+    """WDFDEVICE_INIT: what EvtDriverDeviceAdd sets up before it creates the device.
+
+    :ivar driver: whose EvtDriverDeviceAdd it is given to
+    :ivar function: the PCI function
+    :ivar interrupt_mode: how the function shall interrupt; ``None``: as it does best
+    :ivar message_limit: most messages that it is given; ``None``: as many as it has
+    :ivar power_policy_owner: ``None``: a function driver is, a filter is not
+    """
+
+    driver: "Driver"
+    function: "PciFunction"
+    interrupt_mode: InterruptMode | None = None
+    message_limit: int | None = None
+    callbacks: PnpPowerEventCallbacks = field(default_factory=PnpPowerEventCallbacks)
+    policy_callbacks: PowerPolicyEventCallbacks = field(default_factory=PowerPolicyEventCallbacks)
+    file_config: FileObjectConfig | None = None
+    file_attributes: ObjectAttributes | None = None
+    request_attributes: ObjectAttributes | None = None
+    io_type: DeviceIoType = DeviceIoType.BUFFERED
+    exclusive: bool = False
+    device_type: int = 0x22
+    characteristics: int = 0
+    name: str = ""
+    security_descriptor: str = ""
+    device_class: UUID | None = None
+    power_pageable: bool = True
+    power_inrush: bool = False
+    power_policy_owner: bool | None = None
+    evt_io_in_caller_context: "Callable[[Device, Request], None] | None" = None
+    filter: bool = False
+    device: "Device | None" = None
+
+    @property
+    def _kernel(self) -> Any:
+        return self.driver._kernel
+
+    @property
+    def _current(self) -> Any:
+        return self.driver._current
+
+    def __str__(self) -> str:
+        return f"device init for {self.function}"
+
+    def _accepts(self, structure: object, kind: type, what: str) -> bool:
+        if isinstance(structure, kind):
+            return True
+        self._kernel.verifier.violation(
+            "StructureSize", f"{what} with a {type(structure).__name__}", self
+        )
+        return False
+
+    @ddi(
+        "WdfDeviceInitSetPnpPowerEventCallbacks",
+        "VOID (PWDFDEVICE_INIT, PWDF_PNPPOWER_EVENT_CALLBACKS)",
+    )
+    def set_pnp_power_event_callbacks(self, callbacks: PnpPowerEventCallbacks) -> None:
+        """Registers the PnP and power callbacks; a copy is kept.
+
+        EvtDeviceUsageNotification with and without Ex together are a violation, and ignored.
+        """
+        what = "WdfDeviceInitSetPnpPowerEventCallbacks"
+        if not self._accepts(callbacks, PnpPowerEventCallbacks, what):
+            return
+        if (
+            callbacks.evt_device_usage_notification is not None
+            and callbacks.evt_device_usage_notification_ex is not None
+        ):
+            self._kernel.verifier.violation(
+                "UsageNotification", f"{what}: EvtDeviceUsageNotification and ...Ex", self
+            )
+            return
+        self.callbacks = replace(callbacks)
+
+    @ddi(
+        "WdfDeviceInitSetPowerPolicyEventCallbacks",
+        "VOID (PWDFDEVICE_INIT, PWDF_POWER_POLICY_EVENT_CALLBACKS)",
+    )
+    def set_power_policy_event_callbacks(self, callbacks: PowerPolicyEventCallbacks) -> None:
+        """Registers the callbacks of the power policy's owner; a copy is kept."""
+        what = "WdfDeviceInitSetPowerPolicyEventCallbacks"
+        if self._accepts(callbacks, PowerPolicyEventCallbacks, what):
+            self.policy_callbacks = replace(callbacks)
+
+    @ddi(
+        "WdfDeviceInitSetFileObjectConfig",
+        "VOID (PWDFDEVICE_INIT, PWDF_FILEOBJECT_CONFIG, PWDF_OBJECT_ATTRIBUTES)",
+    )
+    def set_file_object_config(
+        self, config: FileObjectConfig, attributes: ObjectAttributes | None = None
+    ) -> None:
+        """Registers the callbacks and the context of file objects."""
+        if self._accepts(config, FileObjectConfig, "WdfDeviceInitSetFileObjectConfig"):
+            self.file_config = replace(config)
+            self.file_attributes = attributes
+
+    @ddi(
+        "WdfDeviceInitSetRequestAttributes",
+        "VOID (PWDFDEVICE_INIT, PWDF_OBJECT_ATTRIBUTES RequestAttributes)",
+    )
+    def set_request_attributes(self, request_attributes: ObjectAttributes) -> None:
+        """Gives each request of the device a context, and callbacks."""
+        what = "WdfDeviceInitSetRequestAttributes"
+        if self._accepts(request_attributes, ObjectAttributes, what):
+            self.request_attributes = request_attributes
+
+    @ddi("WdfDeviceInitSetIoType", "VOID (PWDFDEVICE_INIT, WDF_DEVICE_IO_TYPE IoType)")
+    def set_io_type(self, io_type: DeviceIoType) -> None:
+        """Says how the buffers of reads and writes reach the driver."""
+        self.io_type = DeviceIoType(io_type)
+
+    @ddi("WdfDeviceInitSetExclusive", "VOID (PWDFDEVICE_INIT, BOOLEAN IsExclusive)")
+    def set_exclusive(self, *, is_exclusive: bool) -> None:
+        """Says that the device can be open once only."""
+        self.exclusive = is_exclusive
+
+    @ddi("WdfDeviceInitSetDeviceType", "VOID (PWDFDEVICE_INIT, DEVICE_TYPE DeviceType)")
+    def set_device_type(self, device_type: int) -> None:
+        """Sets FILE_DEVICE_*; FILE_DEVICE_UNKNOWN without it."""
+        self.device_type = device_type
+
+    @ddi(
+        "WdfDeviceInitSetCharacteristics",
+        "VOID (PWDFDEVICE_INIT, ULONG DeviceCharacteristics, BOOLEAN OrInValues)",
+    )
+    def set_characteristics(self, device_characteristics: int, *, or_in_values: bool) -> None:
+        """Sets FILE_* characteristics, or adds to them."""
+        before = self.characteristics if or_in_values else 0
+        self.characteristics = before | device_characteristics
+
+    @ddi(
+        "WdfDeviceInitAssignName",
+        "NTSTATUS (PWDFDEVICE_INIT, PCUNICODE_STRING DeviceName)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def assign_name(self, device_name: str) -> None:
+        """Names the device object; an empty string takes the name away."""
+        self.name = device_name
+
+    @ddi(
+        "WdfDeviceInitAssignSDDLString",
+        "NTSTATUS (PWDFDEVICE_INIT, PCUNICODE_STRING SDDLString)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def assign_sddl_string(self, sddl_string: str) -> None:
+        """Sets the security descriptor of a named device; an empty string takes it away.
+
+        :raises NtStatusError: STATUS_INVALID_PARAMETER: it is no security descriptor
+        """
+        if sddl_string and not sddl_string.startswith(("O:", "G:", "D:", "S:")):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"SDDL string {sddl_string!r}")
+        self.security_descriptor = sddl_string
+
+    @ddi("WdfDeviceInitSetDeviceClass", "VOID (PWDFDEVICE_INIT, CONST GUID *DeviceClassGuid)")
+    def set_device_class(self, device_class_guid: UUID) -> None:
+        """Sets the setup class whose security settings a named device gets."""
+        self.device_class = device_class_guid
+
+    @ddi("WdfDeviceInitSetPowerPageable", "VOID (PWDFDEVICE_INIT)")
+    def set_power_pageable(self) -> None:
+        """Says that the power callbacks may touch pageable memory: so it is by default."""
+        self.power_pageable = True
+
+    @ddi("WdfDeviceInitSetPowerNotPageable", "VOID (PWDFDEVICE_INIT)")
+    def set_power_not_pageable(self) -> None:
+        """Says that the power callbacks touch no pageable memory."""
+        self.power_pageable = False
+
+    @ddi("WdfDeviceInitSetPowerInrush", "VOID (PWDFDEVICE_INIT)")
+    def set_power_inrush(self) -> None:
+        """Says that the device needs much current when it is switched on; it is not pageable."""
+        self.power_inrush = True
+        self.power_pageable = False
+
+    @ddi("WdfDeviceInitSetPowerPolicyOwnership", "VOID (PWDFDEVICE_INIT, BOOLEAN)")
+    def set_power_policy_ownership(self, *, is_power_policy_owner: bool) -> None:
+        """Says whether the driver owns the power policy."""
+        self.power_policy_owner = is_power_policy_owner
+
+    @ddi(
+        "WdfDeviceInitSetIoInCallerContextCallback",
+        "VOID (PWDFDEVICE_INIT, PFN_WDF_IO_IN_CALLER_CONTEXT EvtIoInCallerContext)",
+    )
+    def set_io_in_caller_context_callback(
+        self, evt_io_in_caller_context: "Callable[[Device, Request], None]"
+    ) -> None:
+        """Registers a callback that sees each request on its sender's thread, before the queues.
+
+        :param evt_io_in_caller_context: (device, request), at the sender's IRQL; completes the
+            request, or calls WdfDeviceEnqueueRequest
+        """
+        self.evt_io_in_caller_context = evt_io_in_caller_context
+
+    @ddi("WdfDeviceInitFree", "VOID (PWDFDEVICE_INIT DeviceInit)")
+    def free(self) -> None:
+        """Frees a structure that the driver has allocated: this one it has not, a violation."""
+        self._kernel.verifier.violation(
+            "InitFreeDeviceCallback",
+            f"WdfDeviceInitFree on the {self}, which EvtDriverDeviceAdd was given",
+            self,
+        )
+
+    @ddi(
+        "WdfFdoInitSetFilter",
+        "VOID (PWDFDEVICE_INIT DeviceInit)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
+    )
+    def set_filter(self) -> None:
+        """Says that the driver is a filter: it passes on what its queues do not handle."""
+        self.filter = True
+
+    @ddi(
+        "WdfFdoInitOpenRegistryKey",
+        "NTSTATUS (PWDFDEVICE_INIT, ULONG DeviceInstanceKeyType, ACCESS_MASK, attributes, PWDFKEY)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def open_registry_key(
+        self,
+        device_instance_key_type: "PlugPlayRegistryKey",
+        desired_access: int = KEY_READ,
+        attributes: ObjectAttributes | None = None,
+    ) -> "RegistryKey":
+        """Opens the hardware or software key of the device that is not created yet.
+
+        :param device_instance_key_type: DEVICE or DRIVER
+        :param desired_access: KEY_READ, KEY_WRITE or both
+        :param attributes: of the key object; its parent is the driver without them
+        :raises NtStatusError: a parameter is not valid
+        """
+        return open_device_key(
+            self.driver.system,
+            self.driver,
+            self.function,
+            device_instance_key_type,
+            desired_access,
+            attributes,
+            "WdfFdoInitOpenRegistryKey",
+        )

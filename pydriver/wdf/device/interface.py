@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Device interfaces and symbolic links: how a driver makes its device known."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import (
+    STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_OBJECT_NAME_COLLISION,
+    NtStatusError,
+)
+from pydriver.wdf.object.ddi import RAISES, ddi
+from pydriver.wdf.pnp.pnp_config import DeviceState
+from pydriver.wdf.pnp.power_policy import PolicyDevice
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.device import Device
+
+__all__ = ("DeviceInterface", "DeviceNames")
+
+
+@dataclass(eq=False)
+class DeviceInterface:
+    """A device interface.
+
+    :ivar guid: of the class
+    :ivar reference: tells several of one class apart
+    :ivar wanted: the driver has not disabled it
+    :ivar started: the device is started
+    """
+
+    device: "Device"
+    guid: UUID
+    reference: str
+    wanted: bool = True
+    started: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        """An application can see it."""
+        return self.wanted and self.started
+
+    def set_device_started(self, *, started: bool) -> None:
+        """The device has started, or is removed; by the PnP sequences."""
+        self.started = started
+
+
+class DeviceNames(PolicyDevice):
+    """The DDIs of a device that give it names."""
+
+    __slots__ = ("_symbolic_link",)
+
+    def prepare_names(self) -> None:
+        """Sets the attributes of this class; by the device's creation."""
+        self._symbolic_link = ""
+
+    @ddi(
+        "WdfDeviceCreateDeviceInterface",
+        "NTSTATUS (WDFDEVICE, CONST GUID *InterfaceClassGUID, PCUNICODE_STRING ReferenceString)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create_device_interface(
+        self, interface_class_guid: UUID, reference_string: str = ""
+    ) -> None:
+        """Registers a device interface; it is enabled when the device is started.
+
+        :param interface_class_guid: the class
+        :param reference_string: tells several of one class apart; what is opened on the device
+        """
+        device = self.handle
+        started = self.state in {DeviceState.STARTED, DeviceState.LOW_POWER}
+        interface = DeviceInterface(device, interface_class_guid, reference_string, started=started)
+        self.interfaces.append(interface)
+        device.system.namespace.add_interface(interface)
+
+    @ddi(
+        "WdfDeviceSetDeviceInterfaceState",
+        "VOID (WDFDEVICE, CONST GUID *, PCUNICODE_STRING ReferenceString, BOOLEAN)",
+        highest=PASSIVE_LEVEL,
+    )
+    def set_device_interface_state(
+        self,
+        interface_class_guid: UUID,
+        reference_string: str = "",
+        *,
+        is_interface_enabled: bool,
+    ) -> None:
+        """Enables or disables a device interface of a started device.
+
+        :param interface_class_guid: as it was created with
+        :param reference_string: as it was created with
+        :param is_interface_enabled: applications can see it
+        """
+        self._set_state(interface_class_guid, reference_string, wanted=is_interface_enabled)
+
+    @ddi(
+        "WdfDeviceSetDeviceInterfaceStateEx",
+        "NTSTATUS (WDFDEVICE, CONST GUID *, PCUNICODE_STRING ReferenceString, BOOLEAN)",
+        highest=PASSIVE_LEVEL,
+    )
+    def set_device_interface_state_ex(
+        self,
+        interface_class_guid: UUID,
+        reference_string: str = "",
+        *,
+        is_interface_enabled: bool,
+    ) -> None:
+        """As :meth:`set_device_interface_state`.
+
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: there is no such interface
+        """
+        found = self._set_state(interface_class_guid, reference_string, wanted=is_interface_enabled)
+        if not found:
+            raise NtStatusError(
+                STATUS_INVALID_DEVICE_REQUEST, f"{self} has no interface {interface_class_guid}"
+            )
+
+    def _set_state(self, guid: UUID, reference: str, *, wanted: bool) -> bool:
+        for interface in self.interfaces:
+            if (interface.guid, interface.reference) == (guid, reference):
+                interface.wanted = wanted
+                return True
+        return False
+
+    @ddi(
+        "WdfDeviceCreateSymbolicLink",
+        "NTSTATUS (WDFDEVICE Device, PCUNICODE_STRING SymbolicLinkName)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create_symbolic_link(self, symbolic_link_name: str) -> None:
+        """Gives the device a name under which applications open it.
+
+        :param symbolic_link_name: in the folder DosDevices
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it is empty, or the device has one;
+            STATUS_OBJECT_NAME_COLLISION: another device has it
+        """
+        what = f"WdfDeviceCreateSymbolicLink({symbolic_link_name!r})"
+        if not symbolic_link_name or self._symbolic_link:
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
+        device = self.handle
+        if not device.system.namespace.add_link(symbolic_link_name, device):
+            raise NtStatusError(STATUS_OBJECT_NAME_COLLISION, what)
+        self._symbolic_link = symbolic_link_name

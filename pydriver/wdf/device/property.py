@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What the PnP manager and the bus driver know of a device: properties, keys, bus interfaces."""
+
+import struct
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from pydriver.ke.irql import APC_LEVEL, PASSIVE_LEVEL
+from pydriver.ke.status import (
+    STATUS_BUFFER_TOO_SMALL,
+    STATUS_INVALID_PARAMETER,
+    STATUS_NOT_SUPPORTED,
+    STATUS_OBJECT_NAME_NOT_FOUND,
+    NtStatusError,
+)
+from pydriver.wdf.device.interface import DeviceNames
+from pydriver.wdf.device.registry_key import (
+    KEY_READ,
+    PlugPlayRegistryKey,
+    RegistryKey,
+    device_key,
+)
+from pydriver.wdf.memory.memory import Memory, PoolType
+from pydriver.wdf.object.ddi import RAISES, ddi
+from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule
+
+if TYPE_CHECKING:
+    from pydriver.pci import PciFunction
+    from pydriver.system import System
+
+__all__ = (
+    "GUID_BUS_INTERFACE_STANDARD",
+    "BusInterfaceStandard",
+    "DeviceProperties",
+    "DeviceProperty",
+    "DevicePropertyData",
+    "DevicePropertyType",
+    "instance_path",
+    "open_device_key",
+)
+
+GUID_BUS_INTERFACE_STANDARD = UUID("496b8280-6f25-11d0-beaf-08002be2092f")
+GUID_BUS_TYPE_PCI = UUID("c8ebdfb0-b510-11d0-80e5-00a0c92542e3")
+PCI_BUS = 5
+"""INTERFACE_TYPE of PCI."""
+
+PCI_WHICHSPACE_CONFIG = 0
+CONFIG_BYTES = 4096
+
+
+class DeviceProperty(IntEnum):
+    """DEVICE_REGISTRY_PROPERTY: those that a PCI device has without an INF file."""
+
+    DEVICE_DESCRIPTION = 0x0
+    HARDWARE_ID = 0x1
+    COMPATIBLE_IDS = 0x2
+    DRIVER_KEY_NAME = 0x7
+    LOCATION_INFORMATION = 0xA
+    PHYSICAL_DEVICE_OBJECT_NAME = 0xB
+    BUS_TYPE_GUID = 0xC
+    LEGACY_BUS_TYPE = 0xD
+    BUS_NUMBER = 0xE
+    ENUMERATOR_NAME = 0xF
+    ADDRESS = 0x10
+
+
+class DevicePropertyType(IntEnum):
+    """DEVPROP_TYPE_*."""
+
+    UINT32 = 0x7
+    GUID = 0xD
+    STRING = 0x12
+    STRING_LIST = 0x2012
+
+
+@dataclass(frozen=True)
+class DevicePropertyData:
+    """WDF_DEVICE_PROPERTY_DATA.
+
+    :ivar property_key: the property; its DEVPKEY_Device_* has the same name
+    """
+
+    property_key: int
+
+
+@dataclass(frozen=True)
+class BusInterfaceStandard:
+    """BUS_INTERFACE_STANDARD of the PCI bus driver: configuration space; at IRQL <= DISPATCH_LEVEL.
+
+    :ivar function: the PCI function
+    """
+
+    function: "PciFunction"
+
+    def get_bus_data(self, data_type: int, offset: int, length: int) -> bytes:
+        """Reads configuration space.
+
+        :param data_type: PCI_WHICHSPACE_CONFIG
+        :param offset: first byte
+        :param length: bytes
+        :return: what was read: nothing from another space or from outside of it
+        """
+        if not self._inside(data_type, offset, length):
+            return b""
+        read8 = self.function.config.read8
+        return bytes(read8(offset + index) for index in range(length))
+
+    def set_bus_data(self, data_type: int, offset: int, data: bytes) -> int:
+        """Writes configuration space.
+
+        :param data_type: PCI_WHICHSPACE_CONFIG
+        :param offset: first byte
+        :param data: what to write
+        :return: bytes written
+        """
+        if not self._inside(data_type, offset, len(data)):
+            return 0
+        config = self.function.config
+        if len(data) == 4 and not offset % 4:
+            config.write32(offset, int.from_bytes(data, "little"))
+        elif len(data) == 2 and not offset % 2:
+            config.write16(offset, int.from_bytes(data, "little"))
+        else:
+            for index, value in enumerate(data):
+                config.write8(offset + index, value)
+        return len(data)
+
+    @staticmethod
+    def _inside(data_type: int, offset: int, length: int) -> bool:
+        return data_type == PCI_WHICHSPACE_CONFIG and 0 <= offset <= CONFIG_BYTES - length
+
+
+def instance_path(function: "PciFunction") -> str:
+    """The instance path of a PCI function: its hardware id and its place."""
+    address = function.address
+    return (
+        f"{hardware_ids(function)[0]}\\{address.bus:x}&{address.device << 3 | address.function:x}"
+    )
+
+
+def hardware_ids(function: "PciFunction") -> tuple[str, ...]:
+    """The hardware ids of a PCI function, the most special one first [Identifiers for PCI]."""
+    base = f"PCI\\VEN_{function.vendor_id:04X}&DEV_{function.device_id:04X}"
+    vendor, device = function.subsystem
+    subsystem = f"&SUBSYS_{device:04X}{vendor:04X}"
+    revision = f"&REV_{function.class_code.revision:02X}"
+    return base + subsystem + revision, base + subsystem, base + revision, base
+
+
+def compatible_ids(function: "PciFunction") -> tuple[str, ...]:
+    """The compatible ids of a PCI function, the most special one first."""
+    code = function.class_code
+    kind = f"CC_{code.base_class:02X}{code.subclass:02X}"
+    special = f"{kind}{code.interface:02X}"
+    vendor = f"VEN_{function.vendor_id:04X}"
+    return tuple(
+        f"PCI\\{each}" for each in (f"{vendor}&{special}", f"{vendor}&{kind}", special, kind)
+    )
+
+
+def open_device_key(
+    system: "System",
+    parent: Object,
+    function: "PciFunction",
+    kind: PlugPlayRegistryKey,
+    access: int,
+    attributes: ObjectAttributes | None,
+    what: str,
+) -> RegistryKey:
+    """Opens a key of a device.
+
+    :raises NtStatusError: the attributes are not valid, or the kind is not
+    """
+    attributes = RegistryKey.check_attributes(attributes, ParentRule.OPTIONAL, what)
+    if kind not in set(PlugPlayRegistryKey):
+        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: key {kind}")
+    path = device_key(instance_path(function), PlugPlayRegistryKey(kind))
+    return RegistryKey(system.registry, parent, path, access, attributes)
+
+
+class DeviceProperties(DeviceNames):
+    """The DDIs of a device that ask those below it."""
+
+    __slots__ = ()
+
+    def _property(self, key: int, what: str) -> tuple[DevicePropertyType, object]:
+        function = self.bus.function
+        address = function.address
+        numbers = {
+            DeviceProperty.LEGACY_BUS_TYPE: PCI_BUS,
+            DeviceProperty.BUS_NUMBER: address.bus,
+            DeviceProperty.ADDRESS: address.device << 16 | address.function,
+        }
+        strings = {
+            DeviceProperty.DEVICE_DESCRIPTION: str(function),
+            DeviceProperty.DRIVER_KEY_NAME: self.handle.driver.name,
+            DeviceProperty.LOCATION_INFORMATION: (
+                f"PCI bus {address.bus}, device {address.device}, function {address.function}"
+            ),
+            DeviceProperty.PHYSICAL_DEVICE_OBJECT_NAME: self.handle.physical_device_object.name,
+            DeviceProperty.ENUMERATOR_NAME: "PCI",
+        }
+        lists = {
+            DeviceProperty.HARDWARE_ID: hardware_ids(function),
+            DeviceProperty.COMPATIBLE_IDS: compatible_ids(function),
+        }
+        if key in numbers:
+            return DevicePropertyType.UINT32, numbers[DeviceProperty(key)]
+        if key in strings:
+            return DevicePropertyType.STRING, strings[DeviceProperty(key)]
+        if key in lists:
+            return DevicePropertyType.STRING_LIST, lists[DeviceProperty(key)]
+        if key == DeviceProperty.BUS_TYPE_GUID:
+            return DevicePropertyType.GUID, GUID_BUS_TYPE_PCI
+        raise NtStatusError(STATUS_OBJECT_NAME_NOT_FOUND, f"{what}: property {key!r} of {self}")
+
+    def _encoded(self, key: int, what: str) -> tuple[DevicePropertyType, bytes]:
+        kind, value = self._property(key, what)
+        if isinstance(value, int):
+            return kind, struct.pack("<I", value)
+        if isinstance(value, UUID):
+            return kind, value.bytes_le
+        text = "\0".join(value) + "\0" if isinstance(value, tuple) else str(value)
+        return kind, f"{text}\0".encode("utf-16-le")
+
+    @staticmethod
+    def _limit(value: bytes, length: int, what: str) -> bytes:
+        if len(value) > length:
+            raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {len(value)} bytes are needed")
+        return value
+
+    @ddi(
+        "WdfDeviceQueryProperty",
+        "NTSTATUS (WDFDEVICE, DEVICE_REGISTRY_PROPERTY, ULONG BufferLength, PVOID, PULONG)",
+        highest=PASSIVE_LEVEL,
+    )
+    def query_property(self, device_property: int, buffer_length: int) -> bytes:
+        """A property: UTF-16 with a terminating NUL, 32 bits, or a GUID, as Windows has it.
+
+        :param device_property: one of :class:`DeviceProperty`
+        :param buffer_length: bytes that there is room for
+        :raises NtStatusError: STATUS_BUFFER_TOO_SMALL; STATUS_OBJECT_NAME_NOT_FOUND
+        """
+        what = "WdfDeviceQueryProperty"
+        return self._limit(self._encoded(device_property, what)[1], buffer_length, what)
+
+    @ddi(
+        "WdfDeviceAllocAndQueryProperty",
+        "NTSTATUS (WDFDEVICE, DEVICE_REGISTRY_PROPERTY, POOL_TYPE, attributes, WDFMEMORY *)",
+        highest=PASSIVE_LEVEL,
+    )
+    def alloc_and_query_property(
+        self,
+        device_property: int,
+        pool_type: PoolType = PoolType.NON_PAGED_NX,
+        attributes: ObjectAttributes | None = None,
+    ) -> Memory:
+        """A property, in a memory object of its length.
+
+        :param device_property: one of :class:`DeviceProperty`
+        :param pool_type: of the memory object
+        :param attributes: of the memory object; its parent is the device without them
+        :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND; the attributes are not valid
+        """
+        what = "WdfDeviceAllocAndQueryProperty"
+        return self._allocated(self._encoded(device_property, what)[1], pool_type, attributes)
+
+    def _allocated(
+        self, value: bytes, pool_type: PoolType, attributes: ObjectAttributes | None
+    ) -> Memory:
+        attributes = attributes or ObjectAttributes()
+        if attributes.parent_object is None:
+            attributes = replace(attributes, parent_object=self)
+        memory = Memory.create(attributes, pool_type, "", len(value))
+        memory.get_buffer()[:] = value
+        return memory
+
+    @ddi(
+        "WdfDeviceQueryPropertyEx",
+        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_PROPERTY_DATA, ULONG, PVOID, PULONG, PDEVPROPTYPE)",
+        highest=APC_LEVEL,
+    )
+    def query_property_ex(
+        self, device_property: DevicePropertyData, buffer_length: int
+    ) -> tuple[DevicePropertyType, bytes]:
+        """As :meth:`query_property`; also tells the type."""
+        what = "WdfDeviceQueryPropertyEx"
+        kind, value = self._encoded(device_property.property_key, what)
+        return kind, self._limit(value, buffer_length, what)
+
+    @ddi(
+        "WdfDeviceAllocAndQueryPropertyEx",
+        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_PROPERTY_DATA, POOL_TYPE, attributes, WDFMEMORY *,"
+        " PDEVPROPTYPE)",
+        highest=APC_LEVEL,
+    )
+    def alloc_and_query_property_ex(
+        self,
+        device_property: DevicePropertyData,
+        pool_type: PoolType = PoolType.NON_PAGED_NX,
+        attributes: ObjectAttributes | None = None,
+    ) -> tuple[DevicePropertyType, Memory]:
+        """As :meth:`alloc_and_query_property`; also tells the type."""
+        what = "WdfDeviceAllocAndQueryPropertyEx"
+        kind, value = self._encoded(device_property.property_key, what)
+        return kind, self._allocated(value, pool_type, attributes)
+
+    @ddi(
+        "WdfDeviceOpenRegistryKey",
+        "NTSTATUS (WDFDEVICE, ULONG DeviceInstanceKeyType, ACCESS_MASK, attributes, WDFKEY *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def open_registry_key(
+        self,
+        device_instance_key_type: PlugPlayRegistryKey,
+        desired_access: int = KEY_READ,
+        attributes: ObjectAttributes | None = None,
+    ) -> RegistryKey:
+        """Opens the device's hardware or software key.
+
+        :param device_instance_key_type: DEVICE or DRIVER
+        :param desired_access: KEY_READ, KEY_WRITE or both
+        :param attributes: of the key object
+        :raises NtStatusError: a parameter is not valid
+        """
+        return open_device_key(
+            self.handle.system,
+            self,
+            self.bus.function,
+            device_instance_key_type,
+            desired_access,
+            attributes,
+            "WdfDeviceOpenRegistryKey",
+        )
+
+    @ddi(
+        "WdfFdoQueryForInterface",
+        "NTSTATUS (WDFDEVICE, LPCGUID, PINTERFACE, USHORT Size, USHORT Version, PVOID)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def query_for_interface(self, interface_type: UUID, version: int = 1) -> BusInterfaceStandard:
+        """Asks the bus driver for an interface.
+
+        :param interface_type: GUID_BUS_INTERFACE_STANDARD is the only one that it has
+        :param version: 1
+        :raises NtStatusError: STATUS_NOT_SUPPORTED: there is no such interface
+        """
+        if interface_type != GUID_BUS_INTERFACE_STANDARD or version != 1:
+            raise NtStatusError(STATUS_NOT_SUPPORTED, f"WdfFdoQueryForInterface({interface_type})")
+        return BusInterfaceStandard(self.bus.function)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFCOMMONBUFFER: memory that the driver and the device both see.
+
+A common buffer is guest RAM: the device reaches it by bus-master DMA at its logical address, the
+driver through a view of the shared memory, without an access by the processor.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
+from pydriver.wdf.dma.adapter import PAGE_SIZE, reserve_below
+from pydriver.wdf.dma.enabler import DmaEnabler
+from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
+from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
+
+__all__ = ("CommonBuffer", "CommonBufferConfig")
+
+
+@dataclass(slots=True)
+class CommonBufferConfig:
+    """WDF_COMMON_BUFFER_CONFIG.
+
+    :ivar alignment_requirement: of the address, a mask: the alignment less 1
+    """
+
+    alignment_requirement: int
+
+
+class CommonBuffer(Object):
+    """A common buffer.
+
+    :ivar view: the memory, as a memoryview of bytes
+    :ivar pointer: the memory, as a cffi ``uint8_t *``
+    :ivar logical_address: where the device finds it
+    :ivar length: bytes
+    """
+
+    __slots__ = ("_reservations", "length", "logical_address", "pointer", "view")
+
+    fx_type: ClassVar[int] = 0x1402
+
+    passive_disposal: ClassVar[bool] = True
+
+    def __init__(
+        self, enabler: DmaEnabler, length: int, address: int, attributes: ObjectAttributes
+    ) -> None:
+        super().__init__(enabler._kernel, enabler, attributes)
+        machine = enabler.device.system.machine
+        self._reservations = machine.reservations
+        self.length = length
+        self.logical_address = address
+        self.view = machine.memory.view[address : address + length]
+        self.pointer: Any = machine.memory.pointer(address)
+        self.view[:] = bytes(length)
+
+    def __str__(self) -> str:
+        return f"common buffer of {self.length} bytes at {self.logical_address:#x}"
+
+    @classmethod
+    @creation_ddi(
+        "WdfCommonBufferCreate",
+        "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create(
+        cls,
+        dma_enabler: DmaEnabler,
+        length: int,
+        attributes: ObjectAttributes | None = None,
+    ) -> Self:
+        """Takes memory, filled with zeros, at an address that suits the device.
+
+        :param dma_enabler: of the device
+        :param length: bytes
+        :param attributes: without a parent
+        :raises NtStatusError: the attributes are not valid, the length is 0, or guest memory that
+            the device can address is exhausted
+        """
+        what = "WdfCommonBufferCreate"
+        requirement = dma_enabler.device.get_alignment_requirement()
+        return cls._create(dma_enabler, length, requirement, attributes, what)
+
+    @classmethod
+    @creation_ddi(
+        "WdfCommonBufferCreateWithConfig",
+        "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_COMMON_BUFFER_CONFIG,"
+        " PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create_with_config(
+        cls,
+        dma_enabler: DmaEnabler,
+        length: int,
+        config: CommonBufferConfig,
+        attributes: ObjectAttributes | None = None,
+    ) -> Self:
+        """As :meth:`create`, at an address that is aligned as asked, not as the device's are.
+
+        :param dma_enabler: of the device
+        :param length: bytes
+        :param config: the alignment
+        :param attributes: without a parent
+        :raises NtStatusError: as :meth:`create`; the alignment is no power of 2
+        """
+        what = "WdfCommonBufferCreateWithConfig"
+        check_pointer(dma_enabler._kernel, config, f"{what}: Config")
+        return cls._create(dma_enabler, length, config.alignment_requirement, attributes, what)
+
+    @classmethod
+    def _create(
+        cls,
+        dma_enabler: DmaEnabler,
+        length: int,
+        requirement: int,
+        attributes: ObjectAttributes | None,
+        what: str,
+    ) -> Self:
+        attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
+        if length <= 0 or requirement < 0 or requirement & (requirement + 1):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        machine = dma_enabler.device.system.machine
+        alignment = max(PAGE_SIZE, requirement + 1)
+        address = reserve_below(machine, length, alignment, dma_enabler.address_limit, what)
+        try:
+            return cls(dma_enabler, length, address, attributes)
+        except NtStatusError:
+            machine.reservations.release(address)
+            raise
+
+    @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (WDFCOMMONBUFFER CommonBuffer)")
+    def get_aligned_virtual_address(self) -> memoryview:
+        """The memory, as the driver sees it."""
+        return self.view
+
+    @ddi(
+        "WdfCommonBufferGetAlignedLogicalAddress",
+        "PHYSICAL_ADDRESS (WDFCOMMONBUFFER CommonBuffer)",
+    )
+    def get_aligned_logical_address(self) -> int:
+        """The memory, as the device sees it."""
+        return self.logical_address
+
+    @ddi("WdfCommonBufferGetLength", "size_t (WDFCOMMONBUFFER CommonBuffer)")
+    def get_length(self) -> int:
+        """Bytes."""
+        return self.length
+
+    def _on_dispose(self) -> None:
+        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+            self.view.release()
+        self._reservations.release(self.logical_address)

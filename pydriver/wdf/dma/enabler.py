@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFDMAENABLER: what a device can do by DMA, its adapters, and its power callbacks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, IntEnum, IntFlag
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import (
+    NT_SUCCESS,
+    STATUS_INVALID_PARAMETER,
+    STATUS_SUCCESS,
+    STATUS_UNSUCCESSFUL,
+    STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
+    NtStatusError,
+)
+from pydriver.trace import Event
+from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.wdf.dma.adapter import PAGE_SIZE, DmaAdapter
+from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
+from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.device import Device
+
+__all__ = (
+    "DmaDirection",
+    "DmaEnabler",
+    "DmaEnablerConfig",
+    "DmaEnablerFlags",
+    "DmaProfile",
+)
+
+UNLIMITED_FRAGMENTS = 0xFFFFFFFF
+"""WDF_DMA_ENABLER_UNLIMITED_FRAGMENTS."""
+
+DMA_V3 = 3
+
+
+class DmaProfile(IntEnum):
+    """WDF_DMA_PROFILE."""
+
+    PACKET = 1
+    SCATTER_GATHER = 2
+    PACKET64 = 3
+    SCATTER_GATHER64 = 4
+    SCATTER_GATHER_DUPLEX = 5
+    SCATTER_GATHER64_DUPLEX = 6
+    SYSTEM = 7
+    SYSTEM_DUPLEX = 8
+
+
+class DmaDirection(IntEnum):
+    """WDF_DMA_DIRECTION."""
+
+    READ_FROM_DEVICE = 0
+    WRITE_TO_DEVICE = 1
+
+
+class DmaEnablerFlags(IntFlag):
+    """WDF_DMA_ENABLER_CONFIG_FLAGS."""
+
+    NONE = 0
+    NO_SGLIST_PREALLOCATION = 1
+    REQUIRE_SINGLE_TRANSFER = 2
+
+
+_SYSTEM = {DmaProfile.SYSTEM, DmaProfile.SYSTEM_DUPLEX}
+_WIDE = {
+    DmaProfile.PACKET64,
+    DmaProfile.SCATTER_GATHER64,
+    DmaProfile.SCATTER_GATHER64_DUPLEX,
+}
+_DUPLEX = {DmaProfile.SCATTER_GATHER_DUPLEX, DmaProfile.SCATTER_GATHER64_DUPLEX}
+_PACKET = {DmaProfile.PACKET, DmaProfile.PACKET64}
+
+EnablerCallback = Callable[["DmaEnabler"], int | None]
+
+
+@dataclass(slots=True)
+class DmaEnablerConfig:
+    """WDF_DMA_ENABLER_CONFIG.
+
+    :ivar profile: what the device can do; 64: it can address more than 4 GiB
+    :ivar maximum_length: bytes of one transfer, more than 0
+    :ivar evt_dma_enabler_fill: the first step of power-up
+    :ivar evt_dma_enabler_flush: the last step of power-down
+    :ivar evt_dma_enabler_disable: the step before that
+    :ivar evt_dma_enabler_enable: the second step of power-up
+    :ivar evt_dma_enabler_self_managed_io_start: the last step of power-up
+    :ivar evt_dma_enabler_self_managed_io_stop: the first step of power-down
+    :ivar address_width_override: bits of an address; 0: 64 or 32, as the profile says
+    :ivar wdm_dma_version_override: 3 selects version 3 of the DMA operations
+    :ivar flags: see :class:`DmaEnablerFlags`
+    """
+
+    profile: DmaProfile
+    maximum_length: int
+    evt_dma_enabler_fill: EnablerCallback | None = None
+    evt_dma_enabler_flush: EnablerCallback | None = None
+    evt_dma_enabler_disable: EnablerCallback | None = None
+    evt_dma_enabler_enable: EnablerCallback | None = None
+    evt_dma_enabler_self_managed_io_start: EnablerCallback | None = None
+    evt_dma_enabler_self_managed_io_stop: EnablerCallback | None = None
+    address_width_override: int = 0
+    wdm_dma_version_override: int = 0
+    flags: DmaEnablerFlags = DmaEnablerFlags.NONE
+
+
+class PowerStep(Enum):
+    """How far power-up has gone: it says what power-down has to undo."""
+
+    OFF = 0
+    FILL_FAILED = 1
+    ENABLE_FAILED = 2
+    START_FAILED = 3
+    ON = 4
+
+
+class DmaEnabler(Object):
+    """A DMA enabler.
+
+    :ivar device: that does DMA
+    :ivar profile: what the device can do
+    :ivar maximum_length: bytes of one transfer
+    :ivar address_limit: the device reaches the addresses below it
+    :ivar single_transfer: transactions must end with their first transfer, unless they say no
+    """
+
+    __slots__ = (
+        "_adapters",
+        "_config",
+        "_maximum_elements",
+        "_power",
+        "address_limit",
+        "device",
+        "maximum_length",
+        "profile",
+        "single_transfer",
+    )
+
+    fx_type: ClassVar[int] = 0x1400
+
+    passive_disposal: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        device: "Device",
+        config: DmaEnablerConfig,
+        attributes: ObjectAttributes,
+        adapters: tuple[DmaAdapter, ...],
+    ) -> None:
+        super().__init__(device._kernel, attributes.parent_object or device, attributes)
+        self.device = device
+        self.profile = config.profile
+        self.maximum_length = config.maximum_length
+        self.address_limit = _address_limit(config)
+        self.single_transfer = DmaEnablerFlags.REQUIRE_SINGLE_TRANSFER in config.flags
+        self._config = config
+        self._maximum_elements = UNLIMITED_FRAGMENTS
+        self._power = PowerStep.OFF
+        self._adapters = adapters
+        device.dma_enablers.append(self)
+
+    def __str__(self) -> str:
+        return f"DMA enabler of {self.device}"
+
+    @classmethod
+    @creation_ddi(
+        "WdfDmaEnablerCreate",
+        "NTSTATUS (WDFDEVICE, PWDF_DMA_ENABLER_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDMAENABLER *)",
+        highest=PASSIVE_LEVEL,
+        refusal=RAISES,
+    )
+    def create(
+        cls,
+        device: "Device",
+        config: DmaEnablerConfig,
+        attributes: ObjectAttributes | None = None,
+    ) -> Self:
+        """Creates a DMA enabler.
+
+        :param device: that does DMA
+        :param config: what it can do
+        :param attributes: a parent must be the device or below it
+        :raises NtStatusError: a parameter is not valid; or a system profile, for there is no DMA
+            controller of the system, and so no adapter
+        """
+        what = "WdfDmaEnablerCreate"
+        check_pointer(device._kernel, config, f"{what}: Config")
+        attributes = cls.check_attributes(attributes, ParentRule.OPTIONAL, what)
+        if config.profile not in set(DmaProfile) or config.maximum_length <= 0:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        cls._check_width(config, what)
+        parent = attributes.parent_object
+        if parent is not None and parent.device_above is not device:
+            raise NtStatusError(STATUS_WDF_OBJECT_ATTRIBUTES_INVALID, f"{what}: parent")
+        if config.profile in _SYSTEM:
+            raise NtStatusError(STATUS_UNSUCCESSFUL, f"{what}: no adapter for a system profile")
+        adapters = tuple(
+            DmaAdapter(
+                device.system.machine,
+                config.maximum_length,
+                _address_limit(config),
+                packet=config.profile in _PACKET,
+                wide=config.profile in _WIDE - _PACKET and not config.address_width_override,
+            )
+            for _ in range(2 if config.profile in _DUPLEX else 1)
+        )
+        try:
+            return cls(device, config, attributes, adapters)
+        except NtStatusError:
+            _free(adapters)
+            raise
+
+    @staticmethod
+    def _check_width(config: DmaEnablerConfig, what: str) -> None:
+        width = config.address_width_override
+        if width and (config.profile in _SYSTEM or width > (64 if config.profile in _WIDE else 32)):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: AddressWidthOverride {width}")
+        version_3 = width != 0 or config.wdm_dma_version_override == DMA_V3
+        if DmaEnablerFlags.REQUIRE_SINGLE_TRANSFER in config.flags and not version_3:
+            raise NtStatusError(
+                STATUS_INVALID_PARAMETER, f"{what}: a single transfer needs DMA version 3"
+            )
+
+    # Limits
+
+    @ddi("WdfDmaEnablerGetMaximumLength", "size_t (WDFDMAENABLER DmaEnabler)")
+    def get_maximum_length(self) -> int:
+        """Bytes of one transfer, as in the configuration."""
+        return self.maximum_length
+
+    @ddi(
+        "WdfDmaEnablerGetFragmentLength",
+        "size_t (WDFDMAENABLER DmaEnabler, WDF_DMA_DIRECTION DmaDirection)",
+    )
+    def get_fragment_length(self, direction: DmaDirection) -> int:
+        """Most bytes of one transfer, which the map registers may limit further."""
+        return min(self.maximum_length, (self.adapter(direction).map_registers - 1) * PAGE_SIZE)
+
+    @ddi("WdfDmaEnablerGetMaximumScatterGatherElements", "size_t (WDFDMAENABLER DmaEnabler)")
+    def get_maximum_scatter_gather_elements(self) -> int:
+        """Most elements of a scatter/gather list; 0xFFFFFFFF: as many as it takes."""
+        return self._maximum_elements
+
+    @ddi(
+        "WdfDmaEnablerSetMaximumScatterGatherElements",
+        "VOID (WDFDMAENABLER DmaEnabler, size_t MaximumElements)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
+    )
+    def set_maximum_scatter_gather_elements(self, maximum_elements: int) -> None:
+        """Says how many elements the device takes; once, and before there are transactions.
+
+        :param maximum_elements: more than 0
+        """
+        transactions = any(each.fx_type == 0x1401 for each in self.children)
+        if transactions or maximum_elements <= 0 or self._maximum_elements != UNLIMITED_FRAGMENTS:
+            self._kernel.verifier.violation(
+                "DmaElements",
+                f"WdfDmaEnablerSetMaximumScatterGatherElements({self}, {maximum_elements}): it is "
+                "for once, and for before the transactions",
+                self,
+            )
+            return
+        self._maximum_elements = maximum_elements
+
+    def adapter(self, direction: DmaDirection) -> DmaAdapter:
+        """The map registers of a direction."""
+        # Only a duplex profile has two: the first is for writes.
+        return self._adapters[0 if direction == DmaDirection.WRITE_TO_DEVICE else -1]
+
+    # Power, in the device's sequences
+
+    def power_up(self) -> int:
+        """Fills, enables and starts: the first failure ends it; at PASSIVE_LEVEL.
+
+        :return: NTSTATUS
+        """
+        config = self._config
+        for name, callback, failed in (
+            ("EvtDmaEnablerFill", config.evt_dma_enabler_fill, PowerStep.FILL_FAILED),
+            ("EvtDmaEnablerEnable", config.evt_dma_enabler_enable, PowerStep.ENABLE_FAILED),
+            (
+                "EvtDmaEnablerSelfManagedIoStart",
+                config.evt_dma_enabler_self_managed_io_start,
+                PowerStep.START_FAILED,
+            ),
+        ):
+            status = self._call(name, callback)
+            if not NT_SUCCESS(status):
+                self._power = failed
+                return status
+        self._power = PowerStep.ON
+        return STATUS_SUCCESS
+
+    def power_down(self) -> None:
+        """Stops, disables and flushes what power-up has done; goes on after a failure."""
+        config = self._config
+        power, self._power = self._power, PowerStep.OFF
+        if power is PowerStep.ON:
+            self._call(
+                "EvtDmaEnablerSelfManagedIoStop", config.evt_dma_enabler_self_managed_io_stop
+            )
+        if power not in {PowerStep.OFF, PowerStep.FILL_FAILED}:
+            self._call("EvtDmaEnablerDisable", config.evt_dma_enabler_disable)
+        if power in {PowerStep.START_FAILED, PowerStep.ON}:
+            self._call("EvtDmaEnablerFlush", config.evt_dma_enabler_flush)
+
+    def _call(self, name: str, callback: EnablerCallback | None) -> int:
+        if callback is None:
+            return STATUS_SUCCESS
+        kernel, device = self._kernel, self.device
+        kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, kernel.irql(), device, name))
+        with kernel.watchdog.limit(name, device):
+            return kernel.invoke_status(callback, self)
+
+    def _on_dispose(self) -> None:
+        self.device.dma_enablers.remove(self)
+
+    def _on_destroy(self) -> None:
+        _free(self._adapters)
+
+
+def _address_limit(config: DmaEnablerConfig) -> int:
+    return 1 << (config.address_width_override or (64 if config.profile in _WIDE else 32))
+
+
+def _free(adapters: tuple[DmaAdapter, ...]) -> None:
+    for each in adapters:
+        each.free()

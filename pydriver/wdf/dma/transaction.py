@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFDMATRANSACTION: one buffer that goes to the device, or comes from it, in transfers."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from pydriver.ke.status import (
+    STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_SUCCESS,
+    STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS,
+    NtStatusError,
+)
+from pydriver.wdf.dma.enabler import DmaDirection, DmaEnabler
+from pydriver.wdf.dma.transfers import (
+    READY,
+    DmaTransactionState,
+    DmaTransfers,
+    ProgramDma,
+    ReserveDma,
+)
+from pydriver.wdf.io.irp import RequestType
+from pydriver.wdf.io.request import Request
+from pydriver.wdf.object.ddi import creation_ddi, ddi
+from pydriver.wdf.object.object import ObjectAttributes, ParentRule, check_handle, check_pointer
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.memory.mdl import Mdl
+
+__all__ = ("DmaTransaction", "TransferInfo")
+
+State = DmaTransactionState
+
+SCATTER_GATHER_HEADER = 16
+SCATTER_GATHER_ENTRY = 24
+"""Bytes of SCATTER_GATHER_LIST without elements, and of SCATTER_GATHER_ELEMENT, on x64."""
+
+
+class TransferInfo(NamedTuple):
+    """What the first transfer will take [WdfDmaTransactionGetTransferInfo].
+
+    `map_register_count` map registers, and a list of `scatter_gather_list_size` bytes on x64.
+    """
+
+    map_register_count: int
+    scatter_gather_list_size: int
+
+
+class DmaTransaction(DmaTransfers):
+    """A DMA transaction; see :mod:`pydriver.wdf.dma.transfers` for its states."""
+
+    __slots__ = ()
+
+    @classmethod
+    @creation_ddi(
+        "WdfDmaTransactionCreate",
+        "NTSTATUS (WDFDMAENABLER DmaEnabler, PWDF_OBJECT_ATTRIBUTES, WDFDMATRANSACTION *)",
+    )
+    def create(cls, dma_enabler: DmaEnabler, attributes: ObjectAttributes | None = None) -> Self:
+        """Creates a transaction.
+
+        :param dma_enabler: of the device; the parent
+        :param attributes: without a parent
+        :raises NtStatusError: the attributes are not valid, or the enabler is being deleted
+        """
+        what = "WdfDmaTransactionCreate"
+        attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
+        return cls(dma_enabler, attributes)
+
+    # Initialization
+
+    @ddi(
+        "WdfDmaTransactionInitialize",
+        "NTSTATUS (WDFDMATRANSACTION, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION, PMDL Mdl,"
+        " PVOID VirtualAddress, size_t Length)",
+    )
+    def initialize(
+        self,
+        evt_program_dma: ProgramDma,
+        dma_direction: DmaDirection,
+        mdl: "Mdl",
+        virtual_address: memoryview,
+        length: int,
+    ) -> None:
+        """Says what is to be transferred.
+
+        :param evt_program_dma: EvtProgramDma(transaction, device, context, direction, sg_list), at
+            DISPATCH_LEVEL: has the device do one transfer; its result does not matter
+        :param dma_direction: which way
+        :param mdl: the buffer
+        :param virtual_address: where in it: the MDL's virtual address, or a slice of that
+        :param length: bytes, more than 0
+        :raises NtStatusError: the length is 0, or that is not in the buffer
+        """
+        what = "WdfDmaTransactionInitialize"
+        self._check_state(READY, what)
+        for each, name in ((mdl, "Mdl"), (virtual_address, "VirtualAddress")):
+            check_pointer(self._kernel, each, f"{what}: {name}")
+        offset = mdl.offset_of(virtual_address)
+        self._initialize(evt_program_dma, dma_direction, mdl, offset, length, what)
+
+    @ddi(
+        "WdfDmaTransactionInitializeUsingOffset",
+        "NTSTATUS (WDFDMATRANSACTION, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION, PMDL Mdl,"
+        " size_t Offset, size_t Length)",
+    )
+    def initialize_using_offset(
+        self,
+        evt_program_dma: ProgramDma,
+        dma_direction: DmaDirection,
+        mdl: "Mdl",
+        offset: int,
+        length: int,
+    ) -> None:
+        """As :meth:`initialize`, with an offset in the buffer.
+
+        :param offset: bytes
+        """
+        what = "WdfDmaTransactionInitializeUsingOffset"
+        self._check_state(READY, what)
+        check_pointer(self._kernel, mdl, f"{what}: Mdl")
+        self._initialize(evt_program_dma, dma_direction, mdl, offset, length, what)
+
+    @ddi(
+        "WdfDmaTransactionInitializeUsingRequest",
+        "NTSTATUS (WDFDMATRANSACTION, WDFREQUEST Request, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION)",
+    )
+    def initialize_using_request(
+        self, request: Request, evt_program_dma: ProgramDma, dma_direction: DmaDirection
+    ) -> None:
+        """As :meth:`initialize`, with all of a request's buffer.
+
+        :param request: a read for READ_FROM_DEVICE, a write for WRITE_TO_DEVICE, or a device
+            control
+        :raises NtStatusError: the request is of another direction, or its buffer is empty
+        """
+        what = "WdfDmaTransactionInitializeUsingRequest"
+        self._check_state(READY, what)
+        check_handle(self._kernel, request, Request, what)
+        writes = dma_direction == DmaDirection.WRITE_TO_DEVICE
+        kind = request.irp.kind
+        if kind == (RequestType.READ if writes else RequestType.WRITE):
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {request}")
+        buffer = request.irp.input if writes else request.irp.buffer
+        if not buffer:
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {request} is empty")
+        mdl = request.retrieve_input_wdm_mdl() if writes else request.retrieve_output_wdm_mdl()
+        self._initialize(evt_program_dma, dma_direction, mdl, 0, len(buffer), what)
+        self._request = request
+
+    # Settings
+
+    @ddi("WdfDmaTransactionSetMaximumLength", "VOID (WDFDMATRANSACTION, size_t MaximumLength)")
+    def set_maximum_length(self, maximum_length: int) -> None:
+        """Limits the transfers of this transaction further.
+
+        :param maximum_length: bytes, more than 0; more than the enabler's changes nothing
+        """
+        if maximum_length <= 0:
+            self._kernel.verifier.violation(
+                "DmaMaximumLength", f"WdfDmaTransactionSetMaximumLength({self}, 0)", self
+            )
+            return
+        self._limit = min(maximum_length, self.enabler.maximum_length)
+
+    @ddi(
+        "WdfDmaTransactionSetSingleTransferRequirement",
+        "VOID (WDFDMATRANSACTION, BOOLEAN RequireSingleTransfer)",
+    )
+    def set_single_transfer_requirement(self, require_single_transfer: bool) -> None:  # noqa: FBT001
+        """Says whether the first transfer must be the only one; the default is the enabler's."""
+        self._single_transfer = require_single_transfer
+
+    @ddi(
+        "WdfDmaTransactionSetImmediateExecution",
+        "VOID (WDFDMATRANSACTION, BOOLEAN UseImmediateExecution)",
+    )
+    def set_immediate_execution(self, use_immediate_execution: bool) -> None:  # noqa: FBT001
+        """Says whether :meth:`execute` fails instead of waiting for map registers."""
+        self._immediate = use_immediate_execution
+
+    @ddi(
+        "WdfDmaTransactionGetTransferInfo",
+        "VOID (WDFDMATRANSACTION, ULONG *MapRegisterCount, ULONG *ScatterGatherListSize)",
+    )
+    def get_transfer_info(self) -> TransferInfo:
+        """What the first transfer will take; between initialization and execution."""
+        self._check_state({State.INITIALIZED}, "WdfDmaTransactionGetTransferInfo")
+        count = self._pages(self._next_length())
+        elements = 1 if self.enabler.adapter(self._direction).packet else count
+        return TransferInfo(count, SCATTER_GATHER_HEADER + SCATTER_GATHER_ENTRY * elements)
+
+    # Transfers
+
+    @ddi("WdfDmaTransactionExecute", "NTSTATUS (WDFDMATRANSACTION, WDFCONTEXT Context)")
+    def execute(self, context: Any = None) -> int:
+        """Begins the first transfer. EvtProgramDma may be called before this returns.
+
+        :param context: for EvtProgramDma
+        :return: STATUS_SUCCESS; or why it did not begin: then the driver has to release the
+            transaction
+        """
+        self._check_state({State.INITIALIZED}, "WdfDmaTransactionExecute")
+        self._context = context
+        if self._request is not None:
+            # The request's buffer must stay; without a tag, for it is the framework's reference.
+            self._request._hold()
+            self._holding = True
+        return self._begin()
+
+    @ddi("WdfDmaTransactionDmaCompleted", "BOOLEAN (WDFDMATRANSACTION, NTSTATUS *Status)")
+    def dma_completed(self) -> tuple[bool, int]:
+        """Says that the device has done the transfer.
+
+        :return: whether the transaction has ended, and its status; STATUS_MORE_PROCESSING_REQUIRED:
+            the next transfer has begun, and EvtProgramDma is called, or has been
+        """
+        return self._completed("WdfDmaTransactionDmaCompleted", None, final=False)
+
+    @ddi(
+        "WdfDmaTransactionDmaCompletedWithLength",
+        "BOOLEAN (WDFDMATRANSACTION, size_t TransferredLength, NTSTATUS *Status)",
+    )
+    def dma_completed_with_length(self, transferred_length: int) -> tuple[bool, int]:
+        """As :meth:`dma_completed`, if the device has done less: the rest is transferred next.
+
+        :param transferred_length: bytes of this transfer
+        """
+        what = "WdfDmaTransactionDmaCompletedWithLength"
+        return self._completed(what, transferred_length, final=False)
+
+    @ddi(
+        "WdfDmaTransactionDmaCompletedFinal",
+        "BOOLEAN (WDFDMATRANSACTION, size_t FinalTransferredLength, NTSTATUS *Status)",
+    )
+    def dma_completed_final(self, final_transferred_length: int) -> tuple[bool, int]:
+        """As :meth:`dma_completed`, and the transaction ends here, whatever is left.
+
+        :param final_transferred_length: bytes of this transfer
+        """
+        what = "WdfDmaTransactionDmaCompletedFinal"
+        return self._completed(what, final_transferred_length, final=True)
+
+    # The end
+
+    @ddi("WdfDmaTransactionRelease", "NTSTATUS (WDFDMATRANSACTION DmaTransaction)")
+    def release(self) -> int:
+        """Ends the transaction: it can be initialized again. Not while a transfer is under way.
+
+        :return: STATUS_SUCCESS
+        """
+        if self.state is State.TRANSFER and self._kernel.verifying:
+            self._check_state(set(State) - {State.TRANSFER}, "WdfDmaTransactionRelease")
+        self._finish()
+        self.state = State.RESERVED if self._reserved else State.RELEASED
+        return STATUS_SUCCESS
+
+    @ddi("WdfDmaTransactionCancel", "BOOLEAN (WDFDMATRANSACTION DmaTransaction)")
+    def cancel(self) -> bool:
+        """Takes a transfer back that waits for map registers, or a reservation that does.
+
+        :return: ``True``: the callback will not be called; the transaction has failed
+        """
+        forbidden = {State.CREATED, State.RELEASED, State.DELETED}
+        # A reservation waits in the state that it was asked for in.
+        if self._reserve_dma is None:
+            self._check_state(set(State) - forbidden, "WdfDmaTransactionCancel")
+        adapter = self.enabler.adapter(self._direction)
+        reserved_from = self._reserved_from
+        if adapter.withdraw(self._granted) or reserved_from.withdraw(self._reservation_granted):
+            self._reserve_dma = None
+            self._fail(STATUS_SUCCESS)
+            return True
+        return False
+
+    # Reserved map registers
+
+    @ddi(
+        "WdfDmaTransactionAllocateResources",
+        "NTSTATUS (WDFDMATRANSACTION, WDF_DMA_DIRECTION, ULONG RequiredMapRegisters,"
+        " PFN_WDF_RESERVE_DMA EvtReserveDmaFunction, PVOID EvtReserveDmaContext)",
+    )
+    def allocate_resources(
+        self,
+        dma_direction: DmaDirection,
+        required_map_registers: int,
+        evt_reserve_dma: ReserveDma,
+        context: Any = None,
+    ) -> None:
+        """Reserves map registers for the transfers to come, which then wait for none.
+
+        :param dma_direction: of those transfers
+        :param required_map_registers: how many
+        :param evt_reserve_dma: EvtReserveDma(transaction, context), at DISPATCH_LEVEL: called when
+            they are reserved, perhaps before this returns
+        :raises NtStatusError: the adapter has not that many
+        """
+        what = "WdfDmaTransactionAllocateResources"
+        self._check_state({State.CREATED, State.RELEASED}, what)
+        check_pointer(self._kernel, evt_reserve_dma, f"{what}: EvtReserveDma")
+        adapter = self.enabler.adapter(dma_direction)
+        if not 0 < required_map_registers <= adapter.map_registers:
+            raise NtStatusError(STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS, what)
+        self._reserved_from = adapter
+        self._reserve_dma, self._reserve_context = evt_reserve_dma, context
+        wait = not self._immediate
+        registers = adapter.take(required_map_registers, self._reservation_granted, wait=wait)
+        if registers is not None:
+            self._reservation_granted(registers)
+        elif not wait:
+            self._reserve_dma = None
+            raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, what)
+
+    @ddi("WdfDmaTransactionFreeResources", "VOID (WDFDMATRANSACTION DmaTransaction)")
+    def free_resources(self) -> None:
+        """Ends the reservation; not while a transfer is under way."""
+        self._check_state({State.RESERVED}, "WdfDmaTransactionFreeResources")
+        self._unreserve()
+        self.state = State.RELEASED
+
+    # What it is about
+
+    @ddi("WdfDmaTransactionGetBytesTransferred", "size_t (WDFDMATRANSACTION DmaTransaction)")
+    def get_bytes_transferred(self) -> int:
+        """Bytes of the transfers that have ended."""
+        return self._transferred
+
+    @ddi("WdfDmaTransactionGetCurrentDmaTransferLength", "size_t (WDFDMATRANSACTION)")
+    def get_current_dma_transfer_length(self) -> int:
+        """Bytes of the transfer that is under way."""
+        return self._fragment
+
+    @ddi("WdfDmaTransactionGetRequest", "WDFREQUEST (WDFDMATRANSACTION DmaTransaction)")
+    def get_request(self) -> Request | None:
+        """The request whose buffer it is, if it was initialized with one and not released."""
+        return self._request
+
+    @ddi("WdfDmaTransactionGetDevice", "WDFDEVICE (WDFDMATRANSACTION DmaTransaction)")
+    def get_device(self) -> "Device":
+        """The device that does the DMA."""
+        return self.enabler.device

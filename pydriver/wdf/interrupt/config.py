@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What a driver says about an interrupt, and what it is told [wdfinterrupt.h]."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from pydriver.wdf.object.tri_state import TriState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.interrupt.interrupt import Interrupt
+    from pydriver.wdf.memory.resource import InterruptDescriptor
+    from pydriver.wdf.sync.spin_lock import SpinLock
+    from pydriver.wdf.sync.wait_lock import WaitLock
+
+__all__ = (
+    "IRQLS",
+    "GroupAffinity",
+    "InterruptConfig",
+    "InterruptExtendedPolicy",
+    "InterruptInfo",
+    "InterruptPolarity",
+    "InterruptPolicy",
+    "InterruptPriority",
+    "KInterruptMode",
+    "ShareDisposition",
+)
+
+
+class InterruptPolicy(IntEnum):
+    """WDF_INTERRUPT_POLICY: which processors take the interrupt."""
+
+    MACHINE_DEFAULT = 0
+    ALL_CLOSE = 1
+    ONE_CLOSE = 2
+    ALL_PROCESSORS_IN_MACHINE = 3
+    SPECIFIED_PROCESSORS = 4
+    SPREAD_MESSAGES_ACROSS_ALL_PROCESSORS = 5
+
+
+class InterruptPriority(IntEnum):
+    """WDF_INTERRUPT_PRIORITY: which DIRQL it gets."""
+
+    UNDEFINED = 0
+    LOW = 1
+    NORMAL = 2
+    HIGH = 3
+
+
+IRQLS = {
+    InterruptPriority.LOW: (3, 4, 5, 6, 7, 8, 9, 10, 11),
+    InterruptPriority.NORMAL: (6, 7, 8, 5, 4, 9, 3, 10, 11),
+    InterruptPriority.HIGH: (10, 11, 9, 8, 7, 6, 5, 4, 3),
+}
+"""DIRQLs in the order in which vectors are looked for; Undefined is as Normal."""
+
+
+class KInterruptMode(IntEnum):
+    """KINTERRUPT_MODE."""
+
+    LEVEL_SENSITIVE = 0
+    LATCHED = 1
+
+
+class InterruptPolarity(IntEnum):
+    """WDF_INTERRUPT_POLARITY."""
+
+    UNKNOWN = 0
+    ACTIVE_HIGH = 1
+    ACTIVE_LOW = 2
+
+
+class ShareDisposition(IntEnum):
+    """CM_SHARE_DISPOSITION."""
+
+    UNDETERMINED = 0
+    DEVICE_EXCLUSIVE = 1
+    DRIVER_EXCLUSIVE = 2
+    SHARED = 3
+
+
+@dataclass(slots=True)
+class InterruptConfig:
+    """WDF_INTERRUPT_CONFIG.
+
+    :ivar evt_interrupt_isr: EvtInterruptIsr(interrupt, message_id) -> bool, at DIRQL: ``True`` if
+        the interrupt was the device's
+    :ivar evt_interrupt_dpc: EvtInterruptDpc(interrupt, device), at DISPATCH_LEVEL
+    :ivar evt_interrupt_enable: EvtInterruptEnable(interrupt, device) -> NTSTATUS, at DIRQL
+    :ivar evt_interrupt_disable: EvtInterruptDisable(interrupt, device) -> NTSTATUS, at DIRQL
+    :ivar evt_interrupt_work_item: EvtInterruptWorkItem(interrupt, device), at PASSIVE_LEVEL;
+        instead of a DPC
+    :ivar spin_lock: to share with other interrupts, instead of a lock of its own
+    :ivar share_vector: FALSE: no other device may share the line; TRUE, and the default of the
+        bus: others may; messages are never shared
+    :ivar floating_save: accepted; there is no floating-point state to save for Python
+    :ivar automatic_serialization: DPC or work item exclude the callbacks of the parent, if its
+        scope says so; never the ISR
+    :ivar interrupt_raw: in EvtDevicePrepareHardware: the resource
+    :ivar interrupt_translated: the same, translated
+    :ivar wait_lock: of a passive interrupt, to share it, instead of one of its own
+    :ivar passive_handling: ISR, EvtInterruptEnable, EvtInterruptDisable and
+        EvtInterruptSynchronize at PASSIVE_LEVEL; not for messages
+    :ivar report_inactive_on_power_down: TRUE: when the device leaves D0, hold the interrupt back
+        instead of disconnecting it
+    :ivar can_wake_device: there is no resource with a wake hint, so that TRUE is always refused
+    """
+
+    evt_interrupt_isr: "Callable[[Interrupt, int], bool] | None" = None
+    evt_interrupt_dpc: "Callable[[Interrupt, Device], None] | None" = None
+    evt_interrupt_enable: "Callable[[Interrupt, Device], int | None] | None" = None
+    evt_interrupt_disable: "Callable[[Interrupt, Device], int | None] | None" = None
+    evt_interrupt_work_item: "Callable[[Interrupt, Device], None] | None" = None
+    spin_lock: "SpinLock | None" = None
+    share_vector: TriState = TriState.USE_DEFAULT
+    floating_save: bool = False
+    automatic_serialization: bool = False
+    interrupt_raw: "InterruptDescriptor | None" = None
+    interrupt_translated: "InterruptDescriptor | None" = None
+    wait_lock: "WaitLock | None" = None
+    passive_handling: bool = False
+    report_inactive_on_power_down: TriState = TriState.USE_DEFAULT
+    can_wake_device: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAffinity:
+    """GROUP_AFFINITY.
+
+    :ivar mask: one bit for each processor of the group
+    :ivar group: 0: there is one group
+    """
+
+    mask: int = 0
+    group: int = 0
+
+
+@dataclass(slots=True)
+class InterruptExtendedPolicy:
+    """WDF_INTERRUPT_EXTENDED_POLICY. The priority must be changed: its default is refused.
+
+    :ivar policy: SPECIFIED_PROCESSORS uses the affinity; all others spread
+    :ivar priority: decides on the DIRQL
+    :ivar target_processor_set_and_group: which processors
+    """
+
+    policy: InterruptPolicy = InterruptPolicy.MACHINE_DEFAULT
+    priority: InterruptPriority = InterruptPriority.UNDEFINED
+    target_processor_set_and_group: GroupAffinity = field(default_factory=GroupAffinity)
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptInfo:
+    """WDF_INTERRUPT_INFO.
+
+    :ivar message_number: index of the object on the device
+    :ivar vector: 0: no resource was assigned
+    :ivar irql: DIRQL; PASSIVE_LEVEL if it is handled there
+    :ivar target_processor_set: affinity, one bit for each processor
+    :ivar message_signaled: MSI or MSI-X
+    :ivar mode: of a line LEVEL_SENSITIVE, of a message LATCHED
+    :ivar polarity: PCI lines are active low; a message has none
+    :ivar share_disposition: whether other devices may use the vector
+    :ivar group: of the processors
+    """
+
+    message_number: int
+    vector: int
+    irql: int
+    target_processor_set: int
+    message_signaled: bool
+    mode: KInterruptMode = KInterruptMode.LEVEL_SENSITIVE
+    polarity: InterruptPolarity = InterruptPolarity.UNKNOWN
+    share_disposition: ShareDisposition = ShareDisposition.UNDETERMINED
+    group: int = 0

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Device objects as the I/O manager knows them: the device's own, and the bus driver's below it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.init import DeviceInit
+
+__all__ = (
+    "DeviceIoType",
+    "DeviceObject",
+    "DeviceObjectFlags",
+    "WdmFileObject",
+    "make_device_object",
+)
+
+IRP_MJ_CREATE = 0x00
+IRP_MJ_CLOSE = 0x02
+IRP_MJ_CLEANUP = 0x12
+
+
+class DeviceIoType(IntEnum):
+    """WDF_DEVICE_IO_TYPE: how the buffers of reads and writes reach the driver."""
+
+    NEITHER = 1
+    BUFFERED = 2
+    DIRECT = 3
+    BUFFERED_OR_DIRECT = 4
+
+
+class DeviceObjectFlags(IntFlag):
+    """DO_*: flags of a device object."""
+
+    BUFFERED_IO = 0x4
+    EXCLUSIVE = 0x8
+    DIRECT_IO = 0x10
+    POWER_PAGABLE = 0x2000
+    POWER_INRUSH = 0x4000
+
+
+NO_FLAGS = DeviceObjectFlags(0)
+
+
+@dataclass
+class DeviceObject:
+    """DEVICE_OBJECT.
+
+    :ivar name: empty, if it has none
+    :ivar device_type: FILE_DEVICE_*
+    :ivar characteristics: FILE_*
+    :ivar flags: DO_*
+    :ivar alignment_requirement: a mask: the alignment of buffers, less one
+    :ivar attached_to: the device object below
+    :ivar forwarded: requests that came from above and were not for the device above, by their
+        IRP_MJ_* code; at the bottom of the stack
+    """
+
+    name: str = ""
+    device_type: int = 0x22
+    characteristics: int = 0
+    flags: DeviceObjectFlags = NO_FLAGS
+    alignment_requirement: int = 0
+    attached_to: "DeviceObject | None" = None
+    forwarded: Counter[int] = field(default_factory=Counter)
+
+    def forward(self, major_function: int) -> int:
+        """Passes a request on; the bus driver opens and closes, and knows nothing else.
+
+        :param major_function: IRP_MJ_* code
+        :return: NTSTATUS
+        """
+        self.forwarded[major_function] += 1
+        known = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP}
+        return STATUS_SUCCESS if major_function in known else STATUS_INVALID_DEVICE_REQUEST
+
+
+def make_device_object(init: "DeviceInit", attached_to: DeviceObject) -> DeviceObject:
+    """Makes the device object that a device's init describes.
+
+    :param init: of the device
+    :param attached_to: the bus driver's device object
+    """
+    flags = {
+        DeviceIoType.BUFFERED: DeviceObjectFlags.BUFFERED_IO,
+        DeviceIoType.DIRECT: DeviceObjectFlags.DIRECT_IO,
+    }.get(init.io_type, NO_FLAGS)
+    if init.exclusive:
+        flags |= DeviceObjectFlags.EXCLUSIVE
+    if init.power_pageable:
+        flags |= DeviceObjectFlags.POWER_PAGABLE
+    if init.power_inrush:
+        flags |= DeviceObjectFlags.POWER_INRUSH
+    return DeviceObject(
+        name=init.name,
+        device_type=init.device_type,
+        characteristics=init.characteristics,
+        flags=flags,
+        attached_to=attached_to,
+    )
+
+
+@dataclass(frozen=True)
+class WdmFileObject:
+    """FILE_OBJECT.
+
+    :ivar device_object: that was opened
+    :ivar file_name: of what was opened on the device
+    :ivar flags: FO_*
+    """
+
+    device_object: DeviceObject
+    file_name: str
+    flags: int

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The application's side: an open handle, which is the driver's WDFFILEOBJECT.
+
+with device.open() as file:
+    file.write(b"data", offset=0)
+    irp = file.read_async(4096, on_complete=lambda irp: print(irp.information))
+    irp.wait(timeout=1.0)
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydriver.ke.event import KEvent
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import STATUS_FILE_CLOSED, NtStatusError
+from pydriver.wdf.io.device_object import IRP_MJ_CLEANUP, IRP_MJ_CLOSE, WdmFileObject
+from pydriver.wdf.io.irp import METHOD_BUFFERED, Irp, RequestType
+from pydriver.wdf.object.ddi import ddi
+from pydriver.wdf.object.object import Object
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.queue import IoQueue
+
+__all__ = ("File",)
+
+Completion = Callable[[Irp], object]
+
+READ = RequestType.READ
+WRITE = RequestType.WRITE
+DEVICE_CONTROL = RequestType.DEVICE_CONTROL
+DEVICE_CONTROL_INTERNAL = RequestType.DEVICE_CONTROL_INTERNAL
+_NOTHING = memoryview(b"")
+
+
+class File(Object):
+    """An open handle.
+
+    The methods that end in ``_async`` are for IRQL <= DISPATCH_LEVEL, completion callbacks
+    included; the others wait.
+
+    :param device: that was opened
+    :param name: of what was opened on the device
+    :param flags: FO_*
+    :ivar closed: the application has closed it
+    :ivar gone: an event: the driver has been told the last of it
+    """
+
+    __slots__ = ("closed", "device", "flags", "gone", "name")
+
+    fx_type: ClassVar[int] = 0x1018
+    allows_level: ClassVar[bool] = True
+    allows_scope: ClassVar[bool] = True
+
+    def __init__(self, device: "Device", name: str, flags: int) -> None:
+        super().__init__(device._kernel, device, device.file_attributes, deletable=False)
+        self.device = device
+        self.name = name
+        self.flags = flags
+        self.closed = False
+        self.gone = KEvent(self._kernel)
+
+    def __str__(self) -> str:
+        return f"file of {self.device}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+
+    # Asynchronous
+
+    def read_async(
+        self,
+        buffer: "int | bytearray | memoryview",
+        offset: int = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a read.
+
+        :param buffer: where to; or a number of bytes, for a new buffer
+        :param offset: in the device
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        target = memoryview(bytearray(buffer) if isinstance(buffer, int) else buffer)
+        length = len(target)
+        irp = Irp(self._kernel, self, READ, length, offset, 0, None, target, on_complete, context)
+        device = self.device
+        queue = device.read_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
+        else:
+            queue.submit(irp)
+        return irp
+
+    def write_async(
+        self,
+        data: "bytes | bytearray | memoryview",
+        offset: int = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a write. ``data`` must not change until it is complete.
+
+        :param data: what to write
+        :param offset: in the device
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        if self.closed:
+            self._raise_closed()
+        source = memoryview(data)
+        irp = Irp(
+            self._kernel, self, WRITE, len(source), offset, 0, source, None, on_complete, context
+        )
+        device = self.device
+        queue = device.write_queue
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
+        else:
+            queue.submit(irp)
+        return irp
+
+    def device_control_async(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output: "int | bytearray | memoryview" = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends a device control.
+
+        With METHOD_BUFFERED (the lower two bits of the code are 0) input and output are the same
+        memory for the driver: a new buffer, as long as the longer of the two.
+
+        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param data: the input
+        :param output: where the output goes to; or its length, for a new buffer
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        queue = self.device.control_queue
+        return self._control(DEVICE_CONTROL, queue, code, data, output, on_complete, context)
+
+    def internal_device_control_async(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output: "int | bytearray | memoryview" = 0,
+        on_complete: Completion | None = None,
+        context: Any = None,
+    ) -> Irp:
+        """Sends an internal device control, as another driver in kernel mode does.
+
+        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param data: the input
+        :param output: where the output goes to; or its length, for a new buffer
+        :param on_complete: called when it is complete, with the request
+        :param context: kept in the request
+        """
+        queue = self.device.internal_queue
+        return self._control(
+            DEVICE_CONTROL_INTERNAL, queue, code, data, output, on_complete, context
+        )
+
+    def _control(
+        self,
+        kind: RequestType,
+        queue: "IoQueue | None",
+        code: int,
+        data: "bytes | bytearray | memoryview",
+        output: "int | bytearray | memoryview",
+        on_complete: Completion | None,
+        context: Any,
+    ) -> Irp:
+        if self.closed:
+            self._raise_closed()
+        length = output if isinstance(output, int) else len(output)
+        source = target = _NOTHING
+        if length or data:
+            source, target = _buffers(code, data, output, length)
+        irp = Irp(self._kernel, self, kind, length, 0, code, source, target, on_complete, context)
+        device = self.device
+        if queue is None or device.sees_requests:
+            device.dispatch(irp, queue)
+        else:
+            queue.submit(irp)
+        return irp
+
+    # Waiting
+
+    def read(self, length: int, offset: int = 0, timeout: float | None = None) -> memoryview:
+        """Reads.
+
+        :param length: bytes
+        :param offset: in the device
+        :param timeout: seconds; ``None`` waits for ever
+        :return: what was read
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.read_async(length, offset)
+        self._finish(irp, timeout)
+        return irp.output
+
+    def write(
+        self,
+        data: "bytes | bytearray | memoryview",
+        offset: int = 0,
+        timeout: float | None = None,
+    ) -> int:
+        """Writes.
+
+        :param data: what to write
+        :param offset: in the device
+        :param timeout: seconds; ``None`` waits for ever
+        :return: bytes that were written
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        return self._finish(self.write_async(data, offset), timeout)
+
+    def device_control(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output_length: int = 0,
+        timeout: float | None = None,
+    ) -> memoryview:
+        """Sends a device control.
+
+        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param data: the input
+        :param output_length: bytes that the output may have
+        :param timeout: seconds; ``None`` waits for ever
+        :return: the output
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.device_control_async(code, data, output_length)
+        self._finish(irp, timeout)
+        return irp.output
+
+    def internal_device_control(
+        self,
+        code: int,
+        data: "bytes | bytearray | memoryview" = b"",
+        output_length: int = 0,
+        timeout: float | None = None,
+    ) -> memoryview:
+        """Sends an internal device control, as another driver in kernel mode does.
+
+        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param data: the input
+        :param output_length: bytes that the output may have
+        :param timeout: seconds; ``None`` waits for ever
+        :return: the output
+        :raises NtStatusError: the request failed
+        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        """
+        irp = self.internal_device_control_async(code, data, output_length)
+        self._finish(irp, timeout)
+        return irp.output
+
+    def _finish(self, irp: Irp, timeout: float | None) -> int:
+        try:
+            return irp.result(timeout)
+        except TimeoutError:
+            irp.cancel()
+            raise
+
+    def close(self) -> None:
+        """Closes the handle: its requests that wait in queues are cancelled. Idempotent.
+
+        EvtFileCleanup is called before this returns, EvtFileClose when the driver has completed
+        all requests of the file.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        if self._kernel.failure is not None:
+            return
+        device = self.device
+        for queue in tuple(device.queues):
+            queue.cancel_of_file(self)
+        config = device.file_config
+        if config is not None:
+            device.call_for_file(config.evt_file_cleanup, self)
+        device.forward_if_passed_on(IRP_MJ_CLEANUP)
+        outstanding = [each for each in device.outstanding_irps() if each.file is self]
+        if outstanding:
+            self._close_after(outstanding)
+        else:
+            self._close()
+
+    def _close_after(self, outstanding: list[Irp]) -> None:
+        """Closes when some requests are complete: `status` first, then `on_complete`, see Irp."""
+        lock = Lock()
+        left = set(outstanding)
+
+        def forget(irp: Irp) -> None:
+            with lock:
+                last = left == {irp}
+                left.discard(irp)
+            if last:
+                self._kernel.threads.run(self._close)
+
+        for irp in outstanding:
+            irp.on_complete = _both(irp.on_complete, forget)
+            if irp.done:
+                forget(irp)
+
+    def _close(self) -> None:
+        device = self.device
+        config = device.file_config
+        if config is not None:
+            device.call_for_file(config.evt_file_close, self)
+        device.forward_if_passed_on(IRP_MJ_CLOSE)
+        device.files.remove(self)
+        self._delete()
+        self.gone.set()
+        device.remove_if_unused()
+
+    @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")
+    def get_device(self) -> "Device":
+        """The device that was opened."""
+        return self.device
+
+    @ddi("WdfFileObjectGetFlags", "ULONG (WDFFILEOBJECT FileObject)")
+    def get_flags(self) -> int:
+        """The flags that it was opened with, FO_*."""
+        return self.flags
+
+    @ddi(
+        "WdfFileObjectGetFileName",
+        "PUNICODE_STRING (WDFFILEOBJECT FileObject)",
+        highest=PASSIVE_LEVEL,
+    )
+    def get_file_name(self) -> str:
+        """The name of what was opened on the device."""
+        return self.name
+
+    @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (WDFFILEOBJECT FileObject)")
+    def wdm_get_file_object(self) -> WdmFileObject:
+        """The I/O manager's file object."""
+        return WdmFileObject(self.device.device_object, self.name, self.flags)
+
+    def _raise_closed(self) -> None:
+        raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")
+
+
+def _buffers(
+    code: int,
+    data: "bytes | bytearray | memoryview",
+    output: "int | bytearray | memoryview",
+    length: int,
+) -> tuple[memoryview, memoryview]:
+    """Input and output of a device control, as its method has them."""
+    if code & 3 == METHOD_BUFFERED:
+        size = len(data)
+        shared = memoryview(bytearray(max(size, length)))
+        shared[:size] = data
+        return shared[:size], shared[:length]
+    return memoryview(data), memoryview(bytearray(output) if isinstance(output, int) else output)
+
+
+def _both(first: Completion | None, second: Completion) -> Completion:
+    def call(irp: Irp) -> None:
+        if first is not None:
+            first(irp)
+        second(irp)
+
+    return call

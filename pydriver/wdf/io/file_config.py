@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDF_FILEOBJECT_CONFIG: what a driver wants to hear of the handles of its device."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, NtStatusError
+from pydriver.wdf.object.object import ExecutionLevel, ObjectAttributes, SynchronizationScope
+from pydriver.wdf.object.tri_state import TriState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.file import File
+    from pydriver.wdf.io.request import Request
+
+__all__ = ("FileObjectClass", "FileObjectConfig", "serializes_file_callbacks")
+
+
+class FileObjectClass(IntEnum):
+    """WDF_FILEOBJECT_CLASS: whether there is a WDFFILEOBJECT, and where its address is kept."""
+
+    INVALID = 0
+    NOT_REQUIRED = 1
+    CAN_USE_FS_CONTEXT = 2
+    CAN_USE_FS_CONTEXT2 = 3
+    CANNOT_USE_FS_CONTEXTS = 4
+
+
+@dataclass(slots=True)
+class FileObjectConfig:
+    """WDF_FILEOBJECT_CONFIG: all callbacks at PASSIVE_LEVEL.
+
+    :ivar evt_device_file_create: (device, request, file): a handle is opened; completes the
+        request, whose status decides. Without it, and without a queue for create requests, each
+        handle can be opened
+    :ivar evt_file_close: (file), last
+    :ivar evt_file_cleanup: (file), when the handle is closed
+    :ivar auto_forward_cleanup_close: pass these requests on to the bus driver; default: a filter
+        does
+    :ivar file_object_class: NOT_REQUIRED: requests have no file object for the driver
+    """
+
+    evt_device_file_create: "Callable[[Device, Request, File | None], None] | None" = None
+    evt_file_close: "Callable[[File], None] | None" = None
+    evt_file_cleanup: "Callable[[File], None] | None" = None
+    auto_forward_cleanup_close: TriState = TriState.USE_DEFAULT
+    file_object_class: FileObjectClass = FileObjectClass.CANNOT_USE_FS_CONTEXTS
+
+
+def serializes_file_callbacks(
+    attributes: ObjectAttributes | None, device_level: ExecutionLevel, what: str
+) -> bool:
+    """Whether the file callbacks run under the device's presentation lock.
+
+    :param attributes: of file objects
+    :param device_level: effective execution level of the device
+    :param what: the DDI, for the error
+    :raises NtStatusError: the synchronization scope is not possible [fxpkggeneral.cpp]
+    """
+    scope = SynchronizationScope.INHERIT_FROM_PARENT
+    if attributes is not None:
+        scope = attributes.synchronization_scope
+    if scope is SynchronizationScope.QUEUE:
+        raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: file objects of scope Queue")
+    if scope is not SynchronizationScope.DEVICE:
+        return False
+    if device_level is not ExecutionLevel.PASSIVE:
+        raise NtStatusError(
+            STATUS_INVALID_DEVICE_REQUEST, f"{what}: file objects of scope Device, above PASSIVE"
+        )
+    return True

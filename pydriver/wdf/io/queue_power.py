@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What the device's power and removal sequences do with a queue; all at PASSIVE_LEVEL.
+
+Leaving D0: first every queue is held, which waits for the handlers on the stacks; then EvtIoStop
+is called for each owned request, and the sequence waits until each has been completed, has gone to
+another queue, or is acknowledged [FxPkgIo::StopProcessingForPower].
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from pydriver.ke.status import STATUS_TIMEOUT
+from pydriver.wdf.io.queue_config import IoStopAction
+from pydriver.wdf.io.queue_states import QueueStates, calling_queues
+from pydriver.wdf.io.request import Request
+from pydriver.wdf.io.request_cancellation import cancel, cancel_held, cancel_in, end_cancelled
+from pydriver.wdf.io.request_state import OWNED, QUEUED, StopState
+
+if TYPE_CHECKING:
+    from pydriver.wdf.io.file import File
+
+__all__ = ("QueuePower",)
+
+PATIENCE: Final = -100_000_000
+"""How long a request may hold the power-down up before the verifier names it: 10 s."""
+
+
+class QueuePower(QueueStates):
+    """The part of a queue that follows the power of its device."""
+
+    __slots__ = ()
+
+    @property
+    def owned_requests(self) -> tuple[Request, ...]:
+        """The requests that the driver owns, the oldest first."""
+        with self.lock:
+            return tuple(sorted(self.owned, key=lambda request: request.number))
+
+    def hold(self) -> None:
+        """Presents nothing more, and waits until no handler is on a stack."""
+        if not self.config.power_managed or not self.powered:
+            return
+        with self.lock:
+            self.powered = False
+            self.update()
+        self.wait_until(self._no_handler)
+
+    def power_down(self, action: IoStopAction) -> None:
+        """Waits until each owned request has ended or is acknowledged; after :meth:`hold`.
+
+        :param action: SUSPEND or PURGE, for EvtIoStop
+        """
+        if not self.config.power_managed:
+            return
+        self.hold()
+        with self.lock:
+            for request in self.owned:  # kept by another queue once, and forwarded then
+                request.stop_state = StopState.RUNNING
+        self._stop_owned(action)
+        settled = self.event_when(self._settled)
+        if settled.wait(PATIENCE) == STATUS_TIMEOUT:
+            self._report_unsettled()
+            settled.wait()
+
+    def _no_handler(self) -> bool:
+        return not self.handlers
+
+    def _settled(self) -> bool:
+        return all(request.stop_state is StopState.KEPT for request in self.owned)
+
+    def _report_unsettled(self) -> None:
+        stops = self.config.evt_io_stop is not None
+        for request in self.owned_requests:
+            if request.stop_state is not StopState.KEPT:
+                self._kernel.verifier.violation(
+                    "EvtIoStopCompleteOrStopAck" if stops else "DrvAckIoStop",
+                    f"{request} keeps {self.device} from leaving D0: it is neither completed nor "
+                    + ("acknowledged in EvtIoStop" if stops else "is there an EvtIoStop"),
+                    request,
+                )
+
+    def _stop_owned(self, action: IoStopAction) -> None:
+        """Calls EvtIoStop for each owned request, and takes back what shall be requeued."""
+        if self.config.evt_io_stop is None:
+            return
+        requests = self.owned_requests
+        for request in requests:
+            self._stop(request, action)
+        for request in reversed(requests):
+            self._take_back(request)
+
+    def _stop(self, request: Request, action: IoStopAction) -> None:
+        """Calls EvtIoStop for one request; its cancellation waits meanwhile."""
+        with self.lock:
+            if request not in self.owned:
+                return
+            request.stop_state = StopState.STOPPING
+            flags = action | IoStopAction.CANCELABLE if request.cancelable else action
+        evt_io_stop = self.config.evt_io_stop
+        assert evt_io_stop is not None
+        self.deliver(evt_io_stop, self, request, flags)
+        with self.lock:
+            if request.stop_state is StopState.STOPPING:
+                request.stop_state = StopState.RUNNING
+        cancel_held(request)
+
+    def _take_back(self, request: Request) -> None:
+        given = False
+        with self.lock:
+            if request.stop_state is not StopState.REQUEUED or request not in self.owned:
+                return
+            request.stop_state = StopState.RUNNING
+            request.presented = True
+            self.owned.discard(request)
+            cancelled = request.canceled
+            if cancelled:
+                given = cancel_in(request, self)
+            else:
+                request.state = QUEUED
+                self.queued.appendleft(request)
+        if cancelled:
+            end_cancelled(request, self, given=given)
+
+    def power_up(self) -> None:
+        """The device is in D0: resumes what was kept, and presents what has waited."""
+        if self.powered:
+            return
+        with self.lock:
+            self.powered = True
+            self.update()
+            kept = [request for request in self.owned if request.stop_state is StopState.KEPT]
+            kept.sort(key=lambda request: request.number)
+        for request in kept:
+            with self.lock:
+                resumed = request.state == OWNED and request.queue is self
+                request.stop_state = StopState.RUNNING
+            if resumed and self.config.evt_io_resume is not None:
+                self.deliver(self.config.evt_io_resume, self, request)
+        self.opened()
+
+    def shut_down(self) -> None:
+        """The device is being removed: asks for what is owned back, and closes the queue."""
+        if self.config.power_managed:
+            self._stop_owned(IoStopAction.PURGE)
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is accepted ever again: cancels what waits, and waits for what is owned.
+
+        A request that the driver never completes is waited for without end; `owned_requests` says
+        which. Where a handler of this queue is what removes it, that handler is not waited for.
+        """
+        with self.lock:
+            self.shut = True
+            self.accepting = False
+            self.dispatching = False
+            self.update()
+        self.cancel_all()
+        self.wait_until(self._nothing_left if self in calling_queues() else self.empty)
+
+    def _nothing_left(self) -> bool:
+        return not self.owned and not self.queued
+
+    def cancel_of_file(self, file: "File") -> None:
+        """A handle was closed: cancels its requests that wait here."""
+        with self.lock:
+            requests = [request for request in self.queued if request.irp.file is file]
+        for request in requests:
+            cancel(request)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What a request is, what it asks and where it comes from; what becomes of it is in `request`."""
+
+import os
+import struct
+from typing import TYPE_CHECKING, ClassVar
+
+from pydriver.ke.status import (
+    STATUS_BUFFER_TOO_SMALL,
+    STATUS_INVALID_DEVICE_REQUEST,
+    NtStatusError,
+)
+from pydriver.wdf.io.irp import METHOD_NEITHER, Irp, ProcessorMode, RequestType
+from pydriver.wdf.io.request_memory import RequestMemory, request_memory
+from pydriver.wdf.io.request_parameters import CONTROLS, RequestParameters, parameters_of
+from pydriver.wdf.io.request_state import (
+    COMPLETED,
+    CREATED,
+    NOT_CANCELABLE,
+    OWNED,
+    QUEUED,
+    CancelCallback,
+    StopState,
+)
+from pydriver.wdf.memory.mdl import Mdl
+from pydriver.wdf.object.ddi import APC_LEVEL, ddi
+from pydriver.wdf.object.object import Object, Phase
+
+if TYPE_CHECKING:
+    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.file import File
+    from pydriver.wdf.io.queue import IoQueue
+
+__all__ = ("RequestBase",)
+
+_BUFFER_AFTER_COMPLETION = {
+    RequestType.READ: "BufAfterReqCompletedRead",
+    RequestType.WRITE: "BufAfterReqCompletedWrite",
+    RequestType.DEVICE_CONTROL: "BufAfterReqCompletedIoctl",
+    RequestType.DEVICE_CONTROL_INTERNAL: "BufAfterReqCompletedIntIoctl",
+}
+_RUNNING = StopState.RUNNING
+
+
+class RequestBase(Object):
+    """A request, without what becomes of it.
+
+    :ivar number: counts the system's requests; in the recorder it stands for the request
+    :ivar length: bytes to read or write, or that a device control may return
+    :ivar offset: in the device
+    :ivar state: who has it
+    :ivar presented: the driver has had it, and has given it back to a queue
+    :ivar presenting: the queue whose handler is called with it now, or ``None``
+    :ivar canceled: cancellation was asked for
+    :ivar cancel_routine: see :mod:`pydriver.wdf.io.request_cancellation`
+    :ivar stop_state: what EvtIoStop has said about it
+    """
+
+    fx_type: ClassVar[int] = 0x1008
+
+    __slots__ = (
+        "_status",
+        "cancel_routine",
+        "canceled",
+        "information",
+        "irp",
+        "length",
+        "number",
+        "offset",
+        "presented",
+        "presenting",
+        "queue",
+        "state",
+        "stop_state",
+    )
+
+    irp: Irp
+    queue: "IoQueue"
+
+    def __init__(self, irp: Irp, queue: "IoQueue") -> None:
+        # Object.__init__, written out: there is one of these for every request.
+        self._kernel = queue._kernel
+        self._current = queue._current
+        self._parent = None
+        self._children = None
+        self._contexts = None
+        self._callbacks = None
+        self._references = 1
+        self._tags = None
+        self._phase = Phase.ALIVE
+        self.deletable = False
+        self.irp = irp
+        self.queue = queue
+        self.number = next(queue._kernel.request_numbers)
+        self.length = irp.length
+        self.offset = irp.offset
+        self.information = 0
+        self.state = QUEUED
+        self.presented = False
+        self.presenting: object = None
+        self.canceled = False
+        self.cancel_routine: CancelCallback | None = None
+        self.stop_state = _RUNNING
+        attributes = queue.device.request_attributes
+        if attributes is not None:
+            self._attach(attributes)
+
+    def __str__(self) -> str:
+        what = "made by the driver" if self.state == CREATED else self.irp
+        return f"request {self.number} ({what})"
+
+    @property
+    def cancelable(self) -> bool:
+        """The driver has allowed cancellation, and the callback has not been taken."""
+        return self.cancel_routine not in NOT_CANCELABLE
+
+    # Misuse
+
+    def violation(self, rule: str, message: str) -> None:
+        """Tells the verifier of something about this request."""
+        self._kernel.verifier.violation(rule, message, self)
+
+    def misused(self, what: str) -> None:
+        """Tells the verifier of a DDI for owned requests that was called for another one."""
+        why = {
+            QUEUED: "the driver does not own",
+            COMPLETED: "is complete",
+            CREATED: "the driver has made itself",
+        }.get(self.state, "is not cancelable")
+        self.violation("InvalidReqAccess", f"{what} of {self}, which {why}")
+
+    # Parameters and buffers
+
+    @ddi("WdfRequestSetInformation", "VOID (WDFREQUEST Request, ULONG_PTR Information)")
+    def set_information(self, information: int) -> None:
+        """Sets what :meth:`complete` reports."""
+        if self.state != OWNED:
+            self.misused("WdfRequestSetInformation")
+        self.information = information
+
+    @ddi("WdfRequestGetInformation", "ULONG_PTR (WDFREQUEST Request)")
+    def get_information(self) -> int:
+        """What :meth:`complete` would report."""
+        if self.state != OWNED:
+            self.misused("WdfRequestGetInformation")
+        return self.information
+
+    @property
+    def parameters(self) -> RequestParameters:
+        """What was asked; for the framework."""
+        return parameters_of(self.irp)
+
+    @ddi("WdfRequestGetParameters", "VOID (WDFREQUEST, PWDF_REQUEST_PARAMETERS Parameters)")
+    def get_parameters(self) -> RequestParameters:
+        """What was asked."""
+        if self.state != OWNED:
+            self.misused("WdfRequestGetParameters")
+        return parameters_of(self.irp)
+
+    @ddi(
+        "WdfRequestRetrieveInputBuffer",
+        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredLength, PVOID *Buffer, size_t *Length)",
+    )
+    def retrieve_input_buffer(self, minimum_length: int = 0) -> memoryview:
+        """What the application sends.
+
+        :param minimum_length: bytes that the driver needs
+        :raises NtStatusError: a read has none; there is none; it is too small
+        """
+        what = "WdfRequestRetrieveInputBuffer"
+        self._check_buffer(what)
+        return self._buffer(self.irp.input, minimum_length, what, "InputBufferAPI")
+
+    @ddi(
+        "WdfRequestRetrieveOutputBuffer",
+        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredSize, PVOID *Buffer, size_t *Length)",
+    )
+    def retrieve_output_buffer(self, minimum_length: int = 0) -> memoryview:
+        """Where the application wants its answer.
+
+        :param minimum_length: bytes that the driver needs
+        :raises NtStatusError: a write has none; there is none; it is too small
+        """
+        what = "WdfRequestRetrieveOutputBuffer"
+        self._check_buffer(what)
+        return self._buffer(self.irp.buffer, minimum_length, what, "OutputBufferAPI")
+
+    def _check_buffer(self, what: str) -> None:
+        if self.state == OWNED:
+            return
+        if self.state == COMPLETED:
+            rule = _BUFFER_AFTER_COMPLETION.get(self.irp.kind, "InvalidReqAccess")
+            self.violation(rule, f"{what} of {self}, which is complete")
+        else:
+            self.misused(what)
+        raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self}")
+
+    def _buffer(self, buffer: memoryview | None, minimum: int, what: str, rule: str) -> memoryview:
+        irp = self.irp
+        if buffer is None:
+            self.violation(rule, f"{what} of {self}")
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self}")
+        neither = irp.kind in CONTROLS and irp.code & 3 == METHOD_NEITHER
+        if neither and irp.requestor_mode is ProcessorMode.USER:
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self}")
+        length = len(buffer)
+        if not length or length < minimum:
+            raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {self}")
+        return buffer
+
+    # Where it comes from
+
+    @ddi("WdfRequestRetrieveInputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_input_memory(self) -> RequestMemory:
+        """What the application sends, as a memory object that ends with the request.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputMemory", output=False)
+
+    @ddi("WdfRequestRetrieveOutputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    def retrieve_output_memory(self) -> RequestMemory:
+        """Where the application wants its answer, as a memory object that ends with the request.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputMemory", output=True)
+
+    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_input_wdm_mdl(self) -> Mdl:
+        """The description of what the application sends.
+
+        :raises NtStatusError: a read has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
+
+    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    def retrieve_output_wdm_mdl(self) -> Mdl:
+        """The description of where the application wants its answer.
+
+        :raises NtStatusError: a write has none; there is none
+        """
+        return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
+
+    def _memory(self, what: str, *, output: bool) -> RequestMemory:
+        self._check_buffer(what)
+        rule = "OutputBufferAPI" if output else "InputBufferAPI"
+        buffer = self._buffer(self.irp.buffer if output else self.irp.input, 0, what, rule)
+        return request_memory(self, buffer, output=output)
+
+    @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")
+    def get_io_queue(self) -> "IoQueue | None":
+        """The queue that presented the request, or holds it; ``None`` for the driver's own."""
+        return self.queue
+
+    @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (WDFREQUEST Request)")
+    def get_file_object(self) -> "File | None":
+        """The file that the request was sent to; ``None`` without a file object configuration."""
+        if self.state != OWNED:
+            self.misused("WdfRequestGetFileObject")
+        return self.queue.device.file_of(self)
+
+    @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (WDFREQUEST Request)")
+    def get_requestor_mode(self) -> ProcessorMode:
+        """Whether an application sent the request, or a driver; the driver's own are KERNEL."""
+        return ProcessorMode.KERNEL if self.state == CREATED else self.irp.requestor_mode
+
+    @ddi("WdfRequestGetRequestorProcessId", "ULONG (WDFREQUEST Request)")
+    def get_requestor_process_id(self) -> int:
+        """The process that sent the request: this one, in which the application is, too."""
+        return os.getpid()
+
+    @ddi("WdfRequestIsFrom32BitProcess", "BOOLEAN (WDFREQUEST Request)", highest=APC_LEVEL)
+    def is_from32_bit_process(self) -> bool:
+        """Whether pointers of the process that sent the request have 32 bits."""
+        return struct.calcsize("P") == 4
+
+    @ddi("WdfRequestWdmGetIrp", "PIRP (WDFREQUEST Request)")
+    def wdm_get_irp(self) -> Irp | None:
+        """The I/O request itself; ``None`` for the driver's own, which was never sent."""
+        if self.state not in {OWNED, CREATED}:
+            self.misused("WdfRequestWdmGetIrp")
+        return self.irp
+
+    @property
+    def device(self) -> "Device":
+        """The device that the request was sent to."""
+        return self.queue.device
+
+    @property
+    def device_above(self) -> "Device | None":
+        """The device that the request was sent to; of a driver's own request, its parent's."""
+        return super().device_above if self.queue is None else self.queue.device

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""What a request asks, and how a driver's own one is made anew [wdfrequest.h]."""
+
+from dataclasses import dataclass
+
+from pydriver.ke.status import STATUS_SUCCESS
+from pydriver.wdf.io.irp import METHOD_NEITHER, Irp, RequestType
+
+__all__ = ("CONTROLS", "RequestParameters", "RequestReuseParams", "parameters_of")
+
+CONTROLS = frozenset({RequestType.DEVICE_CONTROL, RequestType.DEVICE_CONTROL_INTERNAL})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestParameters:
+    """WDF_REQUEST_PARAMETERS.
+
+    :ivar type: the IRP's major function
+    :ivar length: bytes to read or write
+    :ivar device_offset: where in the device
+    :ivar output_buffer_length: of a device control
+    :ivar input_buffer_length: of a device control
+    :ivar io_control_code: of a device control
+    :ivar type3_input_buffer: what the application sends with METHOD_NEITHER, as it is
+    :ivar minor_function: the IRP's minor function: 0, IRP_MN_NORMAL
+    :ivar key: of a read or a write: 0, nothing is locked
+    """
+
+    type: RequestType
+    length: int
+    device_offset: int
+    output_buffer_length: int
+    input_buffer_length: int
+    io_control_code: int
+    type3_input_buffer: memoryview | None = None
+    minor_function: int = 0
+    key: int = 0
+
+
+def parameters_of(irp: Irp) -> RequestParameters:
+    """What an IRP asks."""
+    if irp.kind not in CONTROLS:
+        return RequestParameters(irp.kind, irp.length, irp.offset, 0, 0, 0)
+    size = 0 if irp.input is None else len(irp.input)
+    neither = irp.code & 3 == METHOD_NEITHER
+    return RequestParameters(
+        irp.kind, 0, 0, irp.length, size, irp.code, irp.input if neither else None
+    )
+
+
+@dataclass(slots=True)
+class RequestReuseParams:
+    """WDF_REQUEST_REUSE_PARAMS.
+
+    :ivar status: that the request has from then on
+    :ivar new_irp: only a request that was made from an IRP can get another
+    """
+
+    status: int = STATUS_SUCCESS
+    new_irp: Irp | None = None

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFLOOKASIDE: a list of blocks of one size, which memory objects take and give back."""
+
+from threading import Lock
+from typing import ClassVar, Self
+
+from pydriver.ke.irql import APC_LEVEL
+from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
+from pydriver.wdf.memory.memory import Memory, PagedMemory, PoolType, check_pool_irql, default_tag
+from pydriver.wdf.object.attributes import validate_attributes
+from pydriver.wdf.object.ddi import creation_ddi, irql_violation
+from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule
+
+__all__ = ("LookasideList",)
+
+DEPTH = 256
+"""Most blocks that a list keeps [ExInitializeNPagedLookasideList]."""
+
+
+class LookasideList(Object):
+    """A lookaside list.
+
+    `_lock` guards `_free`. Each memory object keeps the list, so that its block has somewhere to
+    return to.
+    """
+
+    __slots__ = ("_free", "_lock", "_memory_attributes", "buffer_size", "pool_tag", "pool_type")
+
+    fx_type: ClassVar[int] = 0x1009
+
+    def __init__(
+        self,
+        parent: Object,
+        attributes: ObjectAttributes,
+        buffer_size: int,
+        pool_type: PoolType,
+        memory_attributes: ObjectAttributes,
+        pool_tag: str,
+    ) -> None:
+        super().__init__(parent._kernel, parent, attributes)
+        self.buffer_size = buffer_size
+        self.pool_type = pool_type
+        self.pool_tag = pool_tag
+        self._memory_attributes = memory_attributes
+        self._free: list[bytearray | memoryview] = []
+        self._lock = Lock()
+
+    def __str__(self) -> str:
+        return f"lookaside list {self.pool_tag!r}"
+
+    @classmethod
+    @creation_ddi(
+        "WdfLookasideListCreate",
+        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES LookasideAttributes, size_t BufferSize, POOL_TYPE,"
+        " PWDF_OBJECT_ATTRIBUTES MemoryAttributes, ULONG PoolTag, WDFLOOKASIDE *)",
+    )
+    def create(
+        cls,
+        attributes: ObjectAttributes,
+        buffer_size: int,
+        pool_type: PoolType = PoolType.NON_PAGED_NX,
+        memory_attributes: ObjectAttributes | None = None,
+        pool_tag: str = "",
+    ) -> Self:
+        """Creates a list.
+
+        :param attributes: with a parent: there is no current driver whose object could be the
+            default one
+        :param buffer_size: bytes of a block, more than 0
+        :param pool_type: where the blocks come from
+        :param memory_attributes: of the memory objects; their parent is the driver without one
+        :param pool_tag: up to four characters; the driver's if there are none
+        :raises NtStatusError: attributes are not valid, or the size is 0
+        """
+        what = "WdfLookasideListCreate"
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
+        if buffer_size <= 0:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        memory_attributes = validate_attributes(memory_attributes, ParentRule.OPTIONAL, what)
+        kernel = parent._kernel
+        irql = kernel.irql()
+        if pool_type == PoolType.PAGED and irql > APC_LEVEL and kernel.verifying:
+            irql_violation(kernel, what, irql, parent, APC_LEVEL)
+        tag = pool_tag or default_tag(parent)
+        return cls(parent, attributes, buffer_size, pool_type, memory_attributes, tag)
+
+    def take(self, what: str) -> Memory:
+        """A memory object with a block: one that was returned, as it was left, or a new one.
+
+        :param what: the DDI, for the report
+        """
+        kernel = self._kernel
+        check_pool_irql(kernel, self.pool_type, self.buffer_size, what)
+        with self._lock:
+            block = self._free.pop() if self._free else None
+        kind = PagedMemory if self.pool_type == PoolType.PAGED else Memory
+        self._hold()
+        attributes = self._memory_attributes
+        try:
+            return kind(
+                kernel,
+                attributes.parent_object or self.root,
+                attributes,
+                bytearray(self.buffer_size) if block is None else block,
+                pool_tag=self.pool_tag,
+                give_back=self._return,
+            )
+        except NtStatusError:
+            if block is not None:
+                self._put(block)
+            self._drop()
+            raise
+
+    def _put(self, block: bytearray | memoryview) -> None:
+        with self._lock:
+            if len(self._free) < DEPTH:
+                self._free.append(block)
+
+    def _return(self, block: bytearray | memoryview) -> None:
+        self._put(block)
+        self._drop()
+
+    def _on_destroy(self) -> None:
+        self._free.clear()

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDFMEMORY: a buffer that is an object, allocated from pool, or given by the driver.
+
+There is no paging: paged pool differs from nonpaged pool in where it may be allocated, touched by
+the framework and freed, which is checked.
+"""
+
+import contextlib
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from pydriver.ke.bugcheck import (
+    DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+    DRIVER_VERIFIER_DETECTED_VIOLATION,
+    WDF_VIOLATION,
+    WdfViolation,
+)
+from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
+from pydriver.ke.status import (
+    STATUS_ACCESS_VIOLATION,
+    STATUS_BUFFER_TOO_SMALL,
+    STATUS_INVALID_BUFFER_SIZE,
+    STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_PARAMETER,
+    NtStatusError,
+)
+from pydriver.wdf.object.ddi import creation_ddi, ddi, irql_violation
+from pydriver.wdf.object.object import (
+    Object,
+    ObjectAttributes,
+    check_pointer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydriver.ke.kernel import Kernel
+    from pydriver.wdf.memory.lookaside import LookasideList
+
+__all__ = ("Memory", "PoolType", "check_pool_irql")
+
+PAGED_ALLOCATION = 0x01
+NONPAGED_ALLOCATION = 0x02
+"""Parameter 1 of 0xC4: pool is allocated above APC_LEVEL, or above DISPATCH_LEVEL."""
+
+FX_TYPE_MEMORY_PREALLOCATED = 0x1022
+
+
+class PoolType(IntEnum):
+    """POOL_TYPE."""
+
+    NON_PAGED = 0
+    PAGED = 1
+    NON_PAGED_NX = 512
+
+
+def check_pool_irql(kernel: "Kernel", pool_type: PoolType, size: int, what: str) -> None:
+    """Bug-checks an allocation above the IRQL of its pool, as Driver Verifier does.
+
+    :param size: bytes
+    :param what: the DDI, for the report
+    """
+    paged = pool_type == PoolType.PAGED
+    irql = kernel.irql()
+    if not kernel.verifying or irql <= (APC_LEVEL if paged else DISPATCH_LEVEL):
+        return
+    kernel.bug_check(
+        DRIVER_VERIFIER_DETECTED_VIOLATION,
+        PAGED_ALLOCATION if paged else NONPAGED_ALLOCATION,
+        irql,
+        pool_type,
+        size,
+        rule="KmdfIrql",
+        message=f"{what} allocates {'paged' if paged else 'nonpaged'} pool at {irql_name(irql)}",
+    )
+
+
+class Memory(Object):
+    """A memory object: its buffer is pool, and freed with the last reference.
+
+    :ivar pool_tag: four characters that tell whose memory it is
+    """
+
+    __slots__ = ("_buffer", "_give_back", "_view", "pool_tag")
+
+    fx_type: ClassVar[int] = 0x100A
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        parent: Object | None,
+        attributes: ObjectAttributes | None,
+        buffer: bytearray | memoryview,
+        *,
+        pool_tag: str = "",
+        give_back: "Callable[[bytearray | memoryview], None] | None" = None,
+        deletable: bool = True,
+    ) -> None:
+        super().__init__(kernel, parent, attributes, deletable=deletable)
+        self._buffer = buffer
+        self._view = memoryview(buffer).cast("B")
+        self._give_back = give_back
+        self.pool_tag = pool_tag
+
+    def __str__(self) -> str:
+        tag = f" {self.pool_tag!r}" if self.pool_tag else ""
+        return f"memory{tag}"
+
+    @classmethod
+    @creation_ddi(
+        "WdfMemoryCreate",
+        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, POOL_TYPE PoolType, ULONG PoolTag, size_t BufferSize,"
+        " WDFMEMORY *, PVOID *Buffer)",
+    )
+    def create(
+        cls,
+        attributes: ObjectAttributes,
+        pool_type: PoolType,
+        pool_tag: str,
+        buffer_size: int,
+    ) -> "Memory":
+        """Creates a memory object with a new buffer, filled with zeros; see :meth:`get_buffer`.
+
+        :param attributes: with a parent: there is no current driver whose object could be the
+            default one
+        :param pool_type: paged pool may be allocated at or below APC_LEVEL
+        :param pool_tag: up to four characters; the driver's if there are none
+        :param buffer_size: bytes, more than 0
+        :raises NtStatusError: the attributes are not valid, or the size is 0
+        """
+        what = "WdfMemoryCreate"
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
+        if buffer_size <= 0:
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        kernel = parent._kernel
+        irql = kernel.irql()
+        if pool_type == PoolType.PAGED and irql > APC_LEVEL and kernel.verifying:
+            irql_violation(kernel, what, irql, parent, APC_LEVEL)
+            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what} of paged pool")
+        check_pool_irql(kernel, pool_type, buffer_size, what)
+        kind = PagedMemory if pool_type == PoolType.PAGED else Memory
+        tag = pool_tag or default_tag(parent)
+        return kind(kernel, parent, attributes, bytearray(buffer_size), pool_tag=tag)
+
+    @classmethod
+    @creation_ddi(
+        "WdfMemoryCreatePreallocated",
+        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, PVOID Buffer, size_t BufferSize, WDFMEMORY *)",
+    )
+    def create_preallocated(
+        cls, attributes: ObjectAttributes, buffer: bytearray | memoryview
+    ) -> "PreallocatedMemory":
+        """Creates a memory object for a buffer that the driver has, and keeps.
+
+        :param attributes: with a parent, as for :meth:`create`
+        :param buffer: more than 0 bytes
+        :raises NtStatusError: the attributes are not valid, or the buffer is empty
+        """
+        what = "WdfMemoryCreatePreallocated"
+        attributes, parent = cls.check_attributes_with_parent(attributes, what)
+        check_pointer(parent._kernel, buffer, f"{what}: Buffer")
+        if not len(buffer):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        return PreallocatedMemory(parent._kernel, parent, attributes, buffer)
+
+    @classmethod
+    @creation_ddi(
+        "WdfMemoryCreateFromLookaside", "NTSTATUS (WDFLOOKASIDE Lookaside, WDFMEMORY *Memory)"
+    )
+    def create_from_lookaside(cls, lookaside: "LookasideList") -> "Memory":
+        """Creates a memory object with a block of a lookaside list, which its deletion returns.
+
+        :param lookaside: the list; its attributes for memory objects apply
+        :raises NtStatusError: the parent is being deleted
+        """
+        return lookaside.take("WdfMemoryCreateFromLookaside")
+
+    @ddi(
+        "WdfMemoryAssignBuffer",
+        "NTSTATUS (WDFMEMORY Memory, PVOID Buffer, size_t BufferSize)",
+    )
+    def assign_buffer(self, buffer: bytearray | memoryview) -> None:
+        """Gives a memory object of :meth:`create_preallocated` another buffer of the driver's.
+
+        :param buffer: more than 0 bytes
+        :raises NtStatusError: the buffer is empty
+        """
+        what = "WdfMemoryAssignBuffer"
+        if not isinstance(self, PreallocatedMemory):
+            self._kernel.bug_check(
+                WDF_VIOLATION,
+                WdfViolation.INVALID_HANDLE,
+                id(self),
+                FX_TYPE_MEMORY_PREALLOCATED,
+                message=f"{what}: the buffer of {self} is not the driver's",
+                subject=self,
+            )
+        check_pointer(self._kernel, buffer, f"{what}: Buffer")
+        if not len(buffer):
+            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+        self._buffer = buffer
+        self._view = memoryview(buffer).cast("B")
+
+    @ddi("WdfMemoryGetBuffer", "PVOID (WDFMEMORY Memory, size_t *BufferSize)")
+    def get_buffer(self) -> memoryview:
+        """The buffer; its length is the size."""
+        return self._view
+
+    @ddi(
+        "WdfMemoryCopyToBuffer",
+        "NTSTATUS (WDFMEMORY SourceMemory, size_t SourceOffset, PVOID Buffer,"
+        " size_t NumBytesToCopyTo)",
+    )
+    def copy_to_buffer(
+        self, source_offset: int, buffer: bytearray | memoryview, length: int | None = None
+    ) -> None:
+        """Copies out of the memory: all of it, or nothing.
+
+        :param source_offset: in the memory, bytes
+        :param buffer: where to
+        :param length: bytes; as many as ``buffer`` has if it is not given
+        :raises NtStatusError: nothing is asked for; the memory has not that many bytes there; or
+            ``buffer`` is too small
+        """
+        what = f"WdfMemoryCopyToBuffer({self})"
+        check_pointer(self._kernel, buffer, f"{what}: Buffer")
+        target = memoryview(buffer).cast("B")
+        length = len(target) if length is None else length
+        _check_copy(len(self._view), source_offset, len(target), 0, length, what)
+        self._touch(write=False)
+        target[:length] = self._view[source_offset : source_offset + length]
+
+    @ddi(
+        "WdfMemoryCopyFromBuffer",
+        "NTSTATUS (WDFMEMORY DestinationMemory, size_t DestinationOffset, PVOID Buffer,"
+        " size_t NumBytesToCopyFrom)",
+    )
+    def copy_from_buffer(
+        self,
+        destination_offset: int,
+        buffer: bytes | bytearray | memoryview,
+        length: int | None = None,
+    ) -> None:
+        """Copies into the memory: all of it, or nothing.
+
+        :param destination_offset: in the memory, bytes
+        :param buffer: where from
+        :param length: bytes; as many as ``buffer`` has if it is not given
+        :raises NtStatusError: nothing is asked for; ``buffer`` has not that many bytes; the memory
+            has no room for them there, or is a write request's
+        """
+        what = f"WdfMemoryCopyFromBuffer({self})"
+        check_pointer(self._kernel, buffer, f"{what}: Buffer")
+        if self._view.readonly:
+            raise NtStatusError(STATUS_ACCESS_VIOLATION, what)
+        source = memoryview(buffer).cast("B")
+        length = len(source) if length is None else length
+        _check_copy(len(source), 0, len(self._view), destination_offset, length, what)
+        self._touch(write=True)
+        self._view[destination_offset : destination_offset + length] = source[:length]
+
+    def _touch(self, *, write: bool) -> None:
+        """The framework touches the buffer: paged memory must be there."""
+
+    def _on_destroy(self) -> None:
+        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+            self._view.release()
+        if self._give_back is not None:
+            self._give_back(self._buffer)
+
+
+class PagedMemory(Memory):
+    """Memory of paged pool: freed at PASSIVE_LEVEL [fxmemorybufferfrompool.cpp]."""
+
+    __slots__ = ()
+
+    passive_disposal: ClassVar[bool] = True
+
+    def _touch(self, *, write: bool) -> None:
+        irql = self._kernel.irql()
+        if irql <= APC_LEVEL or not self._kernel.verifying:
+            return
+        self._kernel.bug_check(
+            DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+            id(self._buffer),
+            irql,
+            int(write),
+            rule="KmdfIrql",
+            message=f"{self}, which is paged, is touched at {irql_name(irql)}",
+            subject=self,
+        )
+
+
+class PreallocatedMemory(Memory):
+    """Memory whose buffer the driver keeps."""
+
+    __slots__ = ()
+
+
+def _check_copy(
+    source_size: int, source_offset: int, target_size: int, target_offset: int, n: int, what: str
+) -> None:
+    if n <= 0:
+        raise NtStatusError(STATUS_INVALID_PARAMETER, what)
+    if not 0 <= source_offset < source_size or n > source_size - source_offset:
+        raise NtStatusError(STATUS_BUFFER_TOO_SMALL, what)
+    if not 0 <= target_offset < target_size or n > target_size - target_offset:
+        raise NtStatusError(STATUS_INVALID_BUFFER_SIZE, what)
+
+
+def default_tag(parent: Object) -> str:
+    """The pool tag of the driver that an object is below: the start of its name."""
+    return getattr(parent.root, "name", "")[:4]

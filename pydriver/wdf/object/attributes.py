@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""WDF_OBJECT_ATTRIBUTES: what a driver says of an object that it creates; its validation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any
+
+from pydriver.ke.status import (
+    STATUS_WDF_EXECUTION_LEVEL_INVALID,
+    STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
+    STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED,
+    STATUS_WDF_PARENT_NOT_SPECIFIED,
+    STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID,
+    NtStatusError,
+)
+
+if TYPE_CHECKING:
+    from pydriver.wdf.object.object import Object
+
+__all__ = (
+    "ExecutionLevel",
+    "ObjectAttributes",
+    "ObjectCallback",
+    "ParentRule",
+    "SynchronizationScope",
+    "validate_attributes",
+)
+
+
+class ExecutionLevel(IntEnum):
+    """WDF_EXECUTION_LEVEL."""
+
+    INVALID = 0
+    INHERIT_FROM_PARENT = 1
+    PASSIVE = 2
+    DISPATCH = 3
+
+
+class SynchronizationScope(IntEnum):
+    """WDF_SYNCHRONIZATION_SCOPE."""
+
+    INVALID = 0
+    INHERIT_FROM_PARENT = 1
+    DEVICE = 2
+    QUEUE = 3
+    NONE = 4
+
+
+ObjectCallback = Callable[[Any], None]
+
+
+@dataclass(slots=True)
+class ObjectAttributes:
+    """WDF_OBJECT_ATTRIBUTES.
+
+    :ivar parent_object: ParentObject
+    :ivar context_type: a class; an object of it, made without arguments, becomes the context
+    :ivar evt_cleanup_callback: called when deletion begins
+    :ivar evt_destroy_callback: called when the last reference is gone
+    :ivar execution_level: highest IRQL of the callbacks
+    :ivar synchronization_scope: which callbacks exclude each other
+    """
+
+    parent_object: "Object | None" = None
+    context_type: type | None = None
+    evt_cleanup_callback: ObjectCallback | None = None
+    evt_destroy_callback: ObjectCallback | None = None
+    execution_level: ExecutionLevel = ExecutionLevel.INHERIT_FROM_PARENT
+    synchronization_scope: SynchronizationScope = SynchronizationScope.INHERIT_FROM_PARENT
+
+
+class ParentRule(Enum):
+    """Whether attributes may name a parent."""
+
+    FORBIDDEN = 0
+    OPTIONAL = 1
+    MANDATORY = 2
+
+
+def validate_attributes(
+    attributes: ObjectAttributes | None,
+    rule: ParentRule,
+    what: str,
+    *,
+    allows_level: bool = False,
+    allows_scope: bool = False,
+) -> ObjectAttributes:
+    """Validates attributes in the order of the framework [FxValidateObjectAttributes].
+
+    :param attributes: as given by the driver
+    :param rule: for the parent
+    :param what: the DDI, for the error
+    :param allows_level: the kind of object takes an execution level
+    :param allows_scope: the kind of object takes a synchronization scope
+    :return: the attributes; the defaults if there are none
+    :raises NtStatusError: they are not valid
+    """
+    if attributes is None:
+        if rule is ParentRule.MANDATORY:
+            raise NtStatusError(STATUS_WDF_PARENT_NOT_SPECIFIED, what)
+        return ObjectAttributes()
+    context_type = attributes.context_type
+    if context_type is not None and not isinstance(context_type, type):
+        raise NtStatusError(STATUS_WDF_OBJECT_ATTRIBUTES_INVALID, f"{what}: context type")
+    if attributes.parent_object is None:
+        if rule is ParentRule.MANDATORY:
+            raise NtStatusError(STATUS_WDF_PARENT_NOT_SPECIFIED, what)
+    elif rule is ParentRule.FORBIDDEN:
+        raise NtStatusError(STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED, what)
+    scope, level = attributes.synchronization_scope, attributes.execution_level
+    if not (0 < scope <= max(SynchronizationScope) and 0 < level <= max(ExecutionLevel)):
+        raise NtStatusError(STATUS_WDF_OBJECT_ATTRIBUTES_INVALID, what)
+    unset = {SynchronizationScope.INHERIT_FROM_PARENT, SynchronizationScope.NONE}
+    if not allows_scope and scope not in unset:
+        raise NtStatusError(STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID, what)
+    if not allows_level and level is not ExecutionLevel.INHERIT_FROM_PARENT:
+        raise NtStatusError(STATUS_WDF_EXECUTION_LEVEL_INVALID, what)
+    return attributes

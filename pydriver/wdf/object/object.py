@@ -1,0 +1,493 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The object tree: parents, contexts by type, two-phase deletion, references.
+
+`Kernel.tree_lock` guards what several threads may change at once: the phases, the lists of
+children and the counts of references. No callback runs, nothing waits and no register is accessed
+under it, so that no interrupt, and no DPC, is ever served on a thread that holds it.
+
+Whoever moves an object to DISPOSING, and nobody else, disposes of it and drops its creation
+reference. So an object that two threads delete, or whose parent goes while its own deletion waits
+for the disposer, is cleaned up once and destroyed once.
+"""
+
+from dataclasses import dataclass
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
+from pydriver.ke.event import KEvent
+from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.ke.status import (
+    STATUS_DELETE_PENDING,
+    STATUS_OBJECT_NAME_EXISTS,
+    STATUS_OBJECT_NAME_INVALID,
+    STATUS_SUCCESS,
+    NtStatusError,
+)
+from pydriver.wdf.object.attributes import (
+    ExecutionLevel,
+    ObjectAttributes,
+    ObjectCallback,
+    ParentRule,
+    SynchronizationScope,
+    validate_attributes,
+)
+from pydriver.wdf.object.ddi import HIGH_LEVEL, ddi
+from pydriver.wdf.object.handle import (
+    Phase,
+    check_handle,
+    check_pointer,
+    freed,
+)
+
+if TYPE_CHECKING:
+    from pydriver.ke.kernel import Kernel
+    from pydriver.wdf.device.device import Device
+
+__all__ = (
+    "ExecutionLevel",
+    "Object",
+    "ObjectAttributes",
+    "ParentRule",
+    "Phase",
+    "Reference",
+    "SynchronizationScope",
+    "check_handle",
+    "check_pointer",
+    "freed",
+    "require_device",
+)
+
+ContextT = TypeVar("ContextT")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference that a driver has taken.
+
+    :ivar tag: what for
+    :ivar line: of the caller
+    :ivar file: of the caller
+    """
+
+    tag: object
+    line: int
+    file: str
+
+
+@dataclass(slots=True)
+class DeferredDeletion:
+    """A deletion that the disposer does [FxDisposeList].
+
+    :ivar done: set when it is over
+    :ivar thread: identifier of the disposer's, while it does it
+    """
+
+    done: KEvent
+    thread: int = 0
+
+
+class Object:
+    """What every framework object is.
+
+    :cvar fx_type: the framework's number of the type [fxtypes.h]
+    :cvar passive_disposal: its disposal waits, and so must be at PASSIVE_LEVEL
+    :cvar freed_rule: the rule that the use of a freed handle of this type breaks
+    :ivar deletable: the driver may call :meth:`delete`
+    """
+
+    # _contexts, _children and _callbacks are made when first needed: a request often has none.
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_children",
+        "_contexts",
+        "_current",
+        "_kernel",
+        "_parent",
+        "_phase",
+        "_references",
+        "_tags",
+        "deletable",
+    )
+
+    fx_type: ClassVar[int] = 0x1000
+    allows_level: ClassVar[bool] = False
+    allows_scope: ClassVar[bool] = False
+    passive_disposal: ClassVar[bool] = False
+    freed_rule: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        kernel: "Kernel",
+        parent: "Object | None",
+        attributes: ObjectAttributes | None = None,
+        *,
+        deletable: bool = True,
+    ) -> None:
+        self._kernel = kernel
+        self._current = kernel.current
+        self._parent = parent
+        self._children: list[Object] | None = None
+        self._contexts: dict[type, Any] | None = None
+        self._callbacks: list[tuple[ObjectCallback | None, ObjectCallback | None]] | None = None
+        self._references = 1
+        self._tags: list[Reference] | None = None
+        self._phase = Phase.ALIVE
+        self.deletable = deletable
+        # Into the tree last: of a creation that fails no callback is ever called.
+        if attributes is not None:
+            self._attach(attributes)
+        if parent is not None:
+            parent._adopt(self)
+
+    def __str__(self) -> str:
+        return type(self).__name__.removeprefix("Freed")
+
+    # Attributes
+
+    @classmethod
+    def check_attributes(
+        cls, attributes: ObjectAttributes | None, rule: ParentRule, what: str
+    ) -> ObjectAttributes:
+        """Validates attributes of an object of this kind: see `validate_attributes`."""
+        return validate_attributes(
+            attributes, rule, what, allows_level=cls.allows_level, allows_scope=cls.allows_scope
+        )
+
+    @classmethod
+    def check_attributes_with_parent(
+        cls, attributes: ObjectAttributes | None, what: str
+    ) -> "tuple[ObjectAttributes, Object]":
+        """The same for an object whose creator names its parent; also returns the parent."""
+        attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
+        parent = attributes.parent_object
+        assert parent is not None
+        return attributes, parent
+
+    def _attach(self, attributes: ObjectAttributes) -> Any:
+        cleanup, destroy = attributes.evt_cleanup_callback, attributes.evt_destroy_callback
+        if cleanup is not None or destroy is not None:
+            if self._callbacks is None:
+                self._callbacks = []
+            self._callbacks.append((cleanup, destroy))
+        if attributes.context_type is None:
+            return None
+        if self._contexts is None:
+            self._contexts = {}
+        context = self._contexts[attributes.context_type] = attributes.context_type()
+        self._kernel.context_owners[id(context)] = self
+        return context
+
+    @ddi(
+        "WdfObjectGetTypedContextWorker",
+        "PVOID (WDFOBJECT Handle, PCWDF_OBJECT_CONTEXT_TYPE_INFO TypeInfo)",
+        highest=HIGH_LEVEL,
+    )
+    def get_typed_context(self, context_type: type[ContextT]) -> ContextT:
+        """The context of a type.
+
+        :param context_type: as in the attributes that attached it
+        :return: ``None`` if that type was never attached, as the DDI's NULL
+        """
+        contexts = self._contexts
+        return None if contexts is None else contexts.get(context_type)  # type: ignore[return-value]
+
+    @ddi("WdfObjectContextGetObject", "WDFOBJECT (PVOID ContextPointer)", highest=HIGH_LEVEL)
+    def context_get_object(self, context: object) -> "Object | None":
+        """The object that a context belongs to. Any object of the same system answers.
+
+        :param context: as :meth:`get_typed_context` returned it: that object, not an equal one
+        :return: ``None`` if it is no context, or if its object has been destroyed
+        """
+        owner: Object | None = self._kernel.context_owners.get(id(context))
+        if owner is None or owner._contexts is None:
+            return None
+        # An address can be another object's by now.
+        return owner if any(each is context for each in owner._contexts.values()) else None
+
+    @ddi(
+        "WdfObjectAllocateContext",
+        "NTSTATUS (WDFOBJECT Handle, PWDF_OBJECT_ATTRIBUTES ContextAttributes, PVOID *Context)",
+    )
+    def allocate_context(self, attributes: ObjectAttributes) -> tuple[int, Any]:
+        """Attaches a further context.
+
+        :param attributes: with a context type, without a parent
+        :return: STATUS_SUCCESS and the context; or STATUS_OBJECT_NAME_EXISTS, which is a success,
+            and the context of that type that is attached already: then nothing has changed
+        :raises NtStatusError: the attributes are not valid, or the object is being deleted
+        """
+        what = f"WdfObjectAllocateContext({self})"
+        check_pointer(self._kernel, attributes, f"{what}: ContextAttributes")
+        validate_attributes(attributes, ParentRule.FORBIDDEN, what)
+        if attributes.context_type is None:
+            raise NtStatusError(STATUS_OBJECT_NAME_INVALID, what)
+        if self._phase is not Phase.ALIVE:
+            raise NtStatusError(STATUS_DELETE_PENDING, what)
+        if self._contexts is not None and attributes.context_type in self._contexts:
+            return STATUS_OBJECT_NAME_EXISTS, self._contexts[attributes.context_type]
+        return STATUS_SUCCESS, self._attach(attributes)
+
+    # Tree
+
+    @property
+    def parent(self) -> "Object | None":
+        """The parent object."""
+        return self._parent
+
+    @property
+    def children(self) -> tuple["Object", ...]:
+        """The children, in the order of their creation."""
+        return tuple(self._children or ())
+
+    @property
+    def phase(self) -> Phase:
+        """How far its life has gone."""
+        return self._phase
+
+    @property
+    def device_above(self) -> "Device | None":
+        """The device that the object is, or that is above it."""
+        parent = self._parent
+        return None if parent is None else parent.device_above
+
+    @property
+    def root(self) -> "Object":
+        """The driver that the object is below; the topmost object if it is below none."""
+        device = self.device_above
+        if device is not None:
+            return device.driver
+        above: Object = self
+        while above._parent is not None:
+            above = above._parent
+        return above
+
+    def _adopt(self, child: "Object") -> None:
+        with self._kernel.tree_lock:
+            if self._phase is Phase.ALIVE:
+                if self._children is None:
+                    self._children = []
+                self._children.append(child)
+                return
+        raise NtStatusError(STATUS_DELETE_PENDING, f"{child}: its parent {self}")
+
+    # References
+
+    @ddi("WdfObjectReferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
+    def reference(self, tag: object = None, line: int = 0, file: str = "") -> None:
+        """Keeps the object and its contexts after deletion.
+
+        :param tag: what the reference is for; kept while the verifier is on [TrackHandles]
+        :param line: of the caller, for the tag
+        :param file: of the caller, for the tag
+        """
+        kernel = self._kernel
+        with kernel.tree_lock:
+            self._references += 1
+            if kernel.verifying:
+                if self._tags is None:
+                    self._tags = []
+                self._tags.append(Reference(tag, line, file))
+                kernel.referenced[id(self)] = self
+
+    @ddi("WdfObjectDereferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
+    def dereference(self, tag: object = None, line: int = 0, file: str = "") -> None:
+        """Drops a reference; the last one destroys the object.
+
+        :param tag: as it was referenced with
+        :param line: of the caller, for the tag
+        :param file: of the caller, for the tag
+        """
+        if self._references == 1 and self._phase is not Phase.DISPOSED:
+            self._kernel.bug_check(
+                WDF_VIOLATION,
+                WdfViolation.OBJECT_ERROR,
+                id(self),
+                id(self),
+                message=f"the last reference of {self} was dropped, but it was not deleted",
+                subject=self,
+            )
+        if self._tags is not None and not self._forget_tag(tag):
+            self._kernel.verifier.violation(
+                "ReferenceTag",
+                f"{self} is dereferenced with a tag that no reference has: {tag}",
+                self,
+            )
+        self._drop()
+
+    def _forget_tag(self, tag: object) -> bool:
+        tags = self._tags
+        assert tags is not None
+        with self._kernel.tree_lock:
+            for index in range(len(tags) - 1, -1, -1):
+                if tags[index].tag is tag or tags[index].tag == tag:
+                    del tags[index]
+                    if not tags:
+                        self._kernel.referenced.pop(id(self), None)
+                    return True
+        return False
+
+    @property
+    def references(self) -> "tuple[Reference, ...]":
+        """The driver's references that have not been dropped, while the verifier is on."""
+        return tuple(self._tags or ())
+
+    def _hold(self) -> None:
+        """Takes a reference for the framework; :meth:`_drop` gives it back."""
+        with self._kernel.tree_lock:
+            self._references += 1
+
+    def _drop(self) -> None:
+        with self._kernel.tree_lock:
+            self._references -= 1
+            if self._references:
+                return
+        for _, destroy in self._callbacks or ():
+            if destroy is not None:
+                self._kernel.invoke(destroy, self)
+        self._on_destroy()
+        self._phase = Phase.DESTROYED
+        self._contexts = self._callbacks = None
+        if self._tags:  # references that the driver has dropped under another tag
+            self._kernel.referenced.pop(id(self), None)
+        self.__class__ = freed(type(self))
+
+    # Deletion
+
+    @ddi("WdfObjectDelete", "VOID (WDFOBJECT Object)")
+    def delete(self) -> None:
+        """Deletes the object and its children [Framework Object Life Cycle].
+
+        From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
+        by the disposer. An object that the framework owns stays: that is a violation, and so is the
+        deletion of one that is deleted already and kept by a reference.
+        """
+        if not self.deletable:
+            self._kernel.verifier.violation(
+                "ObjectNotDeletable", f"WdfObjectDelete on {self}, which the framework owns", self
+            )
+            return
+        parent = self._parent
+        if self._phase in {Phase.DEFERRED, Phase.DISPOSED} and (
+            # The parent's EvtCleanup may delete what has been cleaned up for it just before.
+            parent is None or parent._phase is not Phase.DISPOSING
+        ):
+            self._kernel.verifier.violation(
+                "ObjectDeletedTwice", f"WdfObjectDelete on {self}, which is deleted already", self
+            )
+            return
+        self._delete()
+
+    def _delete(self) -> None:
+        kernel = self._kernel
+        if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
+            if self._move({Phase.ALIVE}, Phase.DEFERRED):
+                kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
+                kernel.disposer.queue(self._finish_deferred)
+        else:
+            self._finish_deletion()
+
+    def _finish_deferred(self) -> None:
+        """On the disposer's thread; its parent's deletion, on another one, may have come first."""
+        deferred = self._kernel.deferred
+        deferred[id(self)].thread = get_ident()
+        try:
+            self._finish_deletion()
+        finally:
+            deferred.pop(id(self)).done.set()
+
+    def _waits_for_disposal(self) -> bool:
+        return self.passive_disposal or any(each._waits_for_disposal() for each in self.children)
+
+    def _move(self, sources: set[Phase], target: Phase) -> bool:
+        """Changes the phase; ``False`` if it was none of those from which it may change."""
+        with self._kernel.tree_lock:
+            if self._phase not in sources:
+                return False
+            self._phase = target
+            return True
+
+    def _finish_deletion(self) -> None:
+        disposed = self._dispose()
+        if not disposed:
+            return
+        parent = self._parent
+        if parent is not None:
+            with self._kernel.tree_lock:
+                if parent._children is not None and self in parent._children:
+                    parent._children.remove(self)
+        for each in disposed:
+            each._drop()
+
+    def _dispose(self) -> "list[Object]":
+        """Cleans the object and its children up, the children first.
+
+        :return: what the caller has to drop now, in this order; empty if somebody else does that
+        """
+        disposed: list[Object] = []
+        if not self._move({Phase.ALIVE, Phase.DEFERRED}, Phase.DISPOSING):
+            return disposed
+        for child in self.children:
+            disposed += child._dispose()
+            self._await_deferred(child)
+        self._on_dispose()
+        for cleanup, _ in self._callbacks or ():
+            if cleanup is not None:
+                self._kernel.invoke(cleanup, self)
+        with self._kernel.tree_lock:  # a child may be looking for itself in there
+            self._phase = Phase.DISPOSED
+            if self._children is not None:
+                self._children.clear()
+        disposed.append(self)
+        return disposed
+
+    def _await_deferred(self, child: "Object") -> None:
+        """A child that the disposer is cleaning up goes before its parent."""
+        kernel = self._kernel
+        if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
+            return
+        running = kernel.deferred.get(id(child))
+        # The child's own EvtCleanup may delete its parent.
+        if running is not None and running.thread != get_ident():
+            running.done.wait()
+
+    def _on_dispose(self) -> None:
+        """What a kind of object does first: waits until none of its callbacks runs."""
+
+    def _on_destroy(self) -> None:
+        """What a kind of object does last: gives back what references had kept."""
+
+    # Presentation lock
+
+    @ddi("WdfObjectAcquireLock", "VOID (WDFOBJECT Object)")
+    def acquire_lock(self) -> None:
+        """Takes the presentation lock of a device or a queue."""
+        self._no_presentation_lock("WdfObjectAcquireLock")
+
+    @ddi("WdfObjectReleaseLock", "VOID (WDFOBJECT Object)")
+    def release_lock(self) -> None:
+        """Gives the presentation lock back."""
+        self._no_presentation_lock("WdfObjectReleaseLock")
+
+    def _no_presentation_lock(self, what: str) -> NoReturn:
+        self._kernel.bug_check(
+            WDF_VIOLATION,
+            WdfViolation.INVALID_LOCK_OPERATION,
+            id(self),
+            0,
+            message=f"{what}: {self} has no presentation lock",
+            subject=self,
+        )
+
+
+def require_device(parent: Object, status: int, what: str) -> "Device":
+    """The device at or above a parent.
+
+    :raises NtStatusError: with ``status``, if there is none
+    """
+    device = parent.device_above
+    if device is None:
+        raise NtStatusError(status, what)
+    return device

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""The settings of a power policy's owner: when the device idles, and whether it can wake."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pydriver.wdf.object.tri_state import TriState
+from pydriver.wdf.pnp.pnp_config import PowerDeviceState
+
+__all__ = (
+    "DEFAULT_IDLE_TIMEOUT",
+    "LONGEST_IDLE_TIMEOUT",
+    "IdleSettings",
+    "PowerPolicyS0IdleCapabilities",
+    "PowerPolicyUserControl",
+    "WakeSettings",
+)
+
+DEFAULT_IDLE_TIMEOUT = 5000
+"""Milliseconds [IdleTimeoutDefaultConstant]."""
+
+LONGEST_IDLE_TIMEOUT = 0x7FFFFFFF
+
+
+class PowerPolicyS0IdleCapabilities(IntEnum):
+    """WDF_POWER_POLICY_S0_IDLE_CAPABILITIES."""
+
+    CANNOT_WAKE_FROM_S0 = 1
+    CAN_WAKE_FROM_S0 = 2
+    USB_SELECTIVE_SUSPEND = 3
+
+
+class PowerPolicyUserControl(IntEnum):
+    """WDF_POWER_POLICY_S0_IDLE_USER_CONTROL and WDF_POWER_POLICY_SX_WAKE_USER_CONTROL."""
+
+    DO_NOT_ALLOW = 1
+    ALLOW = 2
+
+
+@dataclass(slots=True)
+class IdleSettings:
+    """WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.
+
+    :ivar idle_caps: whether the device can wake itself up
+    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one that the capabilities allow
+    :ivar idle_timeout: milliseconds without requests; 0: 5 seconds
+    :ivar user_control_of_idle_settings: whether a user may switch it off
+    :ivar enabled: the device is put to sleep when it idles; default: yes
+    :ivar power_up_idle_device_on_system_wake: default: no
+    """
+
+    idle_caps: int = PowerPolicyS0IdleCapabilities.CANNOT_WAKE_FROM_S0
+    dx_state: int = PowerDeviceState.INVALID
+    idle_timeout: int = 0
+    user_control_of_idle_settings: int = PowerPolicyUserControl.ALLOW
+    enabled: int = TriState.USE_DEFAULT
+    power_up_idle_device_on_system_wake: int = TriState.USE_DEFAULT
+
+
+@dataclass(slots=True)
+class WakeSettings:
+    """WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.
+
+    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one from which the device can wake
+    :ivar user_control_of_wake_settings: whether a user may switch it off
+    :ivar enabled: the device may wake the system; default: yes
+    :ivar arm_for_wake_if_children_are_armed_for_wake: told to EvtDeviceArmWakeFromSxWithReason
+    :ivar indicate_child_wake_on_parent_wake: without children, without effect
+    """
+
+    dx_state: int = PowerDeviceState.INVALID
+    user_control_of_wake_settings: int = PowerPolicyUserControl.ALLOW
+    enabled: int = TriState.USE_DEFAULT
+    arm_for_wake_if_children_are_armed_for_wake: bool = False
+    indicate_child_wake_on_parent_wake: bool = False

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""Times as timers and waits take them: 64 bits, in units of 100 ns [wdfcore.h].
+
+Negative is relative to now; positive is absolute, since 1 January 1601.
+"""
+
+from pydriver.ke.clock import TICKS_PER_MS, TICKS_PER_SECOND
+from pydriver.ke.ddi import function_ddi
+from pydriver.ke.irql import HIGH_LEVEL
+
+__all__ = (
+    "WDF_ABS_TIMEOUT_IN_MS",
+    "WDF_ABS_TIMEOUT_IN_SEC",
+    "WDF_ABS_TIMEOUT_IN_US",
+    "WDF_REL_TIMEOUT_IN_MS",
+    "WDF_REL_TIMEOUT_IN_SEC",
+    "WDF_REL_TIMEOUT_IN_US",
+)
+
+
+@function_ddi("WDF_ABS_TIMEOUT_IN_SEC", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_ABS_TIMEOUT_IN_SEC(time: int) -> int:  # noqa: N802 -- the function's name
+    """So many seconds after 1601."""
+    return time * TICKS_PER_SECOND
+
+
+@function_ddi("WDF_ABS_TIMEOUT_IN_MS", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_ABS_TIMEOUT_IN_MS(time: int) -> int:  # noqa: N802
+    """So many milliseconds after 1601."""
+    return time * TICKS_PER_MS
+
+
+@function_ddi("WDF_ABS_TIMEOUT_IN_US", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_ABS_TIMEOUT_IN_US(time: int) -> int:  # noqa: N802
+    """So many microseconds after 1601."""
+    return time * 10
+
+
+@function_ddi("WDF_REL_TIMEOUT_IN_SEC", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_REL_TIMEOUT_IN_SEC(time: int) -> int:  # noqa: N802
+    """In so many seconds."""
+    return -WDF_ABS_TIMEOUT_IN_SEC(time)
+
+
+@function_ddi("WDF_REL_TIMEOUT_IN_MS", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_REL_TIMEOUT_IN_MS(time: int) -> int:  # noqa: N802
+    """In so many milliseconds."""
+    return -WDF_ABS_TIMEOUT_IN_MS(time)
+
+
+@function_ddi("WDF_REL_TIMEOUT_IN_US", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+def WDF_REL_TIMEOUT_IN_US(time: int) -> int:  # noqa: N802
+    """In so many microseconds."""
+    return -WDF_ABS_TIMEOUT_IN_US(time)
