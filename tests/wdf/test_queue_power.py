@@ -18,8 +18,8 @@ from pydriver.wdf import (
     PowerDeviceState,
     Request,
     RequestType,
-    io_queue_power,
 )
+from pydriver.wdf.io import queue_power
 
 from .bench import TIMEOUT, Bench, Edu, Plan, Signal
 from .queue_bench import MANUAL, PARALLEL, Presented, default, until
@@ -150,7 +150,7 @@ def test_power_down_waits_until_a_request_that_was_not_acknowledged_has_ended(
 def test_request_that_holds_the_power_down_up_for_long_is_a_violation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, *, stops: bool
 ) -> None:
-    monkeypatch.setattr(io_queue_power, "PATIENCE", -10)
+    monkeypatch.setattr(queue_power, "PATIENCE", -10)
     presented = Presented()
     _, stop = stop_with(lambda request: None)
     edu = bench.load(default(PARALLEL, presented, evt_io_stop=stop if stops else None))
