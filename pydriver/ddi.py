@@ -56,15 +56,11 @@ def _function(declared: Ddi) -> Callable[..., Any]:
                 raise TypeError(f"{declared.name} needs a {owner.__name__}, not {handle!r}")
             check_handle(kernel, handle, owner, declared.name)
         # The handle's own class: a freed object's methods say that it is freed.
-        override = getattr(type(handle), method_name) if _freed(handle) else method
+        override = getattr(type(handle), method_name) if handle.freed else method
         return override(handle, *arguments, **more)
 
     call.__name__ = call.__qualname__ = declared.name
     return call
-
-
-def _freed(handle: Object) -> bool:
-    return type(handle).__name__.startswith("Freed")
 
 
 def _kernel_of(candidates: tuple[Any, ...]) -> Kernel | None:

@@ -487,6 +487,21 @@ def test_deleted_object_without_references_is_an_invalid_handle(doomed: Bench) -
     assert stopped.value.parameters == (5, id(made), GenericObject.fx_type, 0)
 
 
+def test_freed_object_says_so_and_keeps_its_name_and_class(bench: Bench) -> None:
+    class FreedBook(Object):
+        """A name that looks like a freed object's."""
+
+    kernel = bench.kernel
+    book = FreedBook(kernel, None)
+    before = str(book)
+    assert not book.freed
+    book.delete()
+    assert book.freed
+    assert isinstance(book, FreedBook)
+    assert book.object_class is FreedBook
+    assert str(book) == before == "FreedBook"
+
+
 @pytest.mark.mistake("ObjectNotDeletable")
 @pytest.mark.covers("WdfObjectDelete")
 def test_what_the_framework_owns_is_not_deletable(bench: Bench) -> None:

@@ -104,7 +104,7 @@ def describe(objects: Iterable[object]) -> tuple[str, ...]:
 
 def kind_of(each: Object) -> str:
     """The type of an object's handle, ``WDFQUEUE``."""
-    name = type(each).__name__.removeprefix("Freed").upper()
+    name = each.object_class.__name__.upper()
     return "WDF" + {"IOQUEUE": "QUEUE", "FILE": "FILEOBJECT"}.get(name, name)
 
 

@@ -28,7 +28,7 @@ from pydriver.wdf.interrupt.config import (
 )
 from pydriver.wdf.interrupt.connection import InterruptConnection, InterruptState
 from pydriver.wdf.object.ddi import DISPATCH_LEVEL, HIGH_LEVEL, creation_ddi, ddi
-from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, Phase, check_pointer
+from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.sync.work_item import QueuedWork
@@ -295,7 +295,7 @@ class Interrupt(InterruptConnection):
     def _drop(self) -> None:
         device = self.device
         super()._drop()
-        if self._phase is Phase.DESTROYED:
+        if self.freed:
             device._drop()
 
 

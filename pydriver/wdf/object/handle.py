@@ -20,7 +20,7 @@ __all__ = (
     "Phase",
     "check_handle",
     "check_pointer",
-    "freed",
+    "freed_class",
 )
 
 
@@ -44,7 +44,7 @@ def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: s
     :param kind: that it must be
     :param what: the DDI, for the report
     """
-    if isinstance(handle, kind) and handle.phase is not Phase.DESTROYED:
+    if isinstance(handle, kind) and not handle.freed:
         return
     kernel.bug_check(
         WDF_VIOLATION,
@@ -76,7 +76,7 @@ def describe_handle(handle: object) -> str:
     """A handle that is not valid, for a message."""
     if handle is None:
         return "NULL"
-    if getattr(handle, "phase", None) is Phase.DESTROYED:
+    if getattr(handle, "freed", False):
         return f"the freed {handle}"
     return f"{handle!s}, of type {type(handle).__name__},"
 
@@ -99,12 +99,12 @@ def _freed_method(name: str) -> Callable[..., Any]:
 _freed: "dict[type[Object], type[Object]]" = {}
 
 
-def freed(kind: "type[Object]") -> "type[Object]":
+def freed_class(kind: "type[Object]") -> "type[Object]":
     """The class of a destroyed object of some class: every DDI is WDF_VIOLATION 5."""
     known = _freed.get(kind)
     if known is not None:
         return known
-    methods: dict[str, Any] = {"__slots__": ()}
+    methods: dict[str, Any] = {"__slots__": (), "object_class": kind}
     for base in kind.__mro__:
         for attribute, value in vars(base).items():
             name = getattr(value, "ddi_name", None)

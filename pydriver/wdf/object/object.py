@@ -38,7 +38,7 @@ from pydriver.wdf.object.handle import (
     Phase,
     check_handle,
     check_pointer,
-    freed,
+    freed_class,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ __all__ = (
     "SynchronizationScope",
     "check_handle",
     "check_pointer",
-    "freed",
     "require_device",
 )
 
@@ -92,6 +91,7 @@ class Object:
     """What every framework object is.
 
     :cvar fx_type: the framework's number of the type [fxtypes.h]
+    :cvar object_class: the class the object was made with, and keeps when it is freed
     :cvar passive_disposal: its disposal waits, and so must be at PASSIVE_LEVEL
     :cvar freed_rule: the rule that the use of a freed handle of this type breaks
     :ivar deletable: the driver may call :meth:`delete`
@@ -113,10 +113,16 @@ class Object:
     )
 
     fx_type: ClassVar[int] = 0x1000
+    object_class: "ClassVar[type[Object]]"
     allows_level: ClassVar[bool] = False
     allows_scope: ClassVar[bool] = False
     passive_disposal: ClassVar[bool] = False
     freed_rule: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "object_class" not in vars(cls):
+            cls.object_class = cls
 
     def __init__(
         self,
@@ -143,7 +149,7 @@ class Object:
             parent._adopt(self)
 
     def __str__(self) -> str:
-        return type(self).__name__.removeprefix("Freed")
+        return self.object_class.__name__
 
     # Attributes
 
@@ -246,6 +252,11 @@ class Object:
     def phase(self) -> Phase:
         """How far its life has gone."""
         return self._phase
+
+    @property
+    def freed(self) -> bool:
+        """Whether it has been destroyed: every DDI on its handle is WDF_VIOLATION 5."""
+        return self._phase is Phase.DESTROYED
 
     @property
     def device_above(self) -> "Device | None":
@@ -352,7 +363,7 @@ class Object:
         self._contexts = self._callbacks = None
         if self._tags:  # references that the driver has dropped under another tag
             self._kernel.referenced.pop(id(self), None)
-        self.__class__ = freed(type(self))
+        self.__class__ = freed_class(type(self))
 
     # Deletion
 
@@ -480,6 +491,9 @@ class Object:
             message=f"{what}: {self} has no presentation lock",
             subject=self,
         )
+
+
+Object.object_class = Object
 
 
 def require_device(parent: Object, status: int, what: str) -> "Device":
