@@ -24,7 +24,7 @@ from pydriver.drivers.nvme.spec import (
     Io,
 )
 from pydriver.errors import MachineError
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 from pydriver.machine.qtest import QtestMachine
 
 __all__ = ("QtestDisk",)

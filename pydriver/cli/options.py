@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the pydriver authors
 """What `pydriver run` was asked for, and which of that can be refused before anything starts."""
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -115,12 +114,6 @@ def look_options(command: Command) -> Command:
     for option in reversed(_LOOKS):
         command = option(command)
     return command
-
-
-KVM = "/dev/kvm"
-KVM_GET_API_VERSION = 0xAE00
-KVM_CREATE_VM = 0xAE01
-KVM_API_VERSION = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,16 +254,9 @@ def check_kvm() -> None:
 
     :raises click.UsageError: saying why not
     """
+    from pydriver.machine import kvm
+
     try:
-        kvm = os.open(KVM, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise click.UsageError(f"KVM is not usable: {KVM}: {error.strerror}") from error
-    try:
-        version = fcntl.ioctl(kvm, KVM_GET_API_VERSION)
-        if version != KVM_API_VERSION:
-            raise click.UsageError(f"KVM is not usable: it has API version {version}")
-        os.close(fcntl.ioctl(kvm, KVM_CREATE_VM))
-    except OSError as error:
-        raise click.UsageError(f"KVM is not usable: {error.strerror}") from error
-    finally:
-        os.close(kvm)
+        kvm.check_kvm()
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error

@@ -14,7 +14,7 @@ from pydriver.cli.options import Options, check_kvm, open_input
 from pydriver.cli.output import OutputFile
 from pydriver.cli.signals import Signals
 from pydriver.cli.tracing import Tracing
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 
 __all__ = ("run_stream",)
 

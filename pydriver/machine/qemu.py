@@ -4,7 +4,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 from pydriver.abi._native import lib
 from pydriver.errors import ConfigurationError, MachineDied, MachineError
+from pydriver.machine.binary import BUILD, find_qemu
 from pydriver.machine.image import GuestImage
 from pydriver.machine.ivshmem import DoorbellServer
 from pydriver.machine.memory import Reservations, SharedMemory
@@ -24,7 +24,6 @@ from pydriver.machine.sockets import listen
 
 __all__ = ("Machine", "MachineConfig")
 
-BUILD = Path(__file__).resolve().parent.parent / "_build"
 ACCELERATORS = ("tcg", "kvm")
 VCPU_THREADS = (None, "single", "multi")
 LOG_LINES = 12
@@ -33,11 +32,6 @@ QUIT_TIMEOUT = 2.0
 RESET_TIMEOUT = 5.0
 BAR2_ID = "bar2"
 MIB = 1 << 20
-
-
-def default_qemu() -> Path:
-    """``$PYDRIVER_QEMU``, or the binary that ``make qemu`` built."""
-    return Path(os.environ.get("PYDRIVER_QEMU", BUILD / "qemu-system-x86_64"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class MachineConfig:
     :ivar bar2: bytes of the shared memory with the id ``bar2``, a power of two; 0 for none
     :ivar devices: arguments of ``-device``, in order
     :ivar options: further QEMU arguments
-    :ivar qemu: the binary; ``None`` for the one that ``make qemu`` built
+    :ivar qemu: the binary; ``None`` for :func:`~pydriver.machine.binary.default_qemu`
     :ivar image: the guest; ``None`` for the one that ``make guest`` built
     :ivar qmp_path: where to put a second QMP socket for a person; ``None`` for nowhere
     :ivar gdb_path: where to put a socket for gdb, which debugs the guest; ``None`` for nowhere
@@ -118,7 +112,7 @@ class Machine:
         self._words: list[str] = []
         self._listening: dict[str, socket.socket] = {}
         self.one_thread = config.one_thread
-        self._binary = _executable(config.qemu or default_qemu())
+        self._binary = find_qemu(config.qemu)
         self._rom = (config.image or BUILD / "guest.elf").with_name("boot.rom")
         if not self._rom.is_file():
             raise ConfigurationError(f"boot ROM {self._rom} is missing (make guest builds it)")
@@ -390,10 +384,3 @@ _QUIET_Q35 = ",".join(
 def _shared(identifier: str, memory: SharedMemory) -> str:
     path = f"/proc/self/fd/{memory.fd}"
     return f"memory-backend-file,id={identifier},mem-path={path},size={memory.size},share=on"
-
-
-def _executable(path: Path) -> Path:
-    found = shutil.which(path)
-    if found is None:
-        raise ConfigurationError(f"QEMU {path} is missing (make qemu builds it)")
-    return Path(found)

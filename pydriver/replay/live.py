@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 from pydriver.machine.qtest import QtestMachine
 from pydriver.replay.session import ReplayError, Target
 

@@ -3,12 +3,13 @@
 """The plugin's options and ini keys, and what follows from them."""
 
 import argparse
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from pydriver.errors import ConfigurationError
 
 __all__ = ("Settings", "add_options", "check_options", "is_used")
 
@@ -147,20 +148,15 @@ def _cpus(text: str) -> int:
 def _qemu(given: str | None) -> Path:
     if given is not None:
         return Path(given).expanduser()
-    from pydriver.machine.qemu import default_qemu
+    from pydriver.machine.binary import default_qemu
 
-    default = default_qemu()
-    if "PYDRIVER_QEMU" not in os.environ and not default.exists():
-        return Path(shutil.which(QEMU_NAME) or default)
-    return default
+    return default_qemu()
 
 
 def _check_kvm() -> None:
-    import click
-
-    from pydriver.cli.options import check_kvm
+    from pydriver.machine.kvm import check_kvm
 
     try:
         check_kvm()
-    except click.UsageError as error:
-        raise pytest.UsageError(f"--pydriver-accel=kvm: {error.message}") from error
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"--pydriver-accel=kvm: {error}") from error

@@ -93,7 +93,7 @@ def test_an_extension_that_is_not_built() -> None:
 
 
 def test_a_kvm_that_is_not_there() -> None:
-    prelude = "import pydriver.cli.options as o; o.KVM = '/nowhere/kvm'"
+    prelude = "import pydriver.machine.kvm as k; k.KVM = '/nowhere/kvm'"
     result = run("run", "/bin/true", "--accel", "kvm", prelude=prelude)
     assert_error(result, 2, "KVM is not usable: /nowhere/kvm: No such file or directory")
 

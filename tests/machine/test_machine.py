@@ -14,7 +14,7 @@ import pytest
 from pydriver.errors import ConfigurationError, LinkError, MachineDied, MachineError
 from pydriver.link import Link
 from pydriver.machine import GuestImage, Machine, MachineConfig, Reservations
-from pydriver.machine.qemu import BUILD
+from pydriver.machine.binary import BUILD
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydriver.drivers import edu, mqdma
 from pydriver.ke import DriverObject
 from pydriver.machine import MachineConfig
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 from pydriver.machine.qtest import FIRMWARE
 from pydriver.system import System, SystemConfig
 from pydriver.trace.registers import RegisterTrace

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 
 from .conftest import Run, pids
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pydriver.machine.qemu import default_qemu
+from pydriver.machine.binary import default_qemu
 
 PROJECT = Path(__file__).resolve().parents[2]
 TEMPLATE = PROJECT / "docs/template"
