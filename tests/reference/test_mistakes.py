@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """The verifier finds enough mistakes of drivers, each by a rule or a bug check that exists.
 
-That a marked test makes its mistake, and that it is found, is seen when it runs (tests/wdf).
+That a marked test makes its mistake, and that it is found, is seen when it runs.
 """
 
 import ast

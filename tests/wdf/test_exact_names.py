@@ -14,8 +14,7 @@ from pydriver.ddi import (
 from pydriver.ke import BugCheck
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.wdf import REGISTRY, Dpc, DpcConfig, ObjectAttributes
-
-from .bench import Bench, Signal
+from tests.harness.bench import Bench, Signal
 
 
 @pytest.mark.parametrize("name", REGISTRY)

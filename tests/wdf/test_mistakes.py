@@ -35,10 +35,9 @@ from pydriver.wdf import (
     WorkItem,
     WorkItemConfig,
 )
-
-from .bench import TIMEOUT, Bench, Edu, Plan, Signal
-from .queue_bench import manual
-from .serialized import load_device
+from tests.harness.bench import TIMEOUT, Bench, Edu, Plan, Signal
+from tests.harness.queues import manual
+from tests.harness.serialized import load_device
 
 FOREVER = int(-TIMEOUT * 10_000_000)
 PASSIVE = ExecutionLevel.PASSIVE
