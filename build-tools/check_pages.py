@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from sphinx.util.inventory import InventoryFile
 
 PACKAGES = (
-    *("wdf", "ke", "pci", "machine", "link", "trace", "regs", "errors"),
+    *("wdf", "system", "ke", "pci", "machine", "link", "trace", "regs", "errors"),
     *("debug", "crash", "replay", "testing"),
 )
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Make docs/ddi.md, docs/verifier.md and what `pydriver ddi` knows about tests.
+"""Make docs/reference/ddi.md, docs/reference/verifier.md and what `pydriver ddi` knows about tests.
 
     .venv/bin/python build-tools/ddi_reference.py [--check]
 
@@ -25,8 +25,8 @@ from pydriver.ke.irql import irql_name
 from pydriver.wdf.object.ddi import REGISTRY, Ddi
 
 PROJECT = Path(__file__).resolve().parent.parent
-DOCUMENT = PROJECT / "docs" / "ddi.md"
-MISTAKES = PROJECT / "docs" / "verifier.md"
+DOCUMENT = PROJECT / "docs" / "reference" / "ddi.md"
+MISTAKES = PROJECT / "docs" / "reference" / "verifier.md"
 KNOWLEDGE = PROJECT / "pydriver" / "cli" / "ddi_tests.json"
 
 assert pydriver.wdf  # its modules fill the registry
@@ -177,7 +177,7 @@ def family(name: str) -> str:
 
 
 def document(tests: dict[str, list[str]]) -> str:
-    """docs/ddi.md."""
+    """docs/reference/ddi.md."""
     titles = list(dict.fromkeys(title for _, title in FAMILIES))
     parts = [HEAD.format(count=len(REGISTRY))]
     for title in titles:
@@ -198,7 +198,7 @@ def document(tests: dict[str, list[str]]) -> str:
 
 
 def mistakes_document(found: list[Mistake]) -> str:
-    """docs/verifier.md."""
+    """docs/reference/verifier.md."""
     lines = []
     for rule, code, words in sorted(
         ((each.rule, each.code, each.words) for each in found),

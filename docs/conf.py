@@ -71,6 +71,7 @@ autodoc_default_options = {
 
 PACKAGES = (
     "pydriver.wdf",
+    "pydriver.system",
     "pydriver.ke",
     "pydriver.pci",
     "pydriver.machine",

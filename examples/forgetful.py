@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """A driver for `edu` with a mistake: its DPC forgets to complete a request.
 
-The guide to debugging looks for the mistake, in `docs/debugging.md`.
+The guide to debugging looks for the mistake, in `docs/how-to/debugging.md`.
 """
 
 from pydriver import ke, wdf

@@ -7,7 +7,7 @@ Device: QEMU docs/specs/edu.txt. One MSI, or the line. Requests come one by one:
 - IOCTL_FACTORIAL computes a factorial;
 - write and read copy to and from the device's buffer, by its DMA engine, at the request's offset.
 
-docs/tutorial.md builds such a driver from nothing.
+docs/tutorial/first-driver.md builds such a driver from nothing.
 """
 
 from math import factorial

@@ -3,9 +3,9 @@
 """The pytest plugin: a test asks for a device, and gets it on a running system, with its driver.
 
 The plugin proper is `pydriver.testing.plugin`, which pytest loads by its entry point;
-docs/testing.md tells how to use it. Here are the types of what its fixtures give, for annotations.
-They are imported when they are asked for: pytest loads this package in every run, also in those
-that have nothing to do with drivers.
+docs/how-to/testing.md explains its use. This package has the types that its fixtures return, for
+annotations; they are imported on first use, because pytest loads this package in every run, also in
+those that have nothing to do with drivers.
 """
 
 import importlib

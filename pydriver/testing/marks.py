@@ -27,7 +27,8 @@ __all__ = ("MARKER", "MARKER_HELP", "Wanted")
 MARKER = "pydriver"
 MARKER_HELP = (
     f"{MARKER}(device, driver, interrupts, messages, cpus, memory, bar2, options, verifier, "
-    "isolated): what the fixtures machine, driver and device are; see docs/testing.md of pydriver"
+    "isolated): what the fixtures machine, driver and device are; "
+    "see docs/how-to/testing.md of pydriver"
 )
 
 

@@ -11,7 +11,7 @@ from pydriver.crash.bug_checks import meaning_of
 from pydriver.crash.rules import rule_text
 from pydriver.ke import bugcheck
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "verifier.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "verifier.md"
 """The rules that tests show, made from their marks."""
 
 SHOWN = set(re.findall(r"^\| `(\w+)`", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))

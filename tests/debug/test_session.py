@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-GUIDE = PROJECT / "docs/debugging.md"
+GUIDE = PROJECT / "docs/how-to/debugging.md"
 FORGETFUL = PROJECT / "examples/forgetful.py"
 PYDRIVER = Path(sys.executable).with_name("pydriver")
 PROMPT = r"In \[\d+\]: "

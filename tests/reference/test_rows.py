@@ -18,7 +18,7 @@ import pydriver.wdf
 TESTS = Path(__file__).resolve().parent.parent
 PROJECT = TESTS.parent
 SCRIPT = PROJECT / "build-tools" / "ddi_reference.py"
-LEFT_OUT = PROJECT / "docs" / "left-out.md"
+LEFT_OUT = PROJECT / "docs" / "reference" / "left-out.md"
 FEWEST_DDIS = 150
 
 
