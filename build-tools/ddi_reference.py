@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Make docs/reference/ddi.md, docs/reference/verifier.md and what `pydriver ddi` knows about tests.
+"""Make docs/reference/ddi.md, docs/reference/verifier.md and the list that `pydriver ddi` shows.
 
     .venv/bin/python build-tools/ddi_reference.py [--check]
 
@@ -27,7 +27,8 @@ from pydriver.wdf.object.ddi import REGISTRY, Ddi
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "reference" / "ddi.md"
 MISTAKES = PROJECT / "docs" / "reference" / "verifier.md"
-KNOWLEDGE = PROJECT / "pydriver" / "cli" / "ddi_tests.json"
+COVERED = PROJECT / "tests" / "reference" / "covered.json"
+"""The list of tests: beside them, because an installed pydriver has no tests to name."""
 
 assert pydriver.wdf  # its modules fill the registry
 
@@ -217,7 +218,7 @@ def main() -> int:
     texts = {
         DOCUMENT: document(tests),
         MISTAKES: mistakes_document(mistakes(PROJECT / "tests")),
-        KNOWLEDGE: json.dumps(known, indent=0, sort_keys=True) + "\n",
+        COVERED: json.dumps(known, indent=0, sort_keys=True) + "\n",
     }
     if "--check" in sys.argv[1:]:
         stale = [

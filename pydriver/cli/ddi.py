@@ -19,12 +19,20 @@ __all__ = ("ddi",)
 TABLE_WIDTH = 400
 """Columns: enough for the longest signature."""
 
-KNOWLEDGE = Path(__file__).with_name("ddi_tests.json")
+COVERED = Path(__file__).parents[2] / "tests" / "reference" / "covered.json"
+"""The list of the tests of each DDI, which only a clone has; `make docs` writes it."""
+
+Tests = dict[str, list[str]]
 
 
 @click.command()
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option("--tests", "with_tests", is_flag=True, help="Name the tests that exercise each.")
+@click.option(
+    "--tests",
+    "with_tests",
+    is_flag=True,
+    help="Name the tests that exercise each; in a clone of pydriver.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the tests.")
 def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # noqa: FBT001
     """List the DDIs and kernel routines: IRQL limits, Python method, C signature, tests.
@@ -37,16 +45,32 @@ def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # n
     names = [name for name in sorted(REGISTRY) if _matches(name, patterns)]
     if not names:
         raise click.UsageError(f"no DDI is called {' or '.join(patterns)}")
-    tests: dict[str, list[str]] = json.loads(KNOWLEDGE.read_text(encoding="utf-8"))
+    tests = _read_tests()
+    if with_tests and tests is None:
+        raise click.UsageError(
+            f"--tests needs the list of tests {COVERED}, which only a clone of pydriver has"
+        )
     if as_json:
-        listed = {name: {**asdict(REGISTRY[name]), "tests": tests.get(name, [])} for name in names}
+        listed = {
+            name: {**asdict(REGISTRY[name]), "tests": tests and tests.get(name, [])}
+            for name in names
+        }
         return _end(say(json.dumps(listed)))
     # A row of the table is wider than a terminal: people get an entry of a few lines for each.
     if with_tests or patterns or (sys.stdout is not None and sys.stdout.isatty()):
-        text = "\n".join(_entry(REGISTRY[name], tests.get(name, []), with_tests) for name in names)
+        text = "\n".join(_entry(REGISTRY[name], tests, with_tests) for name in names)
     else:
         text = _table([REGISTRY[name] for name in names], tests)
     return _end(say(f"{text}\n\n{len(names)} DDIs and kernel routines"))
+
+
+def _read_tests() -> Tests | None:
+    """The names of the tests of each DDI, ``None`` if pydriver was installed without them."""
+    try:
+        tests: Tests = json.loads(COVERED.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return tests
 
 
 def _end(said: bool) -> int:  # noqa: FBT001
@@ -62,34 +86,38 @@ def _irqls(declared: Ddi) -> str:
     return f"{sign} {irql_name(declared.highest)}"
 
 
-def _entry(declared: Ddi, tests: list[str], with_tests: bool) -> str:  # noqa: FBT001
+def _entry(declared: Ddi, tests: Tests | None, with_tests: bool) -> str:  # noqa: FBT001
     lines = [
         declared.name,
         f"    {declared.signature}",
         f"    {declared.method.replace(':', '.')}, IRQL {_irqls(declared)}",
     ]
+    if tests is None:
+        return "\n".join(lines)
+    names = tests.get(declared.name, [])
     if with_tests:
-        lines += [f"    {test}" for test in tests]
+        lines += [f"    {test}" for test in names]
     else:
-        lines.append(f"    {len(tests)} tests")
+        lines.append(f"    {len(names)} tests")
     return "\n".join(lines)
 
 
-def _table(all_of_them: list[Ddi], tests: dict[str, list[str]]) -> str:
+def _table(all_of_them: list[Ddi], tests: Tests | None) -> str:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     table.add_column("DDI", no_wrap=True)
     table.add_column("IRQL", no_wrap=True)
-    table.add_column("tests", justify="right")
+    if tests is not None:
+        table.add_column("tests", justify="right")
     table.add_column("Python", no_wrap=True)
     table.add_column("C", overflow="fold")
     for each in all_of_them:
         table.add_row(
             each.name,
             _irqls(each),
-            str(len(tests.get(each.name, []))),
+            *(() if tests is None else (str(len(tests.get(each.name, []))),)),
             each.method.replace("pydriver.", "", 1).replace(":", "."),
             each.signature,
         )

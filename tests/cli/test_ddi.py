@@ -43,3 +43,17 @@ def test_json_has_all_that_is_known() -> None:
 
 def test_a_pattern_that_nothing_has_is_an_error() -> None:
     assert_error(run("ddi", "NtNothing*"), 2, "no DDI is called NtNothing")
+
+
+def test_without_the_list_of_tests_all_else_is_listed_and_tests_says_what_is_missing() -> None:
+    prelude = "import pathlib, pydriver.cli.ddi as d; d.COVERED = pathlib.Path('/nowhere/covered')"
+    assert_error(
+        run("ddi", "--tests", prelude=prelude), 2, "--tests needs .* /nowhere/covered, .* clone"
+    )
+    entry = run("ddi", "WdfDpcEnqueue", prelude=prelude)
+    assert (entry.code, "tests" in entry.stdout) == (0, False)
+    assert "BOOLEAN (WDFDPC Dpc)" in entry.stdout
+    heading, *_ = run("ddi", prelude=prelude).stdout.splitlines()
+    assert heading.split() == ["DDI", "IRQL", "Python", "C"]
+    listed = json.loads(run("ddi", "WdfDpcEnqueue", "--json", prelude=prelude).stdout)
+    assert listed["WdfDpcEnqueue"]["tests"] is None
