@@ -91,17 +91,17 @@ class ProcessorLink:
 
     # Commands
 
-    def read8(self, address: int) -> int:
+    def read8(self, address: int, /) -> int:
         """Reads one byte at a guest-physical address (waits)."""
         value: int = _read(self.state, address, 1)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 1, address)
 
-    def read16(self, address: int) -> int:
+    def read16(self, address: int, /) -> int:
         """Reads two bytes (waits)."""
         value: int = _read(self.state, address, 2)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 2, address)
 
-    def read32(self, address: int) -> int:
+    def read32(self, address: int, /) -> int:
         """Reads four bytes (waits).
 
         :param address: guest-physical, naturally aligned
@@ -111,26 +111,26 @@ class ProcessorLink:
         value: int = _read(self.state, address, 4)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 4, address)
 
-    def read64(self, address: int) -> int:
+    def read64(self, address: int, /) -> int:
         """Reads eight bytes in one access (waits)."""
         return self._command(lib.LINK_OP_READ, 8, address)
 
-    def write8(self, address: int, value: int) -> None:
+    def write8(self, address: int, value: int, /) -> None:
         """Writes one byte (posted: a fault is raised by the next command that waits)."""
         if outcome := _write(self.state, address, 1, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 1, address, value)
 
-    def write16(self, address: int, value: int) -> None:
+    def write16(self, address: int, value: int, /) -> None:
         """Writes two bytes (posted)."""
         if outcome := _write(self.state, address, 2, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 2, address, value)
 
-    def write32(self, address: int, value: int) -> None:
+    def write32(self, address: int, value: int, /) -> None:
         """Writes four bytes (posted)."""
         if outcome := _write(self.state, address, 4, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 4, address, value)
 
-    def write64(self, address: int, value: int) -> None:
+    def write64(self, address: int, value: int, /) -> None:
         """Writes eight bytes in one access (posted)."""
         if outcome := _write(self.state, address, 8, value):
             self._post_again(outcome, lib.LINK_OP_WRITE, 8, address, value)

@@ -27,14 +27,14 @@ from pydriver.ke.registry import Registry
 from pydriver.ke.verifier import VerifierConfig, VerifierError
 from pydriver.link import Link, ProcessorLink
 from pydriver.link.link import MakeProcessor
-from pydriver.link.traced import TracedProcessorLink
-from pydriver.link.watched import WatchedProcessorLink
+from pydriver.link.observed import ObservedProcessorLink
 from pydriver.machine import Machine, MachineConfig
 from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
 from pydriver.system.breakpoints import breakpoints_stop
 from pydriver.system.register_trace import begin_trace
 from pydriver.trace import Capture, Recorder
+from pydriver.trace.access import Access, Observer
 from pydriver.trace.registers import RegisterTrace
 
 __all__ = ("System", "SystemConfig")
@@ -54,8 +54,7 @@ class SystemConfig:
     :ivar workers: system worker threads
     :ivar events: entries that the recorder keeps
     :ivar verifier: what is verified
-    :ivar probe: of a debugger, called at each of its points, or ``None``; with a register trace,
-        at all but registers
+    :ivar probe: of a debugger, called at each of its points, or ``None``
     :ivar register_trace: what the accesses to devices are written into, or ``None``; who made it
         closes it, afterwards
     :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
@@ -242,16 +241,13 @@ class System:
 
     def _make_processor(self) -> MakeProcessor:
         """What makes the processors' mailboxes."""
-        probe, trace = self.config.probe, self.config.register_trace
-        if trace is not None:
-            return partial(TracedProcessorLink, trace=trace)
-        if probe is None:
-            return ProcessorLink
-
-        def watch(what: str, address: int) -> None:
-            probe(Point.REGISTER, f"{what} at {address:#x}", None, address)
-
-        return partial(WatchedProcessorLink, watch=watch)
+        observers: list[Observer] = []
+        if self.config.probe is not None:
+            observers.append(_observer(self.config.probe))
+        # After the debugger: a write that is held is not in the trace yet.
+        if self.config.register_trace is not None:
+            observers.append(self.config.register_trace.on_access)
+        return partial(ObservedProcessorLink, observers=observers) if observers else ProcessorLink
 
     def _on_event(self, name: str, data: dict[str, Any]) -> None:
         """On the QMP thread: whoever stops the machine stops the watchdogs, too."""
@@ -295,3 +291,12 @@ class System:
             self._frozen.wait(REPORT_TIMEOUT)
         self.link.stop()
         self.kernel.stop()
+
+
+def _observer(probe: Probe) -> Observer:
+    """A debugger's probe, as an observer of accesses."""
+
+    def on_access(access: Access) -> None:
+        probe(Point.REGISTER, str(access), None, access.address)
+
+    return on_access

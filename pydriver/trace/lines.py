@@ -4,13 +4,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
+from pydriver.trace.access import READS, AccessKind, Value
 from pydriver.trace.callers import Caller
 
 __all__ = (
-    "AccessKind",
     "AccessRecord",
     "Lines",
     "MemoryRecord",
@@ -50,20 +49,8 @@ machine(
 '''
 
 
-class AccessKind(Enum):
-    """What was done, as the trace calls it. A width in bits follows some."""
-
-    READ = "read"
-    WRITE = "write"
-    READ_BLOCK = "read_block"
-    WRITE_BLOCK = "write_block"
-    PORT_IN = "port_in"
-    PORT_OUT = "port_out"
-
-
 PORTS = {AccessKind.PORT_IN, AccessKind.PORT_OUT}
 SINGLE = {AccessKind.READ, AccessKind.WRITE}
-READS = {AccessKind.READ, AccessKind.READ_BLOCK, AccessKind.PORT_IN}
 
 
 class AccessRecord(NamedTuple):
@@ -87,7 +74,7 @@ class AccessRecord(NamedTuple):
     width: int
     elements: int
     address: int
-    value: int | bytes | None
+    value: Value
     caller: Caller | None
 
 

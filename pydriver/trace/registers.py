@@ -20,13 +20,15 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from time import perf_counter_ns
 
 from pydriver.errors import ConfigurationError
+from pydriver.trace.access import READS, Access, Answered, Value
 from pydriver.trace.callers import find_caller
-from pydriver.trace.lines import READS, AccessKind, AccessRecord, Lines, MemoryRecord, TracedMachine
+from pydriver.trace.lines import AccessRecord, Lines, MemoryRecord, TracedMachine
 from pydriver.trace.memory import MemoryChanges
 
 __all__ = ("RegisterTrace",)
@@ -112,61 +114,27 @@ class RegisterTrace:
 
     # Recording
 
-    def read(self, processor: int, irql: int, width: int, address: int, value: int | None) -> None:
-        """Records a read that has been made.
+    def on_access(self, access: Access) -> Answered | None:
+        """Records a write now, and a read when it is answered: see :data:`Observer`."""
+        if access.kind in READS:
+            return partial(self._record, access)
+        self._record(access, access.value)
+        return None
 
-        :param processor: number
-        :param irql: of the caller
-        :param width: bytes
-        :param address: guest-physical
-        :param value: ``None``: it was not answered
-        """
-        self._record(AccessKind.READ, processor, irql, width, 1, address, value)
-
-    def write(self, processor: int, irql: int, width: int, address: int, value: int) -> None:
-        """Records a write that will be made, and what has changed in the memory before it."""
-        self._record(AccessKind.WRITE, processor, irql, width, 1, address, value)
-
-    def read_block(
-        self, processor: int, irql: int, width: int, count: int, address: int, data: bytes | None
-    ) -> None:
-        """Records a read of ``count`` elements; ``data`` is ``None`` without an answer."""
-        self._record(AccessKind.READ_BLOCK, processor, irql, width, count, address, data)
-
-    def write_block(self, processor: int, irql: int, width: int, address: int, data: bytes) -> None:
-        """Records a write of several elements."""
-        count = len(data) // width
-        self._record(AccessKind.WRITE_BLOCK, processor, irql, width, count, address, data)
-
-    def port_in(self, processor: int, irql: int, width: int, port: int, value: int | None) -> None:
-        """Records a read of a port."""
-        self._record(AccessKind.PORT_IN, processor, irql, width, 1, port, value)
-
-    def port_out(self, processor: int, irql: int, width: int, port: int, value: int) -> None:
-        """Records a write of a port."""
-        self._record(AccessKind.PORT_OUT, processor, irql, width, 1, port, value)
-
-    def _record(
-        self,
-        kind: AccessKind,
-        processor: int,
-        irql: int,
-        width: int,
-        count: int,
-        address: int,
-        value: int | bytes | None,
-    ) -> None:
-        if not self._recording or any(address in each for each in self._ignored):
+    def _record(self, access: Access, value: Value) -> None:
+        """Records an access, and what has changed in the memory before a write."""
+        if not self._recording or any(access.address in each for each in self._ignored):
             return
         caller = find_caller()
         with self._order:
             now = perf_counter_ns()
-            if kind not in READS:
+            if access.kind not in READS:
                 for base, offset, data in self._memory.take():
                     self._queued_bytes += len(data)
                     self._queue.append(MemoryRecord(now, base, offset, data))
+            kind, processor, irql, width, elements, address, _ = access
             self._queue.append(
-                AccessRecord(now, kind, processor, irql, width, count, address, value, caller)
+                AccessRecord(now, kind, processor, irql, width, elements, address, value, caller)
             )
         if len(self._queue) > MOST_RECORDS or self._queued_bytes > MOST_BYTES:
             self._empty()
