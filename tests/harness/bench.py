@@ -8,11 +8,12 @@ when an interrupt is due.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydriver.ke import BugCheck, Violation
+from pydriver.ke import BugCheck, Kernel, Violation
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptMode
 from pydriver.system import System
@@ -208,3 +209,32 @@ class Signal:
 
     def wait(self, what: str = "the signal") -> None:
         assert self._event.wait(TIMEOUT), f"{what} did not come in {TIMEOUT} s"
+
+
+@contextmanager
+def held_elsewhere(
+    kernel: Kernel, acquire: Callable[[], object], release: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Has another thread, on processor 1, hold something while the block runs on processor 0.
+
+    :param acquire: what takes it
+    :param release: what gives it back; nothing where the block ends the system
+    """
+    held, over = Signal(), Signal()
+
+    def hold() -> None:
+        kernel.current.home = kernel.processors[1]
+        acquire()
+        held.set()
+        over.wait("the end of the block")
+        release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait("the lock")
+    kernel.current.home = kernel.processors[0]
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(TIMEOUT)

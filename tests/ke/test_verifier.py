@@ -89,9 +89,13 @@ def test_lock_released_by_one_who_does_not_hold_it_passes_without_the_verifier(
 ) -> None:
     bench = boot(1, OFF)
     lock = create_lock(bench.load())
-    irql = bench.kernel.raise_irql(DISPATCH_LEVEL)
+    kernel = bench.kernel
+    irql = kernel.raise_irql(DISPATCH_LEVEL)
     lock.release()
-    bench.kernel.lower_irql(irql)
+    assert (kernel.failure, kernel.verifier.violations) == (None, ())
+    with lock:
+        assert kernel.irql() == DISPATCH_LEVEL
+    kernel.lower_irql(irql)
 
 
 def test_locks_taken_in_both_orders_are_a_deadlock_that_has_not_happened_yet(

@@ -68,7 +68,7 @@ def test_level_interrupts_again_until_the_device_is_served(
     assert not ioapic.read(gsi).remote_irr
 
 
-def test_edge_interrupts_once(
+def test_edge_interrupts_once_and_the_next_edge_again(
     edu: PciFunction, ioapic: IoApic, cpu: ProcessorLink, interrupts: Interrupts
 ) -> None:
     gsi = edu.enable_intx()
@@ -77,6 +77,12 @@ def test_edge_interrupts_once(
     ioapic.unmask(gsi)
     cpu.write32(edu.bar_address(0) + EDU_RAISE, 1)
     interrupts.wait(1)
+    cpu.write32(edu.bar_address(0) + EDU_RAISE, 2)  # the line is active already
+    assert interrupts.settle() == [VECTOR]
+    acknowledge(cpu, edu)
+    assert interrupts.settle() == [VECTOR]
+    cpu.write32(edu.bar_address(0) + EDU_RAISE, 1)
+    assert interrupts.wait(2) == [VECTOR, VECTOR]
     acknowledge(cpu, edu)
     ioapic.connect(gsi, VECTOR, cpu.apic_id)
 

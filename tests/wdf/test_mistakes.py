@@ -3,7 +3,6 @@
 """Mistakes of drivers that belong to no one topic: how callbacks return, and what they pass on."""
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,7 @@ from pydriver.wdf import (
     WorkItem,
     WorkItemConfig,
 )
-from tests.harness.bench import TIMEOUT, Bench, Edu, Plan, Signal
+from tests.harness.bench import TIMEOUT, Bench, Edu, Plan, held_elsewhere
 from tests.harness.queues import manual
 from tests.harness.serialized import load_device
 
@@ -250,22 +249,8 @@ def test_interrupt_lock_that_another_processor_holds_is_not_released(
     bench = boot(2)
     kernel = bench.kernel
     interrupt = bench.load(Plan(isr=not_mine)).interrupt
-    held, tried = Signal(), Signal()
-
-    def hold() -> None:
-        kernel.current.home = kernel.processors[1]
-        interrupt.acquire_lock()
-        held.set()
-        tried.wait("the release by another processor")
+    with held_elsewhere(kernel, interrupt.acquire_lock, interrupt.release_lock):
         interrupt.release_lock()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait("the lock")
-    kernel.current.home = kernel.processors[0]
-    interrupt.release_lock()
-    tried.set()
-    thread.join(TIMEOUT)
     found = bench.violation()
     assert found.rule == "WdfInterruptLock"
     assert "by one who does not hold it" in found.message

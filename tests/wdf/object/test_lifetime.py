@@ -3,12 +3,11 @@
 """Generic objects: creation, contexts, deletion in all its orders, references and their leaks."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
-from pydriver.ke import BugCheck, NtStatusError, VerifierConfig
+from pydriver.ke import BugCheck, KEvent, NtStatusError, VerifierConfig
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -23,20 +22,32 @@ from pydriver.ke.status import (
     STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID,
 )
 from pydriver.wdf import (
+    Collection,
     CommonBuffer,
+    Device,
     DmaEnabler,
     DmaEnablerConfig,
     DmaProfile,
+    DmaTransaction,
     Dpc,
     DpcConfig,
     ExecutionLevel,
     GenericObject,
+    Interrupt,
+    InterruptConfig,
     IoQueueConfig,
     IoQueueDispatchType,
+    LookasideList,
+    Memory,
     Object,
     ObjectAttributes,
+    PoolType,
     Request,
+    SpinLock,
     SynchronizationScope,
+    Timer,
+    TimerConfig,
+    WaitLock,
     WorkItem,
     WorkItemConfig,
 )
@@ -132,12 +143,77 @@ def test_attributes_are_validated_in_the_order_of_the_framework(
     assert refused.value.status == status
 
 
-def test_scope_none_is_accepted_everywhere(bench: Bench) -> None:
-    GenericObject.create(
-        ObjectAttributes(
-            parent_object=bench.load().device, synchronization_scope=SynchronizationScope.NONE
-        )
-    )
+def note(_: Object) -> None:
+    """A callback that nobody calls."""
+
+
+def enabler_of(device: Device, attributes: ObjectAttributes | None = None) -> DmaEnabler:
+    return DmaEnabler.create(device, DmaEnablerConfig(DmaProfile.PACKET, 4096), attributes)
+
+
+# What creates an object that takes no synchronization scope, and whether it is given a parent.
+UNSCOPED: dict[str, tuple[Callable[[Device, ObjectAttributes], Object], bool]] = {
+    "object": (lambda device, attributes: GenericObject.create(attributes), True),
+    "collection": (lambda device, attributes: Collection.create(attributes), True),
+    "spin lock": (lambda device, attributes: SpinLock.create(attributes), True),
+    "wait lock": (lambda device, attributes: WaitLock.create(attributes), True),
+    "DPC": (lambda device, attributes: Dpc.create(DpcConfig(note), attributes), True),
+    "timer": (lambda device, attributes: Timer.create(TimerConfig(note), attributes), True),
+    "work item": (
+        lambda device, attributes: WorkItem.create(WorkItemConfig(note), attributes),
+        True,
+    ),
+    "memory": (
+        lambda device, attributes: Memory.create(attributes, PoolType.NON_PAGED_NX, "test", 16),
+        True,
+    ),
+    "preallocated memory": (
+        lambda device, attributes: Memory.create_preallocated(attributes, bytearray(16)),
+        True,
+    ),
+    "lookaside list": (lambda device, attributes: LookasideList.create(attributes, 16), True),
+    "memory of a lookaside list": (
+        lambda device, attributes: LookasideList.create(
+            ObjectAttributes(parent_object=device), 16, memory_attributes=attributes
+        ),
+        False,
+    ),
+    "request": (lambda device, attributes: Request.create(attributes), True),
+    "interrupt": (
+        lambda device, attributes: Interrupt.create(
+            device, InterruptConfig(evt_interrupt_isr=lambda interrupt, message: False), attributes
+        ),
+        False,
+    ),
+    "DMA enabler": (enabler_of, False),
+    "DMA transaction": (
+        lambda device, attributes: DmaTransaction.create(enabler_of(device), attributes),
+        False,
+    ),
+    "common buffer": (
+        lambda device, attributes: CommonBuffer.create(enabler_of(device), 4096, attributes),
+        False,
+    ),
+}
+
+
+@pytest.mark.covers("WDF_OBJECT_ATTRIBUTES.SynchronizationScope")
+@pytest.mark.parametrize("kind", UNSCOPED)
+def test_object_without_a_scope_accepts_scope_none_and_no_other(bench: Bench, kind: str) -> None:
+    create, with_parent = UNSCOPED[kind]
+    made: list[Object] = []
+
+    def add(device: Device) -> None:
+        parent = device if with_parent else None
+        for scope in SynchronizationScope.INHERIT_FROM_PARENT, SynchronizationScope.NONE:
+            made.append(create(device, ObjectAttributes(parent, synchronization_scope=scope)))
+        for scope in SynchronizationScope.DEVICE, SynchronizationScope.QUEUE:
+            with pytest.raises(NtStatusError) as refused:
+                create(device, ObjectAttributes(parent, synchronization_scope=scope))
+            assert refused.value.status == STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID
+
+    bench.load(Plan(add=add))
+    assert len(made) == 2
 
 
 @pytest.mark.covers("WdfObjectCreate")
@@ -235,16 +311,23 @@ def test_tree_is_cleaned_up_depth_first_and_then_destroyed(bench: Bench) -> None
 
 
 @pytest.mark.covers("EvtCleanupCallback")
-def test_object_is_disposed_of_before_its_cleanup_callback(bench: Bench) -> None:
+def test_object_is_disposed_of_before_its_cleanup_callback(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A work item's disposal waits for its callback, which here waits for the disposal."""
     order: list[str] = []
-    running = Signal()
+    running, disposing = Signal(), Signal()
+    on_dispose = WorkItem._on_dispose
+
+    def note_disposal(item: WorkItem) -> None:
+        disposing.set()
+        on_dispose(item)
+
+    monkeypatch.setattr(WorkItem, "_on_dispose", note_disposal)
 
     def work(item: WorkItem) -> None:
         running.set()
-        end = time.monotonic() + TIMEOUT
-        while item.phase is not Phase.DISPOSING and time.monotonic() < end:
-            pass
+        disposing.wait("the disposal")
         order.append("callback")
 
     item = WorkItem.create(
@@ -405,18 +488,21 @@ def test_deletions_that_wait_for_work_items_leave_them_their_threads(bench: Benc
 
 
 @pytest.mark.covers("WdfObjectDelete")
-def test_parent_waits_for_a_child_that_a_worker_thread_cleans_up(bench: Bench) -> None:
-    started = Signal()
+def test_parent_waits_for_a_child_that_a_worker_thread_cleans_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, waits = Signal(), Signal()
     order: list[str] = []
+    wait, parent_thread = KEvent.wait, threading.get_ident()
+
+    def note_wait(event: KEvent, *arguments: int) -> int:
+        if threading.get_ident() == parent_thread:
+            waits.set()
+        return wait(event, *arguments)
 
     def cleanup(_: Object) -> None:
         started.set()
-        end = time.monotonic() + TIMEOUT
-        while top.phase is Phase.ALIVE and time.monotonic() < end:
-            pass
-        end = time.monotonic() + 0.05  # in which a parent that does not wait is cleaned up
-        while not order and time.monotonic() < end:
-            pass
+        waits.wait("the wait of the parent")
         order.append("child")
 
     top = GenericObject.create(
@@ -428,6 +514,7 @@ def test_parent_waits_for_a_child_that_a_worker_thread_cleans_up(bench: Bench) -
     dpc = Dpc.create(DpcConfig(), ObjectAttributes(parent_object=top, evt_cleanup_callback=cleanup))
     deleted_at_dispatch(bench, dpc)
     started.wait("the worker thread")
+    monkeypatch.setattr(KEvent, "wait", note_wait)
     top.delete()
     assert order == ["child", "parent"]
     assert dpc.phase is top.phase is Phase.DESTROYED

@@ -12,6 +12,7 @@ from pydriver.ke import (
     BugCheck,
     Importance,
     KDpc,
+    Kernel,
     KEvent,
     KTimer,
     ManualClock,
@@ -54,6 +55,21 @@ def clock(bench: Bench) -> Iterator[ManualClock]:
     clock.advance(CLOCK_INTERVAL)  # the tick that another test has asked for
     yield clock
     bench.kernel.timers.use(MonotonicClock())
+
+
+class Noted:
+    """A DPC's routine that notes where it ran."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.processors: list[int] = []
+        self.done = Signal()
+
+    def __call__(self, *_: object) -> None:
+        processor = self._kernel.current.processor
+        assert processor is not None
+        self.processors.append(processor.number)
+        self.done.set()
 
 
 def make(parent: Object, callback: Callable[[Dpc], object] | None, **config: bool) -> Dpc:
@@ -390,14 +406,20 @@ def test_high_importance_goes_to_the_head_and_all_others_to_the_tail(bench: Benc
 
 @pytest.mark.covers("KeSetImportanceDpc")
 @pytest.mark.parametrize("importance", [Importance.MEDIUM_HIGH, Importance.HIGH])
-def test_important_dpc_starts_at_once(
-    bench: Bench, clock: ManualClock, importance: Importance
+@pytest.mark.parametrize("number", [0, 1], ids=["here", "elsewhere"])
+def test_important_dpc_starts_without_a_tick(
+    boot: Callable[..., Bench], number: int, importance: Importance
 ) -> None:
-    done = Signal()
-    dpc = KDpc.initialize(bench.kernel, lambda *_: done.set())
+    bench = boot(2)
+    bench.kernel.timers.use(ManualClock())  # stands still
+    ran = Noted(bench.kernel)
+    dpc = KDpc.initialize(bench.kernel, ran)
+    dpc.set_target_processor(number)
     dpc.set_importance(importance)
-    dpc.insert()
-    done.wait("the DPC")
+    with held_at_dispatch(bench, 0):
+        dpc.insert()
+    ran.done.wait("the DPC")
+    assert ran.processors == [number]
 
 
 @pytest.mark.covers("KeSetImportanceDpc")
@@ -449,24 +471,16 @@ def test_dpc_for_another_processor_waits_for_a_tick_there(
     kernel = bench.kernel
     clock = ManualClock()
     kernel.timers.use(clock)
-    ran: list[int] = []
-    done = Signal()
-
-    def routine(*_: Any) -> None:
-        processor = kernel.current.processor
-        assert processor is not None
-        ran.append(processor.number)
-        done.set()
-
-    dpc = KDpc.initialize(kernel, routine)
+    ran = Noted(kernel)
+    dpc = KDpc.initialize(kernel, ran)
     dpc.set_target_processor(1)
     dpc.set_importance(importance)
     with held_at_dispatch(bench, 0):
         dpc.insert()
     assert dpc.queued
     clock.advance(CLOCK_INTERVAL)
-    done.wait("the DPC")
-    assert ran == [1]
+    ran.done.wait("the DPC")
+    assert ran.processors == [1]
 
 
 @pytest.mark.covers("KeSetTargetProcessorDpc")

@@ -4,6 +4,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -33,7 +34,7 @@ from pydriver.wdf import (
     SpinLock,
     WaitLock,
 )
-from tests.harness.bench import TIMEOUT, Bench, Plan, Signal
+from tests.harness.bench import TIMEOUT, Bench, Plan, Signal, held_elsewhere
 from tests.harness.serialized import load_device
 
 SOON = WDF_REL_TIMEOUT_IN_US(100)
@@ -136,23 +137,10 @@ def test_spin_lock_released_on_another_processor_is_an_invalid_lock_operation(
     bench = boot(2)
     kernel = bench.kernel
     lock = spin_lock(load_device(bench))
-    held, found = Signal(), Signal()
-
-    def hold() -> None:
-        kernel.current.home = kernel.processors[1]
-        lock.acquire()
-        held.set()
-        found.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    kernel.current.home = kernel.processors[0]
-    kernel.raise_irql(DISPATCH_LEVEL)
-    with pytest.raises(BugCheck) as stopped:
-        lock.release()
-    found.set()
-    thread.join(TIMEOUT)
+    with held_elsewhere(kernel, lock.acquire):
+        kernel.raise_irql(DISPATCH_LEVEL)
+        with pytest.raises(BugCheck) as stopped:
+            lock.release()
     assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters[:3] == (0xB, id(lock), 1)
     assert stopped.value.rule == "WdfSpinlockRelease"
@@ -422,11 +410,16 @@ def test_kernel_spin_lock_is_acquired_once(doomed: Bench) -> None:
 
 @pytest.mark.mistake("SpinlockRelease", 0x10)
 @pytest.mark.covers("KeReleaseSpinLock")
-def test_kernel_spin_lock_is_released_by_its_owner(doomed: Bench) -> None:
-    lock = KSpinLock(doomed.kernel)
-    doomed.kernel.raise_irql(DISPATCH_LEVEL)
-    with pytest.raises(BugCheck) as stopped:
-        lock.release(PASSIVE_LEVEL)
+@pytest.mark.parametrize("held", [False, True], ids=["by nobody", "by another processor"])
+def test_kernel_spin_lock_is_released_by_its_owner(
+    boot: Callable[..., Bench], *, held: bool
+) -> None:
+    kernel = boot(2).kernel
+    lock = KSpinLock(kernel)
+    with held_elsewhere(kernel, lock.acquire) if held else nullcontext():
+        kernel.raise_irql(DISPATCH_LEVEL)
+        with pytest.raises(BugCheck) as stopped:
+            lock.release(PASSIVE_LEVEL)
     assert (stopped.value.code, stopped.value.rule) == (SPIN_LOCK_NOT_OWNED, "SpinlockRelease")
 
 

@@ -4,6 +4,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -30,7 +31,7 @@ from pydriver.wdf import (
     WorkItemConfig,
 )
 from pydriver.wdf.sync.serialization import Presenting
-from tests.harness.bench import TIMEOUT, Bench, Signal
+from tests.harness.bench import TIMEOUT, Bench, Signal, held_elsewhere
 from tests.harness.serialized import load_device
 
 FOREVER = int(-TIMEOUT * 10_000_000)
@@ -151,11 +152,17 @@ def test_lock_taken_in_a_callback_that_runs_under_it_is_a_recursive_lock(doomed:
 
 @pytest.mark.mistake("INVALID_LOCK_OPERATION", 0x10D)
 @pytest.mark.covers("WdfObjectReleaseLock")
+@pytest.mark.parametrize("level", list(LEVELS))
+@pytest.mark.parametrize("held", [False, True], ids=["by nobody", "by another thread"])
 def test_lock_released_by_one_who_does_not_hold_it_is_an_invalid_lock_operation(
-    doomed: Bench,
+    boot: Callable[..., Bench], level: ExecutionLevel, *, held: bool
 ) -> None:
-    device = load_device(doomed, SynchronizationScope.DEVICE)
-    with pytest.raises(BugCheck) as stopped:
+    bench = boot(2)
+    device = load_device(bench, SynchronizationScope.DEVICE, level)
+    with (
+        held_elsewhere(bench.kernel, device.acquire_lock) if held else nullcontext(),
+        pytest.raises(BugCheck) as stopped,
+    ):
         device.release_lock()
     assert stopped.value.code == WDF_VIOLATION
     assert stopped.value.parameters[:3] == (0xB, id(device), 1)
