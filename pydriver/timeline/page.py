@@ -28,7 +28,7 @@ def make_page(timeline: Timeline, title: str) -> str:
     :param timeline: to show
     :param title: of the page
     """
-    files = resources.files("pydriver.trace")
+    files = resources.files("pydriver.timeline")
     page = files.joinpath("page.html").read_text("utf-8")
     parts = {
         "TITLE": html.escape(title),
