@@ -8,16 +8,20 @@
 - A link to the outside is one that a browser can follow; whether somebody answers is not looked at,
   because whether a page builds must not depend on other people's servers.
 - What a page loads (scripts, styles, pictures) lies beside it: pages are read without a network.
-- Each public name of the packages is in the reference.
+- Each public name of the packages, and each option of each command, is in the reference.
 """
 
 import importlib
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 from sphinx.util.inventory import InventoryFile
+
+from pydriver.cli.main import pydriver
 
 PACKAGES = (
     *("wdf", "system", "ke", "pci", "machine", "link", "trace", "regs", "errors"),
@@ -100,10 +104,40 @@ def missing_names(folder: Path) -> list[str]:
     ]
 
 
+def missing_options(folder: Path) -> list[str]:
+    """The options of the commands that are not in the reference.
+
+    :param folder: of the pages
+    """
+    inventory = InventoryFile.loads((folder / "objects.inv").read_bytes(), uri="")
+    documented = inventory.data["std:cmdoption"]
+    return [
+        f"{context.command_path} {name} is not in the reference"
+        for context in contexts(click.Context(pydriver, info_name="pydriver"))
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        for name in (*option.opts, *option.secondary_opts)
+        if f"{context.command_path.replace(' ', '-')}.{name}" not in documented
+    ]
+
+
+def contexts(context: click.Context) -> Iterator[click.Context]:
+    """A command, and those below it.
+
+    :param context: of the command
+    """
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            assert command is not None
+            yield from contexts(click.Context(command, parent=context, info_name=name))
+
+
 def main() -> int:
     """Print what is wrong."""
     folder = Path(sys.argv[1])
-    found = [*problems_of_links(folder), *missing_names(folder)]
+    found = [*problems_of_links(folder), *missing_names(folder), *missing_options(folder)]
     print("\n".join(found) or f"{folder}/index.html is ready")
     return int(bool(found))
 

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import click
 from docutils.nodes import Element, TextElement
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -28,6 +29,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
+    "sphinx_click",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["picture_of_a_run.py"]
@@ -58,6 +60,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 # A docstring's `name` is code, as in Markdown.
 default_role = "code"
 highlight_language = "text"
+# Without dashes: `--option` in a command's help is two hyphens.
+smartquotes_action = "qe"
 copybutton_prompt_text = "$ "
 
 autodoc_member_order = "bysource"
@@ -109,6 +113,18 @@ def keep_values(
     return False if isinstance(value, Enum) else None
 
 
+def add_ranges(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
+    """Show the range of a numeric option, which `--help` shows and sphinx-click does not."""
+    for option in ctx.command.params:
+        if isinstance(option.type, click.IntRange | click.FloatRange):
+            heads = [n for n, line in enumerate(lines) if line.startswith(".. option::")]
+            own = next(n for n in heads if option.opts[0] in lines[n].replace(",", " ").split())
+            end = next((n for n in heads if n > own), len(lines))
+            last = max(n for n in range(own, end) if lines[n].strip())
+            field = f"    :range: {option.type.min} to {option.type.max}"
+            lines[last + 1 : last + 1] = [field] if ":default:" in lines[last] else ["", field]
+
+
 def find_public_name(
     app: Sphinx, environment: BuildEnvironment, node: pending_xref, text: TextElement
 ) -> Element | None:
@@ -132,4 +148,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("homes", find_homes(), "env", dict)
     app.connect("autodoc-skip-member", keep_values)
     app.connect("missing-reference", find_public_name)
+    app.connect("sphinx-click-process-options", add_ranges)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -49,7 +49,7 @@ def compute(queue: wdf.IoQueue, request: wdf.Request, output: int, size: int, co
 def isr(interrupt: wdf.Interrupt, message: int) -> bool:  # at DIRQL
     edu = interrupt.device.get_typed_context(Edu)
     causes = edu.registers.read32(CAUSE)
-    edu.registers.write32(ACKNOWLEDGE, causes)  # the device forgets them: they must be kept here
+    edu.registers.write32(ACKNOWLEDGE, causes)  # the device forgets them: keep them
     edu.causes |= causes
     if causes:
         interrupt.queue_dpc_for_isr()
@@ -67,14 +67,10 @@ def dpc(interrupt: wdf.Interrupt, device: wdf.Device) -> None:  # at DISPATCH_LE
         edu.request.complete_with_information(STATUS_SUCCESS, 4)
 
 
-def main() -> None:  # at PASSIVE_LEVEL: the system, then an application
+if __name__ == "__main__":  # at PASSIVE_LEVEL: the system, then an application
     with ke.System(ke.SystemConfig(MachineConfig(devices=("edu",)))) as system:
-        driver = system.load_driver(driver_entry)
-        with driver.add_device(system.pci.find(0x1234, 0x11E8)).open() as file:
+        edu_driver = system.load_driver(driver_entry)
+        with edu_driver.add_device(system.pci.find(0x1234, 0x11E8)).open() as file:
             for n in range(1, 13):
                 answer = file.device_control(IOCTL_FACTORIAL, n.to_bytes(4, "little"), 4, timeout=5)
                 print(f"{n}! = {int.from_bytes(answer, 'little')}")
-
-
-if __name__ == "__main__":
-    main()

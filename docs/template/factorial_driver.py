@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-# ruff: noqa: D101, D103 -- README.md shows this file, from the next line on
+# ruff: noqa: D101, D103
 """A driver for QEMU's `edu` device, which computes a factorial and interrupts when it is done."""
 
 from pydriver import ke, wdf
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
-from pydriver.machine import MachineConfig
 
 FACTORIAL, CONTROL, CAUSE, ACKNOWLEDGE = 0x08, 0x20, 0x24, 0x64  # registers in BAR0
 INTERRUPT_WHEN_DONE, DONE = 0x80, 0x01
@@ -49,7 +48,7 @@ def compute(queue: wdf.IoQueue, request: wdf.Request, output: int, size: int, co
 def isr(interrupt: wdf.Interrupt, message: int) -> bool:  # at DIRQL
     edu = interrupt.device.get_typed_context(Edu)
     causes = edu.registers.read32(CAUSE)
-    edu.registers.write32(ACKNOWLEDGE, causes)  # the device forgets them: they must be kept here
+    edu.registers.write32(ACKNOWLEDGE, causes)  # the device forgets them: keep them
     edu.causes |= causes
     if causes:
         interrupt.queue_dpc_for_isr()
@@ -65,16 +64,3 @@ def dpc(interrupt: wdf.Interrupt, device: wdf.Device) -> None:  # at DISPATCH_LE
         result = edu.registers.read32(FACTORIAL).to_bytes(4, "little")
         edu.request.retrieve_output_buffer()[:] = result
         edu.request.complete_with_information(STATUS_SUCCESS, 4)
-
-
-def main() -> None:  # at PASSIVE_LEVEL: the system, then an application
-    with ke.System(ke.SystemConfig(MachineConfig(devices=("edu",)))) as system:
-        driver = system.load_driver(driver_entry)
-        with driver.add_device(system.pci.find(0x1234, 0x11E8)).open() as file:
-            for n in range(1, 13):
-                answer = file.device_control(IOCTL_FACTORIAL, n.to_bytes(4, "little"), 4, timeout=5)
-                print(f"{n}! = {int.from_bytes(answer, 'little')}")
-
-
-if __name__ == "__main__":
-    main()
