@@ -238,8 +238,10 @@ class Kernel(Callbacks):
         current.processor = processor
         try:
             processor.link.acquire()
-        except BaseException:
+        except BaseException as error:
             current.processor = None
+            if isinstance(error, LinkStopped) and self.failure is not None:
+                self.raise_failure()  # the link only knows that it has ended
             raise
         processor.owner = get_ident()
         return processor

@@ -443,6 +443,14 @@ def test_bug_check_stops_the_machine_and_wakes_every_waiter(doomed: Bench) -> No
         doomed.system.check()
 
 
+def test_processor_cannot_be_borrowed_after_a_bug_check(doomed: Bench) -> None:
+    stopped = in_dpc(doomed, lambda edu: doomed.kernel.lower_irql(PASSIVE_LEVEL))
+    with pytest.raises(BugCheck) as refused:
+        doomed.kernel.borrow()
+    assert refused.value.state is stopped.state
+    assert doomed.kernel.irql() == PASSIVE_LEVEL
+
+
 def test_report_has_all_that_is_known_and_the_last_events(doomed: Bench) -> None:
     stopped = in_isr(doomed, lambda edu: KEvent(doomed.kernel).set())
     report = stopped.report
