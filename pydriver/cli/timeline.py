@@ -129,9 +129,8 @@ def _text(figures: "Figures", found: "Timeline") -> str:
     buckets += [[b.label, *(str(b.counts[level]) for level in levels)] for b in figures.buckets]
     routines = [["callback", "level", "count", "highest us", "mean us"]]
     for each in figures.routines[:ROUTINES]:
-        where = "" if each.target in {"", each.name} else f", {each.target}"
         times = (f"{each.highest:.1f}", f"{each.mean:.1f}")
-        routines.append([f"{each.name}{where}", each.level, str(each.count), *times])
+        routines.append([each.label, each.level, str(each.count), *times])
     parts = [table(latencies), "", table(buckets), "", table(routines), ""]
     parts.append(f"{len(found.slices)} events in {figures.seconds:.3f} s")
     parts += [f"{key}: {value}" for key, value in found.about.items()]

@@ -58,6 +58,11 @@ class Routine(Latency):
     target: str = ""
     total: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """The callback and its object, unless the callback's name has the object in it."""
+        return self.name if self.target in {"", self.name} else f"{self.name}, {self.target}"
+
 
 @dataclass(frozen=True)
 class Bucket:

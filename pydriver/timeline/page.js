@@ -23,65 +23,49 @@ const labels = data.names.map((each) => {
   return { category: each.slice(0, at), name: each.slice(at + 1) };
 });
 
-// Rows from top to bottom: the heads of groups, and tracks.
+// The rows of the drawing, from top to bottom; a track knows its group, and a group its name.
+const groups = [], all = [], tracks = [];
 let total = 0;
-const tracks = data.tracks.map((track) => {
-  const each = {
-    name: track.name, group: track.group, lane: track.lane,
-    begins: decode(track.begins, Float64Array), lengths: decode(track.lengths, Float64Array),
-    names: decode(track.names, Int32Array), details: decode(track.details, Int32Array),
-    first: total, counter: null, depth: 1,
-  };
-  total += each.begins.length;
-  layOut(each);
-  return each;
-});
-const flows = decode(data.flows, Int32Array);
-const flowsOf = new Map();
-for (let i = 0; i < flows.length; i++) {
-  const list = flowsOf.get(flows[i]);
-  if (list) list.push(i >> 1); else flowsOf.set(flows[i], [i >> 1]);
-}
-
-// Nesting: how many slices that enclose it are open where one begins; and, for the search, the
-// latest end of all slices up to each one.
-function layOut(track) {
-  const { begins, lengths } = track;
-  track.depths = new Uint8Array(begins.length);
-  track.latest = new Float64Array(begins.length);
-  const open = [];
-  let latest = -1;
-  for (let i = 0; i < begins.length; i++) {
-    while (open.length && open[open.length - 1] <= begins[i] + 1e-9) open.pop();
-    track.depths[i] = Math.min(open.length, 5);
-    track.depth = Math.max(track.depth, track.depths[i] + 1);
-    const end = begins[i] + Math.max(0, lengths[i]);
-    latest = Math.max(latest, end);
-    track.latest[i] = latest;
-    if (lengths[i] >= 0) open.push(end);
+for (const row of data.rows) {
+  if (row.kind === "head") {
+    groups.push(row.label);
+    continue;
   }
+  const track = {
+    label: row.label, name: row.name || row.label, lane: row.lane || 0, group: groups.length - 1,
+    begins: decode(row.begins, Float64Array), counter: row.kind === "levels",
+  };
+  all.push(track);
+  if (track.counter) {
+    Object.assign(track, { values: decode(row.values, Float64Array), height: COUNTER_ROW });
+    continue;
+  }
+  Object.assign(track, {
+    lengths: decode(row.lengths, Float64Array), names: decode(row.names, Int32Array),
+    details: decode(row.details, Int32Array), depths: decode(row.depths, Uint8Array), first: total,
+  });
+  track.depth = 1 + track.depths.reduce((most, depth) => Math.max(most, depth), 0);
   track.height = track.depth * ROW;
+  track.latest = latestEnds(track);
+  tracks.push(track);
+  total += track.begins.length;
+}
+// Arrows, each from its cause to its effect, and those at each slice.
+const arrows = decode(data.arrows, Int32Array);
+const arrowsOf = new Map();
+for (let i = 0; i < arrows.length; i++) {
+  const list = arrowsOf.get(arrows[i]);
+  if (list) list.push(i >> 1); else arrowsOf.set(arrows[i], [i >> 1]);
 }
 
-function counterTrack(counter) {
-  return {
-    name: counter.name, group: 0, counter: true, height: COUNTER_ROW, depth: 1, first: -1,
-    begins: decode(counter.times, Float64Array), values: decode(counter.values, Float64Array),
-  };
+// For the search: the latest end of all slices up to each one.
+function latestEnds({ begins, lengths }) {
+  let latest = -1;
+  return begins.map((begin, i) => latest = Math.max(latest, begin + Math.max(0, lengths[i])));
 }
 
 const folded = new Set();
 let rows = [], contentHeight = 0, filter = "", matching = null;
-
-const all = [];
-data.groups.forEach((name, group) => {
-  const members = tracks.filter((track) => track.group === group);
-  const counters = group === 0 ? data.counters.map(counterTrack) : [];
-  members.forEach((track, i) => {
-    all.push(track);
-    if (counters[i]) all.push(counters[i]);
-  });
-});
 
 function arrange() {
   rows = [];
@@ -90,7 +74,7 @@ function arrange() {
     if (matching && !track.matches) continue;
     if (track.group !== group) {
       group = track.group;
-      rows.push({ head: data.groups[group], group, y, height: HEAD });
+      rows.push({ head: groups[group], group, y, height: HEAD });
       y += HEAD;
     }
     if (folded.has(group)) continue;
@@ -102,14 +86,6 @@ function arrange() {
 
 // --- colours
 
-const COLOURS = {
-  isr: ["#d6455d", "#ff7d90"], dpc: ["#2f76d2", "#6ba8ff"], work_item: ["#2c9a62", "#5fd29a"],
-  thread: ["#c3c8d1", "#454c59"], pending: ["#e0a021", "#f2bd54"],
-  in_service: ["#d6455d", "#ff7d90"], masked: ["#8d95a3", "#6b7382"],
-  queued: ["#b9cfee", "#3d5680"], running: ["#2f76d2", "#6ba8ff"],
-  request: ["#8b63c9", "#b792f0"], completed: ["#2c9a62", "#5fd29a"],
-  merged: ["#b4600f", "#f0a05a"], event: ["#6a7280", "#9aa3b2"],
-};
 let dark = matchMedia("(prefers-color-scheme: dark)").matches;
 let paint = {};
 
@@ -117,12 +93,10 @@ function setTheme(value) {
   dark = value;
   document.documentElement.classList.toggle("dark", dark);
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["back", "panel", "line", "text", "faint", "accent", "shade"]) {
-    paint[name] = style.getPropertyValue(`--${name}`).trim();
-  }
+  for (const name of data.palette) paint[name] = style.getPropertyValue(`--${name}`).trim();
   draw();
 }
-const colour = (category) => (COLOURS[category] || COLOURS.event)[dark ? 1 : 0];
+const irqlPaint = (level) => paint[data.irqls.find(([highest]) => level <= highest)[1]];
 
 // --- the window on time
 
@@ -222,17 +196,20 @@ function drawAll() {
   document.body.dataset.frame = (performance.now() - started).toFixed(1);
 }
 
-function step() {
-  const least = span / ((width - GUTTER) / 110);
-  const power = 10 ** Math.floor(Math.log10(least));
-  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= least) || 10 * power;
+const step = () => {
+  const least = span * data.tick_pixels / (width - GUTTER);
+  return data.steps.find((each) => each.us >= least) || data.steps.at(-1);
+};
+// The ticks in the window. Each is counted from the beginning: added-up steps would add their errors.
+function* ticks() {
+  const { us, unit, scale, digits } = step();
+  for (let i = Math.ceil(from / us); i * us <= from + span; i++) {
+    yield [toX(i * us), `${(i * us / scale).toFixed(digits)} ${unit}`];
+  }
 }
 function drawGrid() {
   pen.fillStyle = paint.line;
-  const each = step();
-  for (let at = Math.ceil(from / each) * each; at <= from + span; at += each) {
-    pen.fillRect(Math.round(toX(at)), RULER, 1, height);
-  }
+  for (const [x] of ticks()) pen.fillRect(Math.round(x), RULER, 1, height);
 }
 function drawRuler() {
   pen.fillStyle = paint.panel;
@@ -240,10 +217,8 @@ function drawRuler() {
   pen.fillStyle = paint.faint;
   pen.font = "11.5px system-ui, 'DejaVu Sans', sans-serif";
   pen.fillText(`${duration(span)} shown`, 12, RULER / 2);
-  const each = step();
-  for (let at = Math.ceil(from / each) * each; at <= from + span; at += each) {
-    const x = toX(at);
-    if (x >= GUTTER && x < width - 30) pen.fillText(duration(Math.abs(at) < 1e-9 ? 0 : at), x + 4, RULER / 2);
+  for (const [x, label] of ticks()) {
+    if (x >= GUTTER && x < width - 30) pen.fillText(label, x + 4, RULER / 2);
   }
   pen.fillStyle = paint.line;
   pen.fillRect(0, RULER - 1, width, 1);
@@ -275,12 +250,10 @@ function drawTrack(track, y) {
   pen.restore();
   pen.fillStyle = paint.back;
   pen.fillRect(0, y - GAP, GUTTER - 1, track.height + GAP * 2);
-  // A further lane of a track is called by what is on it.
-  const text = track.lane ? labels[track.names[0]].category.replace("_", " ") : track.name;
   pen.fillStyle = track.counter || track.lane ? paint.faint : paint.text;
   pen.font = "12px system-ui, 'DejaVu Sans', sans-serif";
   const left = track.lane ? 40 : 24;
-  pen.fillText(shorten(text, GUTTER - left - 10), left,
+  pen.fillText(shorten(track.label, GUTTER - left - 10), left,
     y + Math.min(track.height, ROW) / 2);
 }
 
@@ -301,7 +274,7 @@ function drawSlices(track, y) {
     if (x + w >= filled[depth]) {
       drawn++;
       pen.globalAlpha = faded ? 0.14 : 1;
-      pen.fillStyle = colour(label.category);
+      pen.fillStyle = paint[label.category];
       if (length < 0) drawMoment(x, row);
       else {
         const left = Math.max(x, GUTTER - 2);
@@ -338,41 +311,43 @@ function drawMoment(x, row) {
   pen.lineTo(x - 4, row + ROW - 4);
   pen.fill();
 }
-const LIGHT = new Set(["queued", "thread"]);
+const PALE = new Set(data.pale);
 function drawLabel(label, left, right, row) {
-  const plain = LIGHT.has(label.category);
-  pen.fillStyle = plain ? paint.text : dark ? "#0d1015" : "#ffffff";
+  pen.fillStyle = PALE.has(label.category) ? paint.text : paint.label;
   const text = shorten(label.name, right - left - 10);
   if (text) pen.fillText(text, Math.max(left, GUTTER) + 5, row + ROW / 2 + 0.5);
 }
 
-const MOST_IRQL = 15;
+const HIGHEST_IRQL = data.irqls.at(-1)[0];
 function drawCounter(track, y) {
   const { begins, values } = track;
   const pixel = span / (width - GUTTER);
   const bottom = y + track.height;
-  const scale = (track.height - 2) / MOST_IRQL;
-  pen.fillStyle = colour("isr");
+  const scale = (track.height - 2) / HIGHEST_IRQL;
+  const bar = (value, begin, end) => {
+    if (value <= 0) return;
+    const x = toX(begin);
+    pen.fillStyle = irqlPaint(value);
+    pen.fillRect(x, bottom - value * scale, Math.max(toX(end) - x, 0.7), value * scale);
+  };
   let i = Math.max(0, firstBegin(begins, from, 0) - 1);
   while (i < begins.length && begins[i] <= from + span) {
     const begin = begins[i];
-    let next = i + 1, value = values[i];
+    let next = i + 1, last = i, highest = values[i];
     const limit = begin + pixel;
     if (next < begins.length && begins[next] < limit) {
       next = firstBegin(begins, limit, next);
+      last = next - 1;
       const most = Math.min(next, i + 64);
-      for (let j = i; j < most; j++) value = Math.max(value, values[j]);
+      for (let j = i; j < most; j++) highest = Math.max(highest, values[j]);
     }
+    // Of the samples in one pixel the highest fills it, and the last one holds until the next.
     const end = next < begins.length ? begins[next] : data.span;
-    if (value > 0) {
-      pen.globalAlpha = value > 2 ? 0.75 : 0.32;
-      const x = toX(begin);
-      pen.fillRect(x, bottom - value * scale, Math.max(toX(end) - x, 0.7), value * scale);
-    }
+    bar(values[last], begin, end);
+    if (highest > values[last]) bar(highest, begin, Math.min(limit, end));
     i = next;
     drawn++;
   }
-  pen.globalAlpha = 1;
 }
 
 function place(index) {
@@ -397,8 +372,8 @@ function chain() {
     const queue = [start], seen = new Set(queue);
     while (queue.length && found.size < MOST_FLOWS) {
       const here = queue.shift();
-      for (const flow of flowsOf.get(here) || []) {
-        const [first, second] = ordered(flow);
+      for (const flow of arrowsOf.get(here) || []) {
+        const first = arrows[flow * 2], second = arrows[flow * 2 + 1];
         if ((side > 0 ? first : second) !== here) continue;
         found.add(flow);
         const next = side > 0 ? second : first;
@@ -410,26 +385,13 @@ function chain() {
   walk(selected, -1);
   return [...found];
 }
-const beginOf = (index) => {
-  let low = 0, high = tracks.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (tracks[middle].first <= index) low = middle; else high = middle - 1;
-  }
-  return tracks[low].begins[index - tracks[low].first];
-};
-const ordered = (flow) => {
-  const a = flows[flow * 2], b = flows[flow * 2 + 1];
-  return beginOf(a) <= beginOf(b) ? [a, b] : [b, a];
-};
 function drawFlows(top) {
   const found = chain();
   document.body.dataset.flows = found.length;
   pen.strokeStyle = pen.fillStyle = paint.accent;
   pen.lineWidth = 1.5;
   for (const flow of found) {
-    const [first, second] = ordered(flow);
-    const a = place(first), b = place(second);
+    const a = place(arrows[flow * 2]), b = place(arrows[flow * 2 + 1]);
     if (!a || !b) continue;
     const x1 = toX(Math.min(a.end, b.begin)), x2 = toX(b.begin);
     const y1 = a.y - top, y2 = b.y - top;
@@ -451,7 +413,7 @@ function drawFlows(top) {
 let busy = null;
 function countBusy() {
   const bins = 600;
-  busy = { isr: new Float64Array(bins), dpc: new Float64Array(bins), work_item: new Float64Array(bins) };
+  busy = Object.fromEntries(data.levels.map(([name]) => [name, new Float64Array(bins)]));
   const bin = data.span / bins || 1;
   for (const track of tracks) {
     for (let i = 0; i < track.begins.length; i++) {
@@ -474,8 +436,8 @@ function drawOverview() {
   over.font = "11.5px system-ui, 'DejaVu Sans', sans-serif";
   over.textBaseline = "middle";
   let x = 12;
-  for (const [name, title] of [["isr", "ISR"], ["dpc", "DPC"], ["work_item", "work item"]]) {
-    over.fillStyle = colour(name);
+  for (const [name, title] of data.levels) {
+    over.fillStyle = paint[name];
     over.fillRect(x, 32, 9, 9);
     over.fillStyle = paint.faint;
     over.fillText(title, x + 13, 37);
@@ -483,12 +445,12 @@ function drawOverview() {
   }
   over.fillText(`Busy over ${duration(data.span)}`, 12, 15);
   const bins = busy.isr.length;
-  const most = data.counters.length || 1;
+  const most = all.filter((track) => track.counter).length || 1;
   for (let i = 0; i < bins; i++) {
     let y = h - 3;
-    for (const name of ["isr", "dpc", "work_item"]) {
+    for (const [name] of data.levels) {
       const size = Math.min(busy[name][i] / most, 1) * (h - 8);
-      over.fillStyle = colour(name);
+      over.fillStyle = paint[name];
       over.fillRect(GUTTER + i * room / bins, y - size, room / bins + 0.3, size);
       y -= size;
     }

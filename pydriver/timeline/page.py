@@ -2,20 +2,34 @@
 # Copyright (c) 2026 the pydriver authors
 """A timeline as one HTML page that needs nothing else: no network, no server.
 
-The page's style and script are beside this module. The data go into the page as arrays of numbers
-in base64, because a browser reads those much faster than as many objects in JSON.
+The page's style and script are beside this module; what they show is the :class:`Drawing`, and the
+colours become CSS variables. The data go into the page as arrays of numbers in base64, because a
+browser reads those much faster than as many objects in JSON.
 """
 
 import base64
 import html
 import json
 from array import array
+from dataclasses import asdict
 from importlib import resources
 from sys import byteorder
 from typing import Any
 
-from pydriver.timeline.latency import Figures, measure
-from pydriver.timeline.timeline import Group, Slice, Timeline
+from pydriver.timeline.drawing import (
+    IRQL_COLOURS,
+    STEPS,
+    STYLES,
+    THEME,
+    TICK_PIXELS,
+    Colour,
+    Drawing,
+    Head,
+    LevelRow,
+    Row,
+)
+from pydriver.timeline.latency import LEVELS, Figures, measure
+from pydriver.timeline.timeline import Timeline
 
 __all__ = ("make_page",)
 
@@ -25,17 +39,17 @@ NO_END = -1.0
 def make_page(timeline: Timeline, title: str) -> str:
     """Makes the page.
 
-    :param timeline: to show
-    :param title: of the page
+    :param timeline: the timeline to show
+    :param title: the title of the page
     """
     files = resources.files("pydriver.timeline")
     page = files.joinpath("page.html").read_text("utf-8")
     parts = {
         "TITLE": html.escape(title),
-        "STYLE": files.joinpath("page.css").read_text("utf-8"),
+        "STYLE": _colours() + files.joinpath("page.css").read_text("utf-8"),
         "SCRIPT": files.joinpath("page.js").read_text("utf-8"),
         # In a script element, only this would end it.
-        "DATA": json.dumps(_data(timeline)).replace("</", "<\\/"),
+        "DATA": json.dumps(_data(Drawing(timeline))).replace("</", "<\\/"),
         "FIGURES": _figures(timeline, measure(timeline)),
     }
     for name, text in parts.items():
@@ -43,71 +57,81 @@ def make_page(timeline: Timeline, title: str) -> str:
     return page
 
 
-def _data(timeline: Timeline) -> dict[str, Any]:
-    """Everything that the script draws; times are microseconds from the beginning."""
-    begin, end = timeline.span
-    rank = {group: index for index, group in enumerate(Group)}
-    tracks = sorted(timeline.tracks, key=lambda track: (rank[track.group], track.name, track.lane))
-    place = {track.number: index for index, track in enumerate(tracks)}
-    on_track: list[list[Slice]] = [[] for _ in tracks]
-    for each in timeline.slices:
-        on_track[place[each.track]].append(each)
-    names: dict[str, int] = {}
-    details: dict[str, int] = {}
-    flows: dict[int, list[int]] = {}
-    data = []
-    number = 0
-    for track, slices in zip(tracks, on_track, strict=True):
-        slices.sort(key=lambda each: (each.begin, -(each.end or each.begin)))
-        for index, each in enumerate(slices, number):
-            for flow in each.flows:
-                flows.setdefault(flow, []).append(index)
-        number += len(slices)
-        data.append(_track(track.group, track.name, track.lane, slices, begin, names, details))
-    pairs = [pair for pair in flows.values() if len(pair) == 2]
+def _palette() -> dict[str, Colour]:
+    """All colours, by the names of their CSS variables."""
     return {
-        "span": (end - begin) / 1000,
-        "groups": [group.value for group in Group],
-        "names": list(names),
-        "details": list(details),
-        "tracks": data,
-        "flows": _encode("i", [index for pair in pairs for index in pair]),
-        "counters": [
-            {
-                "name": f"IRQL of processor {counter.processor}",
-                "times": _encode("d", [(time - begin) / 1000 for time, _ in counter.samples]),
-                "values": _encode("d", [float(value) for _, value in counter.samples]),
-            }
-            for counter in timeline.counters
-        ],
+        **THEME,
+        **{category.value: style.colour for category, style in STYLES.items()},
+        **{f"irql_{level}": colour for level, colour in IRQL_COLOURS},
     }
 
 
-def _track(
-    group: Group,
-    name: str,
-    lane: int,
-    slices: list[Slice],
-    begin: int,
-    names: dict[str, int],
-    details: dict[str, int],
-) -> dict[str, Any]:
+def _colours() -> str:
+    """The style sheet's part with the variables, for both themes."""
+    palette = _palette().items()
+    light = " ".join(f"--{name}: {colour.light};" for name, colour in palette)
+    dark = " ".join(f"--{name}: {colour.dark};" for name, colour in palette)
+    return (
+        f":root {{ color-scheme: light; {light} }}\n:root.dark {{ color-scheme: dark; {dark} }}\n"
+    )
+
+
+def _data(drawing: Drawing) -> dict[str, Any]:
+    """The drawing for the script; times are microseconds from the beginning."""
+    names: dict[str, int] = {}
+    details: dict[str, int] = {}
+    rows = [_row(row, drawing.begin, names, details) for row in drawing.rows]
+    return {
+        "span": drawing.span / 1000,
+        "rows": rows,
+        "names": list(names),
+        "details": list(details),
+        "arrows": _encode("i", [number for pair in drawing.arrows for number in pair]),
+        "palette": list(_palette()),
+        "pale": [category.value for category, style in STYLES.items() if style.pale],
+        "irqls": [[level, f"irql_{level}"] for level, _ in IRQL_COLOURS],
+        "levels": list(LEVELS.items()),
+        "steps": [asdict(each) for each in STEPS],
+        "tick_pixels": TICK_PIXELS,
+    }
+
+
+def _row(row: Row, begin: int, names: dict[str, int], details: dict[str, int]) -> dict[str, Any]:
+    """A row for the script.
+
+    :param row: the row
+    :param begin: the time of the left edge, in ns
+    :param names: the numbers of categories and names; what is new is added
+    :param details: the numbers of the texts with a slice's values; what is new is added
+    """
+    if isinstance(row, Head):
+        return {"kind": "head", "label": row.group.value}
+    if isinstance(row, LevelRow):
+        samples = row.counter.samples
+        return {
+            "kind": "levels",
+            "label": row.label,
+            "begins": _encode("d", [(time - begin) / 1000 for time, _ in samples]),
+            "values": _encode("d", [float(value) for _, value in samples]),
+        }
     columns: tuple[list[float], list[float], list[int], list[int]] = ([], [], [], [])
-    for each in slices:
+    for each in row.slices:
         columns[0].append((each.begin - begin) / 1000)
         columns[1].append(NO_END if each.end is None else each.duration / 1000)
-        label = f"{each.category.value}\n{each.name}"
-        columns[2].append(names.setdefault(label, len(names)))
+        name = f"{each.category.value}\n{each.name}"
+        columns[2].append(names.setdefault(name, len(names)))
         detail = "\n".join(f"{key}: {value}" for key, value in each.values.items())
         columns[3].append(details.setdefault(detail, len(details)))
     return {
-        "group": list(Group).index(group),
-        "name": name,
-        "lane": lane,
+        "kind": "slices",
+        "name": row.name,
+        "label": row.label,
+        "lane": row.lane,
         "begins": _encode("d", columns[0]),
         "lengths": _encode("d", columns[1]),
         "names": _encode("i", columns[2]),
         "details": _encode("i", columns[3]),
+        "depths": _encode("B", row.depths),
     }
 
 

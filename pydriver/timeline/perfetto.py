@@ -114,9 +114,8 @@ class _Writer:
             self._descriptor(uuid, group.value, order=uuid)
         for counter in timeline.counters:
             uuid = COUNTERS + counter.processor
-            name = f"IRQL of processor {counter.processor}"
             descriptor = self._descriptor(
-                uuid, name, GROUPS[Group.PROCESSORS], 2 * counter.processor
+                uuid, counter.label, GROUPS[Group.PROCESSORS], 2 * counter.processor
             )
             descriptor.counter.unit_name = "IRQL"
         order = sorted(timeline.tracks, key=lambda track: (track.group, track.name, track.lane))

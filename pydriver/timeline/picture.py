@@ -2,60 +2,57 @@
 # Copyright (c) 2026 the pydriver authors
 """A timeline as a still picture, for a report: all of the run, and the figures below it.
 
-Pillow draws it: it needs no display and no fonts of the system, and is a fraction of a plotting
-library. A pixel that several slices share gets darker the more of its time they fill.
+Pillow draws the :class:`Drawing`, in its light colours: it needs no display and no fonts of the
+system, and is a fraction of a plotting library. A pixel that several slices share gets darker the
+more of its time they fill.
 """
 
 import io
 from collections.abc import Iterable
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from pydriver.timeline.drawing import (
+    HIGHEST_IRQL,
+    STYLES,
+    THEME,
+    Drawing,
+    Head,
+    LevelRow,
+    Row,
+    SliceRow,
+    irql_colour,
+    ticks,
+)
 from pydriver.timeline.latency import measure
-from pydriver.timeline.timeline import Category, Counter, Group, Slice, Timeline, Track
+from pydriver.timeline.timeline import Counter, Slice, Timeline
 
 __all__ = ("make_picture",)
 
 WIDTH = 1600
 MARGIN = 28
 GUTTER = 350
+CHART = WIDTH - MARGIN - GUTTER
 ROW = 22
+NESTED = 17
+"""The distance from a slice to the one that is nested in it."""
 HEAD = 30
 COUNTER = 36
 LINE = 22
 MOST_ROWS = 90
-"""Tracks that are drawn; a note says how many are left out."""
-TICKS = 8
+"""Rows that are drawn; a note says how many are left out."""
+MOST_ROUTINES = 8
 
-BACK, PANEL, GRID, TEXT, FAINT = "#ffffff", "#f3f5f7", "#e1e4e9", "#1b1f27", "#6a7280"
-COLOURS = {
-    Category.ISR: "#d6455d",
-    Category.DPC: "#2f76d2",
-    Category.WORK_ITEM: "#2c9a62",
-    Category.THREAD: "#c3c8d1",
-    Category.PENDING: "#e0a021",
-    Category.IN_SERVICE: "#d6455d",
-    Category.MASKED: "#8d95a3",
-    Category.QUEUED: "#9dbde8",
-    Category.RUNNING: "#2f76d2",
-    Category.REQUEST: "#8b63c9",
-    Category.COMPLETED: "#2c9a62",
-    Category.MERGED: "#b4600f",
-    Category.EVENT: "#6a7280",
-}
-NESTING = (Category.THREAD, Category.DPC, Category.ISR)
-"""What encloses what on a processor: the innermost is drawn last."""
-MOST_IRQL = 15
-
-Row = tuple[Track | Counter | Group, list[Slice]]
+BACK, PANEL, GRID = (THEME[name].light for name in ("back", "panel", "line"))
+TEXT, FAINT = (THEME[name].light for name in ("text", "faint"))
 
 
 def make_picture(timeline: Timeline, title: str) -> bytes:
     """Draws the picture.
 
-    :param timeline: to show
-    :param title: above it
-    :return: a PNG file
+    :param timeline: the timeline to show
+    :param title: the title above it
+    :return: the content of a PNG file
     """
     return _Picture(timeline, title).draw()
 
@@ -67,13 +64,11 @@ class _Picture:
         self._timeline = timeline
         self._title = title
         self._figures = measure(timeline)
-        self._begin, end = timeline.span
-        self._span = max(1, end - self._begin)
-        rows = _rows(timeline)
-        self._left_out = len(rows) - MOST_ROWS
-        self._rows = rows[:MOST_ROWS]
-        self._bottom = MARGIN + 74 + sum(_height(row[0]) for row in self._rows)
-        lines = 4 + max(len(self._figures.buckets), len(self._figures.routines[:8]))
+        self._drawing = drawing = Drawing(timeline)
+        self._left_out = len(drawing.rows) - MOST_ROWS
+        self._rows = drawing.rows[:MOST_ROWS]
+        self._bottom = MARGIN + 74 + sum(_height(row) for row in self._rows)
+        lines = 4 + max(len(self._figures.buckets), len(self._figures.routines[:MOST_ROUTINES]))
         image = Image.new("RGB", (WIDTH, self._bottom + MARGIN * 2 + lines * LINE), BACK)
         self._image = image
         self._pen = ImageDraw.Draw(image)
@@ -85,15 +80,15 @@ class _Picture:
         """All of it."""
         self._pen.text((MARGIN, MARGIN - 6), self._title, TEXT, self._large)
         count = len(self._timeline.slices)
-        about = f"{count:,} events in {self._span / 1e6:,.3f} ms"
+        about = f"{count:,} events in {self._drawing.span / 1e6:,.3f} ms"
         recorded = self._timeline.about.get("recorded")
         about += f", recorded {recorded}" if recorded else ""
         self._pen.text((MARGIN, MARGIN + 24), about, FAINT, self._font)
         top = MARGIN + 70
         self._draw_ruler(top - 18)
-        for content, slices in self._rows:
-            self._draw_row(content, slices, top)
-            top += _height(content)
+        for row in self._rows:
+            self._draw_row(row, top)
+            top += _height(row)
         if self._left_out > 0:
             self._pen.text((MARGIN, top + 2), f"{self._left_out} more tracks", FAINT, self._small)
         self._draw_figures(self._bottom + MARGIN)
@@ -102,55 +97,54 @@ class _Picture:
         return output.getvalue()
 
     def _x(self, time: int) -> float:
-        return GUTTER + (time - self._begin) / self._span * (WIDTH - MARGIN - GUTTER)
+        return GUTTER + (time - self._drawing.begin) / self._drawing.span * CHART
 
     def _draw_ruler(self, top: int) -> None:
-        for tick in range(TICKS):
-            time = self._begin + self._span * tick // TICKS
-            x = self._x(time)
+        span = self._drawing.span / 1000
+        for us, label in ticks(span, CHART):
+            x = GUTTER + us / span * CHART
             self._pen.line((x, top + 16, x, self._bottom), GRID)
-            label = f"{(time - self._begin) / 1e6:,.2f} ms"
-            self._pen.text((x + 3, top), label, FAINT, self._small)
+            if x + 3 + self._small.getlength(label) < WIDTH:
+                self._pen.text((x + 3, top), label, FAINT, self._small)
 
-    def _draw_row(self, content: Track | Counter | Group, slices: list[Slice], top: int) -> None:
-        if isinstance(content, Group):
+    def _draw_row(self, row: Row, top: int) -> None:
+        if isinstance(row, Head):
             self._pen.rectangle((MARGIN, top + 4, WIDTH - MARGIN, top + HEAD - 4), PANEL)
-            self._pen.text((MARGIN + 8, top + 6), content.value, TEXT, self._font)
-        elif isinstance(content, Counter):
-            name = f"IRQL of processor {content.processor}"
-            self._pen.text((MARGIN + 20, top + 10), name, FAINT, self._small)
-            self._draw_counter(content, top)
+            self._pen.text((MARGIN + 8, top + 6), row.group.value, TEXT, self._font)
+        elif isinstance(row, LevelRow):
+            self._pen.text((MARGIN + 20, top + 10), row.label, FAINT, self._small)
+            self._draw_levels(row.counter, top)
         else:
-            lane = content.lane and bool(slices)
-            text = slices[0].category.replace("_", " ") if lane else content.name
             self._pen.text(
-                (MARGIN + (36 if lane else 20), top + 3),
-                self._shorten(text, GUTTER - MARGIN - 44),
-                FAINT if lane else TEXT,
+                (MARGIN + (36 if row.lane else 20), top + 3),
+                self._shorten(row.label, GUTTER - MARGIN - 44),
+                FAINT if row.lane else TEXT,
                 self._small,
             )
-            self._draw_slices(slices, top)
+            self._draw_slices(row, top)
 
     def _shorten(self, text: str, room: int) -> str:
         while text and self._small.getlength(text) > room:
             text = f"{text.rstrip('…')[:-1]}…"
         return text
 
-    def _draw_slices(self, slices: list[Slice], top: int) -> None:
-        for category in sorted({each.category for each in slices}, key=_depth):
-            colour = Image.new("RGB", (1, 1), COLOURS[category]).getpixel((0, 0))
-            assert isinstance(colour, tuple)
-            for column, share in self._coverage(
-                each for each in slices if each.category is category
-            ):
-                shade = max(0.3, min(1.0, share))
-                below = self._image.getpixel((column, top + ROW // 2))
-                assert isinstance(below, tuple)
-                mixed = tuple(
-                    round(new * shade + old * (1 - shade))
-                    for new, old in zip(colour, below, strict=True)
-                )
-                self._pen.line((column, top + 3, column, top + ROW - 3), mixed)
+    def _draw_slices(self, row: SliceRow, top: int) -> None:
+        for depth in range(row.depth):
+            y = top + depth * NESTED
+            here = [each for each, at in zip(row.slices, row.depths, strict=True) if at == depth]
+            for category, style in STYLES.items():
+                colour = ImageColor.getrgb(style.colour.light)
+                for column, share in self._coverage(
+                    each for each in here if each.category is category
+                ):
+                    shade = max(0.3, min(1.0, share))
+                    below = self._image.getpixel((column, y + ROW // 2))
+                    assert isinstance(below, tuple)
+                    mixed = tuple(
+                        round(new * shade + old * (1 - shade))
+                        for new, old in zip(colour, below, strict=True)
+                    )
+                    self._pen.line((column, y + 3, column, y + ROW - 3), mixed)
 
     def _coverage(self, slices: Iterable[Slice]) -> list[tuple[int, float]]:
         """Which columns of pixels slices are in, and how much of each they fill."""
@@ -164,11 +158,11 @@ class _Picture:
                 columns[column] = columns.get(column, 0.0) + max(part, 0.02)
         return sorted(columns.items())
 
-    def _draw_counter(self, counter: Counter, top: int) -> None:
+    def _draw_levels(self, counter: Counter, top: int) -> None:
         bottom = top + COUNTER - 3
         highest: dict[int, int] = {}
         level, since = 0, GUTTER
-        for time, value in (*counter.samples, (self._begin + self._span, 0)):
+        for time, value in (*counter.samples, (self._drawing.begin + self._drawing.span, 0)):
             column = int(self._x(time))
             for each in range(since, column + 1):
                 highest[each] = max(highest.get(each, 0), level)
@@ -176,8 +170,8 @@ class _Picture:
             level, since = value, column + 1
         for column, value in highest.items():
             if value:
-                high = round(value * (COUNTER - 6) / MOST_IRQL)
-                colour = "#ecb3bb" if value <= 2 else COLOURS[Category.ISR]
+                high = round(value * (COUNTER - 6) / HIGHEST_IRQL)
+                colour = irql_colour(value).light
                 self._pen.line((column, bottom - high, column, bottom), colour)
 
     # The figures
@@ -198,12 +192,12 @@ class _Picture:
         self._draw_table(480, top, [140, 70, 70, 90], ["runs that took", *levels], buckets)
         routines = [
             [
-                self._shorten(_describe(each.name, each.target), 380),
+                self._shorten(each.label, 380),
                 each.level,
                 f"{each.count:,}",
                 f"{each.highest:,.1f}",
             ]
-            for each in figures.routines[:8]
+            for each in figures.routines[:MOST_ROUTINES]
         ]
         headings = ["highest routine times", "level", "count", "us"]
         self._draw_table(910, top, [400, 80, 80, 90], headings, routines)
@@ -223,35 +217,7 @@ class _Picture:
             self._pen.line((left, line, left + sum(widths), line), GRID)
 
 
-def _describe(name: str, target: str) -> str:
-    return name if target in {"", name} else f"{name}, {target}"
-
-
-def _depth(category: Category) -> int:
-    return NESTING.index(category) if category in NESTING else len(NESTING)
-
-
-def _height(content: Track | Counter | Group) -> int:
-    if isinstance(content, Group):
+def _height(row: Row) -> int:
+    if isinstance(row, Head):
         return HEAD
-    return COUNTER if isinstance(content, Counter) else ROW
-
-
-def _rows(timeline: Timeline) -> list[Row]:
-    """From top to bottom: a group's head, and its tracks."""
-    on_track: dict[int, list[Slice]] = {}
-    for each in timeline.slices:
-        on_track.setdefault(each.track, []).append(each)
-    rows: list[Row] = []
-    for group in Group:
-        tracks = sorted(
-            (each for each in timeline.tracks if each.group is group),
-            key=lambda track: (track.name, track.lane),
-        )
-        if tracks:
-            rows.append((group, []))
-        for index, track in enumerate(tracks):
-            rows.append((track, on_track.get(track.number, [])))
-            if group is Group.PROCESSORS and index < len(timeline.counters):
-                rows.append((timeline.counters[index], []))
-    return rows
+    return COUNTER if isinstance(row, LevelRow) else ROW + (row.depth - 1) * NESTED

@@ -98,6 +98,11 @@ class Counter:
     processor: int
     samples: list[tuple[int, int]] = field(default_factory=list)
 
+    @property
+    def label(self) -> str:
+        """The name of the counter, with the name of the processor's track in it."""
+        return f"IRQL of processor {self.processor}"
+
 
 @dataclass
 class Timeline:

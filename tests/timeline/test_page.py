@@ -3,12 +3,13 @@
 """The page in a real browser, and the picture: with a few events, and with very many."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
@@ -16,9 +17,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from pydriver.timeline.drawing import STYLES, THEME, irql_colour, ticks
 from pydriver.timeline.page import make_page
-from pydriver.timeline.picture import COLOURS, make_picture
-from pydriver.timeline.timeline import Category, Timeline
+from pydriver.timeline.picture import make_picture
+from pydriver.timeline.timeline import Category, Counter, Group, Slice, Timeline
 
 FEW, MANY = 10, 100_000
 TIMEOUT = 30
@@ -73,7 +75,7 @@ class Page:
     def spot(self, category: Category) -> tuple[int, int]:
         """Where something of a category is drawn: the middle of its widest run of pixels."""
         image = self.picture()
-        wanted = Image.new("RGB", (1, 1), COLOURS[category]).getpixel((0, 0))
+        wanted = ImageColor.getrgb(STYLES[category].colour.light)
         pixels = image.load()
         assert pixels is not None
         best, where = 0, (0, 0)
@@ -124,7 +126,7 @@ def test_page_shows_every_kind_of_event_and_loads_nothing(page: Page, timeline: 
     assert rows == len(timeline.tracks)
     colours = drawn_colours(page.picture())
     for category in (Category.ISR, Category.DPC, Category.PENDING, Category.REQUEST):
-        assert Image.new("RGB", (1, 1), COLOURS[category]).getpixel((0, 0)) in colours, category
+        assert ImageColor.getrgb(STYLES[category].colour.light) in colours, category
     figures = page.browser.find_element(By.ID, "figures").text
     assert "interrupt to ISR" in figures
     assert "under 250 us" in figures
@@ -186,6 +188,42 @@ def test_filter_leaves_what_matches(page: Page, timeline: Timeline) -> None:
     assert page.data("matches") == str(len(timeline.slices))
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_has_the_colours_and_the_ticks_of_the_drawing(page: Page, theme: str) -> None:
+    page.run(f"setTheme({json.dumps(theme == 'dark')})")
+    paint = page.run("paint")
+    for name, colour in THEME.items():
+        assert paint[name] == getattr(colour, theme)
+    for category, style in STYLES.items():
+        assert paint[category] == getattr(style.colour, theme)
+    for level in range(1, 16):
+        assert page.run(f"irqlPaint({level})") == getattr(irql_colour(level), theme)
+    span, width = page.run("span"), page.run("width - GUTTER")
+    expected = [label for _, label in ticks(span, width)]
+    assert page.run("[...ticks()].map((tick) => tick[1])") == expected
+
+
+def test_irql_that_falls_within_a_pixel_is_low_behind_it(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    timeline = Timeline()
+    timeline.add_track(Group.PROCESSORS, "processor 0")
+    timeline.slices.append(Slice(0, Category.EVENT, "the end", 1_000_000))
+    timeline.counters.append(Counter(0, [(0, 2), (10, 13), (20, 0)]))
+    path = tmp_path / "page.html"
+    path.write_text(make_page(timeline, "A run"), "utf-8")
+    page = Page(browser, path)
+    page.run("setTheme(false)")
+    page.wait(lambda: not page.run("wanted"))
+    image = page.picture()
+    y = page.run(
+        "(() => { const r = rows.find((r) => r.track?.counter); return r.y + r.height; })()"
+    )
+    line = [image.getpixel((x, y - 5)) for x in range(GUTTER, image.width)]
+    assert line[0] == ImageColor.getrgb(irql_colour(13).light)
+    assert line[2] == line[-1] == (255, 255, 255)
+
+
 def test_dark_theme_is_dark(page: Page) -> None:
     page.browser.find_element(By.ID, "theme").click()
     page.wait(lambda: page.run("dark") and not page.run("wanted"))
@@ -211,5 +249,24 @@ def test_picture_shows_every_track(timeline: Timeline) -> None:
     assert image.width == 1600
     colours = drawn_colours(image.convert("RGB"))
     for category in (Category.PENDING, Category.REQUEST):
-        full = Image.new("RGB", (1, 1), COLOURS[category]).getpixel((0, 0))
+        full = ImageColor.getrgb(STYLES[category].colour.light)
         assert any(is_shade(each, full) for each in colours), category
+
+
+def test_picture_shows_an_isr_below_the_dpc_that_it_interrupts() -> None:
+    timeline = Timeline()
+    timeline.add_track(Group.PROCESSORS, "processor 0")
+    timeline.slices = [Slice(0, Category.DPC, "dpc", 0, 90), Slice(0, Category.ISR, "isr", 30, 60)]
+    image = Image.open(io.BytesIO(make_picture(timeline, "A run"))).convert("RGB")
+    pixels = image.load()
+    assert pixels is not None
+    lines = {
+        category: {
+            y
+            for y in range(image.height)
+            for x in range(0, image.width, 4)
+            if pixels[x, y] == ImageColor.getrgb(STYLES[category].colour.light)
+        }
+        for category in (Category.DPC, Category.ISR)
+    }
+    assert max(lines[Category.DPC]) < min(lines[Category.ISR])
