@@ -162,7 +162,7 @@ class Options(LookOptions):
     :ivar messages: most messages to grant; ``None`` for all that the device offers
     :ivar cpus: vCPUs, 1 to 8
     :ivar accel: ``tcg`` or ``kvm``
-    :ivar fault: key of :data:`pydriver.cli.faults.FAULTS`, or ``None``
+    :ivar fault: key of :data:`pydriver.drivers.mqdma.faults.FAULTS`, or ``None``
     :ivar idle: seconds to do nothing instead of streaming, or ``None``
     :ivar verifier: check the driver against the rules of the framework
     :ivar as_json: report as JSON

@@ -8,7 +8,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pydriver.cli.faults import FAULTS
 from pydriver.cli.options import (
     EXIT_CODES,
     Options,
@@ -19,6 +18,7 @@ from pydriver.cli.options import (
     qemu_option,
     verifier_option,
 )
+from pydriver.drivers.mqdma.faults import FAULTS
 
 __all__ = ("run",)
 

@@ -56,7 +56,7 @@ class Fault:
         :param queue: that it happens to
         :raises ConfigurationError: there is no such fault, or the device does not have it
         """
-        from pydriver.cli.faults import FAULTS
+        from pydriver.drivers.mqdma.faults import FAULTS
 
         if name not in FAULTS:
             raise ConfigurationError(f"fault {name!r}: there are {', '.join(FAULTS)}")

@@ -26,8 +26,8 @@ import crc32c
 from rich.console import Console
 from rich.progress import Progress
 
-from pydriver.cli.faults import FAULTS
 from pydriver.drivers import mqdma
+from pydriver.drivers.mqdma.faults import FAULTS
 from pydriver.ke import NtStatusError
 from pydriver.ke.status import (
     STATUS_CANCELLED,

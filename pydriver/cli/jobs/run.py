@@ -6,12 +6,12 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pydriver.cli.faults import FAULTS
 from pydriver.cli.jobs.job import Job, Phase
 from pydriver.cli.jobs.stream import Stream
 from pydriver.cli.options import Options
 from pydriver.cli.report import MqdmaCounters, Report, format_size
 from pydriver.drivers import mqdma
+from pydriver.drivers.mqdma.faults import FAULTS
 from pydriver.ke import VerifierConfig
 from pydriver.machine import MachineConfig
 from pydriver.pci import InterruptMode

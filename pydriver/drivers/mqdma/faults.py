@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `--fault` can break: properties of the device that are set while it works.
+"""The faults that the device can inject: QOM properties that are set while it works.
 
 The numbers are such that the driver can repair what can be repaired: it gives a request three
-attempts, so two failures never end one.
+attempts, so two failures never end one. The properties are described in qemu-device/mqdma.md.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ("FAULTS", "Fault")
+__all__ = ("FAULTS", "InjectedFault")
 
 Setting = tuple[str, int | bool]
 """A QOM property of the device and its value."""
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     """One fault.
 
-    :ivar help: what it does, one line
-    :ivar settings: for the queue that gets the next request: what to set, in order
+    :ivar help: the effect, in one line
+    :ivar settings: the properties to set, in order, given the queue that gets the next request
     """
 
     help: str
@@ -28,11 +28,11 @@ class Fault:
 
 
 FAULTS = {
-    "spurious": Fault(
+    "spurious": InjectedFault(
         "8 interrupts without a cause",
         lambda queue: (("fault-spurious", queue),) * 8,
     ),
-    "storm": Fault(
+    "storm": InjectedFault(
         "500 needless interrupts, one every 50 us",
         lambda queue: (
             ("fault-storm-queue", queue),
@@ -40,27 +40,27 @@ FAULTS = {
             ("fault-storm-count", 500),
         ),
     ),
-    "lost": Fault(
+    "lost": InjectedFault(
         "4 interrupts never arrive",
         lambda queue: (("fault-lost", 4),),
     ),
-    "stuck": Fault(
+    "stuck": InjectedFault(
         "the interrupt line stays asserted (it is used with INTx only)",
         lambda queue: (("fault-stuck", True),),
     ),
-    "hung": Fault(
+    "hung": InjectedFault(
         "a queue stops working, silently",
         lambda queue: (("fault-hang", 1 << queue),),
     ),
-    "corrupt": Fault(
+    "corrupt": InjectedFault(
         "2 completions are damaged",
         lambda queue: (("fault-corrupt", 2),),
     ),
-    "dma": Fault(
+    "dma": InjectedFault(
         "2 transfers fail",
         lambda queue: (("fault-dma", 2),),
     ),
-    "removed": Fault(
+    "removed": InjectedFault(
         "the device is pulled out",
         lambda queue: (("fault-removed", True),),
     ),
