@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydriver.abi._native import ffi, lib
 from pydriver.ke.bugcheck import is_driver_frame
+from pydriver.ke.dpc import Importance, KDpc
 from pydriver.ke.irql import irql_name
 from pydriver.regs import RegisterMap
 
@@ -149,10 +150,10 @@ def dpc_queues(system: "System") -> list[str]:
             f"processor {processor.number}: {len(processor.dpcs)} queued, {doing}; "
             f"{processor.dpc_durations.count} have run"
         )
-        lines += [
-            f"    {dpc.importance.name:<12} {dpc.owner}"
-            for dpc in islice(list(processor.dpcs), MOST_SYMBOLS)
-        ]
+        for dpc in islice(list(processor.dpcs), MOST_SYMBOLS):
+            # All others end a flush of the queues, and are not to wait.
+            importance = dpc.importance if isinstance(dpc, KDpc) else Importance.MEDIUM_HIGH
+            lines.append(f"    {importance.name:<12} {dpc.owner}")
     return lines
 
 

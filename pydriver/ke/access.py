@@ -9,7 +9,7 @@ given, and what mapped registers fall back on.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydriver.ke.kernel import Kernel
+    from pydriver.ke.borrowing import Borrowing
 
 __all__ = ("CurrentAccess",)
 
@@ -22,7 +22,7 @@ class CurrentAccess:
 
     __slots__ = ("_current", "_kernel")
 
-    def __init__(self, kernel: "Kernel") -> None:
+    def __init__(self, kernel: "Borrowing") -> None:
         self._kernel = kernel
         self._current = kernel.current
 

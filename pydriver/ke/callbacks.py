@@ -17,7 +17,7 @@ from pydriver.ke.bugcheck import (
     WdfViolation,
     callback_name,
 )
-from pydriver.ke.failure import Failing
+from pydriver.ke.failure import FailStop
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
 from pydriver.ke.probes import Point
 from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
@@ -26,7 +26,7 @@ from pydriver.ke.verifier import Verifier
 __all__ = ("Callbacks",)
 
 
-class Callbacks(Failing):
+class Callbacks(FailStop):
     """The part of the kernel that calls drivers.
 
     :ivar verifier: the broken rules

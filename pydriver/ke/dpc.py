@@ -18,6 +18,7 @@ from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
+from pydriver.ke.processor import QueuedDpc
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -38,7 +39,7 @@ class Importance(IntEnum):
     MEDIUM_HIGH = 3
 
 
-class KDpc:
+class KDpc(QueuedDpc):
     """One DPC. It is in one queue at most; it leaves the queue before its routine is called.
 
     :param kernel: that runs it
@@ -55,11 +56,8 @@ class KDpc:
         "_current",
         "_flag",
         "_kernel",
-        "dequeued",
         "importance",
-        "owner",
         "processor",
-        "routine",
         "take_flag",
         "target",
     )
@@ -68,15 +66,17 @@ class KDpc:
         self._kernel = kernel
         self._current = kernel.current
         self._flag = Lock()
+        # Who takes the DPC from its queue clears the flag before the routine.
+        super().__init__(
+            probed(kernel.probe, Point.DPC, callback_name(routine), owner, routine),
+            owner,
+            self._flag.release,
+        )
         self._arguments: tuple[Any, Any] = (None, None)
         self.processor: Processor | None = None
-        self.routine = probed(kernel.probe, Point.DPC, callback_name(routine), owner, routine)
-        self.owner = owner
         self.importance = Importance.MEDIUM
         self.target: Processor | None = None
         self.take_flag = self._flag.acquire
-        self.dequeued: Callable[[], object] = self._flag.release
-        """Clears the flag: called by who took the DPC from its queue, before the routine."""
 
     @classmethod
     @function_ddi(
@@ -219,17 +219,5 @@ class KDpc:
 
 @function_ddi("KeFlushQueuedDpcs", "VOID (VOID)", highest=PASSIVE_LEVEL)
 def flush_queued_dpcs(kernel: "Kernel") -> None:
-    """Waits until every DPC that is queued now, on every processor, has run; at PASSIVE_LEVEL.
-
-    A DPC at the tail of each queue tells.
-    """
-    kernel.check_wait("KeFlushQueuedDpcs")
-    kernel.timers.settle()
-    for processor in kernel.processors:
-        done = Lock()
-        done.acquire()
-        dpc = KDpc(kernel, done.release, "KeFlushQueuedDpcs")
-        dpc.target = processor
-        dpc.importance = Importance.MEDIUM_HIGH
-        dpc.insert()
-        kernel.wait(done)
+    """Waits until every DPC that is queued now, on every processor, has run; at PASSIVE_LEVEL."""
+    kernel.flush_queued_dpcs()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydriver.system import System
+    from pydriver.ke.kernel import Kernel
 
 __all__ = ("DriverObject",)
 
@@ -15,14 +15,16 @@ __all__ = ("DriverObject",)
 class DriverObject:
     """What a driver's entry gets [DRIVER_OBJECT].
 
-    :param system: that loads the driver
-    :param name: of the driver, for reports
+    :param kernel: the kernel of the system that loads the driver
+    :param system: that system, of whose type the kernel knows nothing
+    :param name: name of the driver, for reports
     :ivar driver_unload: removes the driver's devices and calls its EvtDriverUnload; set by the
         framework
     :ivar driver: the framework's driver object, when the entry has created it
     """
 
-    def __init__(self, system: "System", name: str) -> None:
+    def __init__(self, kernel: "Kernel", system: Any, name: str) -> None:
+        self.kernel = kernel
         self.system = system
         self.name = name
         self.driver_unload: Callable[[], None] | None = None

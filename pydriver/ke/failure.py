@@ -7,7 +7,6 @@ with it, on whatever thread, and every later wait raises it at once.
 """
 
 import contextlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from threading import Lock
 from time import perf_counter_ns
@@ -30,13 +29,13 @@ from pydriver.ke.processor import CurrentProcessor
 from pydriver.trace import Event, Recorder
 from pydriver.trace.recorder import NO_PROCESSOR
 
-__all__ = ("Failing",)
+__all__ = ("FailStop",)
 
 LOOK_INTERVAL = 0.05
 """Seconds between two looks at whether the system has failed, of who waits for a spin lock."""
 
 
-class Failing(ABC):
+class FailStop:
     """The part of the kernel that ends the system, and that waits.
 
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
@@ -64,9 +63,10 @@ class Failing(ABC):
         # add and discard are atomic.
         self._waiters: set[Lock] = set()
 
-    @abstractmethod
     def irql(self) -> int:
-        """The calling thread's IRQL."""
+        """The calling thread's IRQL [KeGetCurrentIrql]."""
+        processor = self.current.processor
+        return PASSIVE_LEVEL if processor is None else int(processor.state.irql)
 
     # Waiting
 

@@ -11,50 +11,16 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydriver.errors import VectorsExhaustedError
-from pydriver.ke.irql import LAST_DEVICE_LEVEL
+from pydriver.ke.exclusive import Exclusive
 from pydriver.ke.line import Line, LineIsr, LineMask
 from pydriver.pci import Trigger, VectorAllocator
-from pydriver.trace import Event
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
     from pydriver.pci import IoApic, VectorBlock
 
-__all__ = ("Exclusive", "InterruptVectors")
-
-
-class Exclusive:
-    """Excludes all device interrupts of this processor, and who else is in such a block.
-
-    The I/O APIC has one select and one window register for all, and masks are read, modified and
-    written. So nothing may come between: not an ISR on this processor, which is what the IRQL is
-    for, nor one on another, for which there is a lock; it is released when what was written has
-    arrived.
-
-    :param kernel: whose processors
-    :param lock: that all share
-    """
-
-    __slots__ = ("_irql", "_kernel", "_lock")
-
-    def __init__(self, kernel: "Kernel", lock: Lock) -> None:
-        self._kernel = kernel
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        self._irql = self._kernel.raise_irql(LAST_DEVICE_LEVEL)
-        self._kernel.spin(self._lock)
-
-    def __exit__(self, *_: object) -> None:
-        kernel = self._kernel
-        processor = kernel.current.processor
-        assert processor is not None
-        try:
-            processor.link.flush()
-        finally:
-            self._lock.release()
-            kernel.lower_irql(self._irql)
+__all__ = ("InterruptVectors",)
 
 
 class InterruptVectors:
@@ -72,7 +38,7 @@ class InterruptVectors:
         self._masks = Lock()
         self._lines: dict[int, Line] = {}
 
-    def exclusive(self) -> "Exclusive":
+    def exclusive(self) -> Exclusive:
         """A block in which masks may be changed; at or below LAST_DEVICE_LEVEL."""
         return Exclusive(self.kernel, self._masks)
 
@@ -127,7 +93,9 @@ class InterruptVectors:
             if line is None:
                 block = self._allocate(irqls, 1, processor)
                 home = self.kernel.processors[processor]
-                line = self._lines[gsi] = Line(self, gsi, block, home, exclusive=exclusive)
+                line = self._lines[gsi] = Line(
+                    self.kernel, self.ioapic, self.exclusive, gsi, block, home, exclusive=exclusive
+                )
             elif exclusive or line.exclusive:
                 raise VectorsExhaustedError(f"{line} has a user already, and is not to be shared")
             line.users += 1
@@ -159,7 +127,7 @@ class InterruptVectors:
             if active:
                 self._let_through(line)
             elif not line.active:
-                self.mask_line(line, LineMask.IDLE)
+                line.mask(LineMask.IDLE)
 
     def disconnect_line(self, line: Line, isr: LineIsr) -> None:
         """Takes an ISR off a line, and masks the line after the last one; at PASSIVE_LEVEL.
@@ -169,26 +137,10 @@ class InterruptVectors:
         with self.exclusive():
             line.remove(isr)
             if not line.active:
-                self.mask_line(line, LineMask.IDLE)
+                line.mask(LineMask.IDLE)
             if not line.isrs:
                 self.disconnect(line.processor, line.block.base)
 
     def _let_through(self, line: Line) -> None:
         line.unclaimed_in_a_row = 0
-        self.unmask_line(line, LineMask.IDLE | LineMask.STORM)
-
-    def mask_line(self, line: Line, reason: LineMask) -> None:
-        """Holds a line back; in a block of `exclusive`."""
-        before = line.masked
-        line.masked = before | reason
-        if not before:
-            line.record(Event.MASK, reason.value)
-            self.ioapic.mask(line.gsi)
-
-    def unmask_line(self, line: Line, reason: LineMask) -> None:
-        """Ends some reasons to hold a line back; in a block of `exclusive`."""
-        before = line.masked
-        line.masked = before & ~reason
-        if before and not line.masked:
-            line.record(Event.UNMASK, reason.value)
-            self.ioapic.unmask(line.gsi)
+        line.unmask(LineMask.IDLE | LineMask.STORM)

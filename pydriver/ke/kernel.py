@@ -5,9 +5,8 @@
 How it fails is in `failure`, how it calls drivers in `callbacks`.
 """
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from threading import Lock, Thread, get_ident
 from typing import Any, NoReturn
@@ -15,14 +14,14 @@ from weakref import WeakValueDictionary
 
 from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.access import CurrentAccess
+from pydriver.ke.borrowing import Borrowing
 from pydriver.ke.bugcheck import (
     ATTEMPTED_SWITCH_FROM_DPC,
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     BugCheck,
 )
-from pydriver.ke.callbacks import Callbacks
-from pydriver.ke.ddi import function_ddi
-from pydriver.ke.dpc import flush_queued_dpcs
+from pydriver.ke.ddi import function_ddi, register
+from pydriver.ke.dispatch import connect_dispatch, verify_dispatch
 from pydriver.ke.irql import (
     APC_LEVEL,
     DISPATCH_LEVEL,
@@ -30,10 +29,10 @@ from pydriver.ke.irql import (
     PASSIVE_LEVEL,
     irql_name,
 )
-from pydriver.ke.probes import Probe, ProbedHandlers
-from pydriver.ke.processor import VECTOR_DISPATCH, Processor
-from pydriver.ke.thread import SystemThreads, WorkerThreads
-from pydriver.ke.timer import TimerQueue
+from pydriver.ke.probes import Point, Probe, ProbedHandlers, probed
+from pydriver.ke.processor import VECTOR_DISPATCH, Processor, QueuedDpc
+from pydriver.ke.system_threads import SystemThreads, WorkerThreads
+from pydriver.ke.timer_queue import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
 from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
@@ -42,7 +41,7 @@ from pydriver.trace import LevelSummary, Recorder, summarise
 __all__ = ("Kernel",)
 
 
-class Kernel(Callbacks):
+class Kernel(Borrowing):
     """Processors, their DPC queues, worker threads, and what to do when something breaks.
 
     :param links: the mailboxes of the vCPUs, in the order of their numbers
@@ -51,7 +50,6 @@ class Kernel(Callbacks):
     :param recorder: of the events; default: one that keeps the last 4096
     :param verifier: what is verified
     :param probe: of a debugger, or ``None``
-    :ivar processors: by number
     :ivar workers: run work items
     :ivar disposer: deletes what cannot be at the IRQL of its deletion. One thread of its own: it
         waits for work items
@@ -83,7 +81,9 @@ class Kernel(Callbacks):
                 link.handlers = ProbedHandlers(link.handlers, probe)
         verifier = verifier or VerifierConfig()
         self.verifying = verifier.enabled
-        self.processors = [Processor(self, link) for link in links]
+        self.processors = [Processor(link, self.recorder, self.current) for link in links]
+        for processor in self.processors:
+            connect_dispatch(self, processor)
         self.workers = WorkerThreads(self, "worker", workers)
         self.disposer = WorkerThreads(self, "disposer", 1)
         self.threads = SystemThreads(self)
@@ -98,7 +98,6 @@ class Kernel(Callbacks):
         self.request_numbers = count(1)
         self.deferred: dict[int, Any] = {}
         self._threads: list[Thread] = []
-        self._homes = count()
 
     # Life
 
@@ -120,7 +119,7 @@ class Kernel(Callbacks):
             return
         self.verifier.enabled = self.verifying = True
         for processor in self.processors:
-            processor.start_verifying()
+            verify_dispatch(self, processor)
         self.watchdog.start()
 
     def stop(self) -> None:
@@ -150,12 +149,6 @@ class Kernel(Callbacks):
             raise
 
     # IRQL
-
-    @function_ddi("KeGetCurrentIrql", "KIRQL (VOID)", highest=HIGH_LEVEL)
-    def irql(self) -> int:
-        """The calling thread's IRQL."""
-        processor = self.current.processor
-        return PASSIVE_LEVEL if processor is None else int(processor.state.irql)
 
     @function_ddi("KeRaiseIrql", "VOID (KIRQL NewIrql, PKIRQL OldIrql)", highest=HIGH_LEVEL)
     def raise_irql(self, irql: int) -> int:
@@ -225,54 +218,6 @@ class Kernel(Callbacks):
             + (" in a DPC" if in_dpc else ""),
         )
 
-    # Borrowing: a passive thread that wants to do something on a processor
-
-    def borrow(self) -> Processor:
-        """Makes a passive thread the owner of a processor, at PASSIVE_LEVEL."""
-        current = self.current
-        processor = current.home
-        if processor is None:
-            processor = self.processors[next(self._homes) % len(self.processors)]
-            current.home = processor
-        # Before acquire(): an interrupt can be served on this thread from there on.
-        current.processor = processor
-        try:
-            processor.link.acquire()
-        except BaseException as error:
-            current.processor = None
-            if isinstance(error, LinkStopped) and self.failure is not None:
-                self.raise_failure()  # the link only knows that it has ended
-            raise
-        processor.owner = get_ident()
-        return processor
-
-    def give_back(self, processor: Processor) -> None:
-        """Ends what :meth:`borrow` began; interrupts that came meanwhile have been served."""
-        try:
-            processor.link.release()
-        finally:
-            self.current.processor = None
-
-    @contextlib.contextmanager
-    def borrowed(self) -> Iterator[ProcessorLink]:
-        """The link of the current processor, or of a borrowed one for the time of the block.
-
-        What waits in the block for something that other threads do waits for ever, if they need
-        the processor.
-        """
-        current = self.current
-        processor = current.processor
-        if processor is not None:
-            yield processor.link
-            return
-        processor = self.borrow()
-        current.keeps = True
-        try:
-            yield processor.link
-        finally:
-            current.keeps = False
-            self.give_back(processor)
-
     # Waiting
 
     def check_wait(self, what: str, limit: int = APC_LEVEL) -> None:
@@ -310,8 +255,21 @@ class Kernel(Callbacks):
     # DPCs and statistics
 
     def flush_queued_dpcs(self) -> None:
-        """Waits until every DPC that is queued now, on every processor, has run."""
-        flush_queued_dpcs(self)
+        """Waits until every DPC that is queued now, on every processor, has run.
+
+        At PASSIVE_LEVEL [KeFlushQueuedDpcs]. A DPC at the tail of each queue tells.
+        """
+        name = "KeFlushQueuedDpcs"
+        self.check_wait(name)
+        self.timers.settle()
+        for processor in self.processors:
+            done = Lock()
+            done.acquire()
+            routine = probed(self.probe, Point.DPC, name, name, done.release)
+            with self.borrowed() as link:
+                processor.dpcs.append(QueuedDpc(routine, name))
+                link.send_ipi(processor.link.apic_id, VECTOR_DISPATCH)
+            self.wait(done)
 
     def summary(self) -> dict[str, LevelSummary]:
         """Count and durations of ``isr``, ``dpc`` and ``work_item``."""
@@ -327,3 +285,6 @@ class Kernel(Callbacks):
             processor.isr_durations.clear()
             processor.dpc_durations.clear()
         self.workers.durations.clear()
+
+
+register("KeGetCurrentIrql", "KIRQL (VOID)", PASSIVE_LEVEL, HIGH_LEVEL, f"{__name__}:Kernel.irql")

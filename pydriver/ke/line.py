@@ -24,9 +24,10 @@ from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
 if TYPE_CHECKING:
-    from pydriver.ke.interrupts import InterruptVectors
+    from pydriver.ke.exclusive import Exclusive
+    from pydriver.ke.kernel import Kernel
     from pydriver.ke.processor import Processor
-    from pydriver.pci import VectorBlock
+    from pydriver.pci import IoApic, VectorBlock
 
 __all__ = ("STORM", "Line", "LineIsr", "LineMask", "LineRoutine")
 
@@ -67,27 +68,34 @@ class LineIsr:
 class Line:
     """An input of the I/O APIC.
 
+    :param kernel: the kernel of the processors
+    :param ioapic: the I/O APIC of the machine
+    :param exclusively: makes a block in which masks may be changed
     :ivar gsi: the input
     :ivar block: its vector
     :ivar processor: on which it is taken
     :ivar exclusive: its first user does not share it
     :ivar users: devices that it was given to
     :ivar isrs: in the order of connection
-    :ivar masked: why it is masked; changed in a block of `InterruptVectors.exclusive`
+    :ivar masked: why it is masked; changed in a block of `Exclusive`
     :ivar unclaimed: interrupts that no ISR claimed
     :ivar unclaimed_in_a_row: of them, since one was claimed
     """
 
     def __init__(
         self,
-        vectors: "InterruptVectors",
+        kernel: "Kernel",
+        ioapic: "IoApic",
+        exclusively: Callable[[], "Exclusive"],
         gsi: int,
         block: "VectorBlock",
         processor: "Processor",
         *,
         exclusive: bool,
     ) -> None:
-        self._vectors = vectors
+        self._kernel = kernel
+        self._ioapic = ioapic
+        self._exclusively = exclusively
         self.gsi = gsi
         self.block = block
         self.processor = processor
@@ -110,9 +118,9 @@ class Line:
         return bool(self._chain or self._passive_chain)
 
     def add(self, isr: LineIsr) -> None:
-        """Puts an ISR on the line; in a block of `InterruptVectors.exclusive`, as the next two."""
+        """Puts an ISR on the line; in a block of `Exclusive`, as the next two."""
         if isr.passive and self._thread is None:
-            self._thread = PassiveThread(self.processor.kernel, f"{self}", self._serve_passive)
+            self._thread = PassiveThread(self._kernel, f"{self}", self._serve_passive)
         self.isrs = (*self.isrs, isr)
         self._update()
 
@@ -133,15 +141,15 @@ class Line:
 
     def end_thread(self) -> None:
         """Ends the thread, if no ISR on the line needs one; at PASSIVE_LEVEL."""
-        with self._vectors.exclusive():  # an ISR that comes meanwhile finds it, or makes its own
+        with self._exclusively():  # an ISR that comes meanwhile finds it, or makes its own
             thread = self._thread
             if thread is None or any(each.passive for each in self.isrs):
                 return
             self._thread = None
         thread.stop()
         # It may have ended before it did what it was woken for.
-        with self._vectors.exclusive():
-            self._vectors.unmask_line(self, LineMask.PASSIVE)
+        with self._exclusively():
+            self.unmask(LineMask.PASSIVE)
 
     def serve(self) -> int:
         """Serves an interrupt at DIRQL [Servicing an Interrupt]."""
@@ -153,8 +161,8 @@ class Line:
         else:
             thread = self._thread
             if self._passive_chain and thread is not None:
-                with self._vectors.exclusive():
-                    self._vectors.mask_line(self, LineMask.PASSIVE)
+                with self._exclusively():
+                    self.mask(LineMask.PASSIVE)
                 thread.wake()
             else:
                 self._nobody()
@@ -169,8 +177,8 @@ class Line:
                 break
         else:
             self._nobody()
-        with self._vectors.exclusive():
-            self._vectors.unmask_line(self, LineMask.PASSIVE)
+        with self._exclusively():
+            self.unmask(LineMask.PASSIVE)
 
     def _nobody(self) -> None:
         self.unclaimed += 1
@@ -181,20 +189,36 @@ class Line:
 
     def _end_storm(self) -> None:
         times = self.unclaimed_in_a_row
-        with self._vectors.exclusive():
-            self._vectors.mask_line(self, LineMask.STORM)
+        with self._exclusively():
+            self.mask(LineMask.STORM)
         self.record(Event.STORM, times)
         owners = ", ".join(str(each.owner) for each in self.isrs) or "nobody"
-        self.processor.kernel.verifier.violation(
+        self._kernel.verifier.violation(
             "InterruptStorm",
             f"{self} has interrupted {times} times in a row, and no ISR claimed it: it is masked "
             f"until one is connected to it again; on it: {owners}",
             self,
         )
 
+    def mask(self, reason: LineMask) -> None:
+        """Holds the line back; in a block of `Exclusive`."""
+        before = self.masked
+        self.masked = before | reason
+        if not before:
+            self.record(Event.MASK, reason.value)
+            self._ioapic.mask(self.gsi)
+
+    def unmask(self, reason: LineMask) -> None:
+        """Ends some reasons to hold the line back; in a block of `Exclusive`."""
+        before = self.masked
+        self.masked = before & ~reason
+        if before and not self.masked:
+            self.record(Event.UNMASK, reason.value)
+            self._ioapic.unmask(self.gsi)
+
     def record(self, event: Event, argument: int) -> None:
         """Writes something about the line into the recorder."""
-        kernel = self.processor.kernel
+        kernel = self._kernel
         current = kernel.current.processor
         number = NO_PROCESSOR if current is None else current.number
         kernel.record((perf_counter_ns(), event, number, self.block.base, self, argument))

@@ -2,15 +2,10 @@
 # Copyright (c) 2026 the pydriver authors
 """A processor of the kernel: its IRQL, its DPC queue, and the thread that serves it.
 
-Who touches what. `dpcs` may be appended to by any thread (a deque's ends are atomic). `draining`
-is written by the owner of the processor's mailbox only, which is the one thread that runs code on
-this processor; what it nests (an interrupt in a DPC) runs on the same thread.
-
-When DPCs run. One that is queued at or above DISPATCH_LEVEL runs when the IRQL falls below it,
-and each way down sees to that: an ISR's return asks the guest for the software interrupt
-(LINK_RETURN_DISPATCH), `Kernel.lower_irql` sends it to itself before it lowers, and the loop in
-`drain` goes on until the queue is empty. One that is queued below DISPATCH_LEVEL sends the
-software interrupt at once.
+`dpcs` may be appended to by any thread (a deque's ends are atomic). `draining` is written by the
+owner of the processor's mailbox only, which is the one thread that runs code on this processor;
+what it nests (an interrupt in a DPC) runs on the same thread. The module `dispatch` works off the
+queue.
 """
 
 from threading import local
@@ -18,15 +13,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.abi._native import lib
-from pydriver.ke.bugcheck import (
-    DRIVER_VERIFIER_DETECTED_VIOLATION,
-    TIMER_OR_DPC_INVALID,
-    UNEXPECTED_KERNEL_MODE_TRAP,
-    StackFrame,
-    is_driver_file,
-)
-from pydriver.ke.irql import DISPATCH_LEVEL
-from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
+from pydriver.ke.bugcheck import StackFrame, is_driver_file
 from pydriver.trace import Event
 
 if TYPE_CHECKING:
@@ -34,11 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-    from pydriver.ke.dpc import KDpc
-    from pydriver.ke.kernel import Kernel
     from pydriver.link import ProcessorLink
+    from pydriver.trace import Entry, Recorder
 
-__all__ = ("CurrentProcessor", "Processor")
+__all__ = (
+    "DPC_GUIDELINE_NS",
+    "ISR_GUIDELINE_NS",
+    "VECTOR_DISPATCH",
+    "CurrentProcessor",
+    "Processor",
+    "QueuedDpc",
+)
 
 VECTOR_DISPATCH: Final[int] = lib.LINK_VECTOR_DISPATCH
 VECTOR_IPI: Final[int] = lib.LINK_VECTOR_IPI
@@ -46,8 +39,9 @@ RETURN_EOI: Final[int] = lib.LINK_RETURN_EOI
 RETURN_EOI_DISPATCH: Final[int] = lib.LINK_RETURN_EOI | lib.LINK_RETURN_DISPATCH
 FIRST_INTERRUPT: Final = 32
 
-DPC_CHANGED_APC_COUNT: Final = 4
-"""Parameter 1 of 0xC7: a DPC has entered or left a critical region."""
+ISR_GUIDELINE_NS: Final = 25_000
+DPC_GUIDELINE_NS: Final = 100_000
+"""Guidelines of Microsoft for the time that an ISR and a DPC may take [Bug Check 0x133]."""
 
 
 class CurrentProcessor(local):
@@ -80,11 +74,33 @@ class CurrentProcessor(local):
         return StackFrame.at(*self.raised_by)
 
 
+class QueuedDpc:
+    """What a processor's DPC queue holds.
+
+    :param routine: called at DISPATCH_LEVEL
+    :param owner: the object that records and reports name
+    :param dequeued: called when the DPC has been taken from the queue, before the routine
+    """
+
+    __slots__ = ("dequeued", "owner", "routine")
+
+    def __init__(
+        self,
+        routine: "Callable[[], object]",
+        owner: object,
+        dequeued: "Callable[[], object]" = int,
+    ) -> None:
+        self.routine = routine
+        self.owner = owner
+        self.dequeued = dequeued
+
+
 class Processor:
     """One vCPU.
 
-    :param kernel: that it belongs to
-    :param link: its mailbox
+    :param link: the mailbox of the vCPU
+    :param recorder: the recorder of the system
+    :param current: tells which processor the calling thread runs on
     :ivar state: ``struct link_cpu *``: its irql is read where a property would cost too much
     :ivar number: from 0
     :ivar dpcs: the DPC queue
@@ -98,13 +114,13 @@ class Processor:
     """
 
     __slots__ = (
+        "_record",
         "dpc_durations",
         "dpcs",
         "drained",
         "draining",
         "interrupt_locks",
         "isr_durations",
-        "kernel",
         "link",
         "number",
         "owner",
@@ -115,14 +131,15 @@ class Processor:
         "write32",
     )
 
-    def __init__(self, kernel: "Kernel", link: "ProcessorLink") -> None:
-        self.kernel = kernel
+    def __init__(
+        self, link: "ProcessorLink", recorder: "Recorder", current: CurrentProcessor
+    ) -> None:
         self.link = link
-        recorder = kernel.recorder
         recorder.attach(link)
+        self._record: Callable[[Entry], object] = recorder.append
         self.state = link.state
         self.number = link.number
-        self.dpcs: deque[KDpc] = recorder.dpc_queue(self.number, kernel.current)
+        self.dpcs: deque[QueuedDpc] = recorder.dpc_queue(self.number, current)
         self.draining = False
         self.drained = 0
         self.interrupt_locks = 0
@@ -134,21 +151,12 @@ class Processor:
         self.read32 = link.read32
         self.write32 = link.write32
         handlers = link.handlers
-        for vector in range(FIRST_INTERRUPT):
-            handlers[vector] = self._trap
         for vector in range(FIRST_INTERRUPT, 256):
             handlers[vector] = self.unexpected_interrupt
-        handlers[VECTOR_DISPATCH] = self._make_drain()
         handlers[VECTOR_IPI] = self._ipi
-        if kernel.verifying:
-            self.start_verifying()
 
     def __str__(self) -> str:
         return f"processor {self.number}"
-
-    def start_verifying(self) -> None:
-        """Looks from now on at how each DPC returns."""
-        self.link.handlers[VECTOR_DISPATCH] = self._make_verified_drain()
 
     @property
     def irql(self) -> int:
@@ -163,126 +171,8 @@ class Processor:
         """Serves a vector that no interrupt object is connected to."""
         self.spurious += 1
         vector = self.link.frame.vector
-        self.kernel.record(
-            (perf_counter_ns(), Event.SPURIOUS, self.number, vector, self, self.spurious)
-        )
+        self._record((perf_counter_ns(), Event.SPURIOUS, self.number, vector, self, self.spurious))
         return RETURN_EOI
 
     def _ipi(self) -> int:
         return RETURN_EOI
-
-    def _trap(self) -> int:
-        frame = self.link.frame
-        registers = frame.registers
-        self.kernel.bug_check(
-            UNEXPECTED_KERNEL_MODE_TRAP,
-            frame.vector,
-            registers.rip,
-            registers.error_code,
-            registers.cr2,
-            message=f"exception {frame.vector} in the guest at RIP {registers.rip:#x}, "
-            f"error code {registers.error_code:#x}, CR2 {registers.cr2:#x}",
-        )
-
-    def _make_drain(self) -> "Callable[[], int]":
-        kernel = self.kernel
-        dpcs = self.dpcs
-        number = self.number
-        record = kernel.record
-        add = self.dpc_durations.add
-        now = perf_counter_ns
-        kind = Event.DPC
-
-        def drain() -> int:
-            self.draining = True
-            try:
-                while dpcs and kernel.failure is None:
-                    try:
-                        dpc = dpcs.popleft()
-                    except IndexError:  # another processor removed the last one
-                        break
-                    dpc.dequeued()
-                    start = now()
-                    record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
-                    dpc.routine()
-                    add(now() - start)
-            except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                kernel.escaped(error)
-            self.draining = False
-            self.drained += 1
-            return 0
-
-        return drain
-
-    def _make_verified_drain(self) -> "Callable[[], int]":
-        """The same, and looks at how each DPC returns."""
-        kernel = self.kernel
-        current = kernel.current
-        dpcs = self.dpcs
-        state = self.state
-        number = self.number
-        record = kernel.record
-        add = self.dpc_durations.add
-        now = perf_counter_ns
-        kind = Event.DPC
-
-        def drain() -> int:
-            self.draining = True
-            held = current.held
-            count = len(held)
-            regions = current.critical_regions
-            try:
-                while dpcs:
-                    # A DPC that queues itself again would keep the thread for ever.
-                    if kernel.failure is not None:
-                        kernel.raise_failure()
-                    try:
-                        dpc = dpcs.popleft()
-                    except IndexError:  # another processor removed the last one
-                        break
-                    dpc.dequeued()
-                    start = now()
-                    record((start, kind, number, DISPATCH_LEVEL, dpc.owner, None))
-                    dpc.routine()
-                    add(now() - start)
-                    if state.irql != DISPATCH_LEVEL or len(held) > count:
-                        self._bad_dpc_return(dpc, count)
-                    if current.critical_regions != regions:
-                        self._bad_apc_count(dpc, regions)
-            except Exception as error:  # noqa: BLE001 -- becomes a bug check
-                kernel.escaped(error)
-            self.draining = False
-            self.drained += 1
-            return 0
-
-        return drain
-
-    def _bad_dpc_return(self, dpc: "KDpc", held: int) -> None:
-        kernel = self.kernel
-        kept = kernel.report_kept(f"the DPC of {dpc.owner}", held, dpc.routine)
-        irql = self.state.irql
-        if irql != DISPATCH_LEVEL:
-            kernel.bug_check(
-                DRIVER_VERIFIER_DETECTED_VIOLATION,
-                0,
-                irql,
-                DISPATCH_LEVEL,
-                rule="IrqlDispatch",
-                message=f"{dpc.owner} returned from its DPC at another IRQL",
-                subject=dpc.owner,
-                returned=dpc.routine,
-                origin=kept or (kernel.current.raised_at if irql > DISPATCH_LEVEL else None),
-            )
-
-    def _bad_apc_count(self, dpc: "KDpc", before: int) -> None:
-        self.kernel.bug_check(
-            TIMER_OR_DPC_INVALID,
-            DPC_CHANGED_APC_COUNT,
-            id(dpc.routine),
-            before,
-            self.kernel.current.critical_regions,
-            rule="CriticalRegion",
-            message=f"{dpc.owner} returned from its DPC with another count of critical regions",
-            subject=dpc.owner,
-            returned=dpc.routine,
-        )

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Threads at PASSIVE_LEVEL: worker threads, those of passive ISRs, and those of drivers."""
+"""Threads at PASSIVE_LEVEL with a life of their own: those of passive ISRs, and of drivers."""
 
 import contextlib
-import sys
-from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
-from pydriver.errors import LinkStopped, PydriverError
+from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.event import Dispatcher
 from pydriver.ke.irql import PASSIVE_LEVEL, irql_name
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
-from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
-from pydriver.trace import Event
-from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.ke.system_threads import DriverThread
+from pydriver.ke.watchdog import JOIN_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,79 +24,9 @@ if TYPE_CHECKING:
 __all__ = (
     "KThread",
     "PassiveThread",
-    "SystemThreads",
-    "WorkerThreads",
     "create_system_thread",
     "terminate_system_thread",
 )
-
-
-class WorkerThreads:
-    """System worker threads [ExQueueWorkItem]: a fixed number, one queue.
-
-    :param kernel: that they belong to
-    :param name: what they are for
-    :param count: threads
-    :ivar durations: of the work items that they ran
-    """
-
-    def __init__(self, kernel: "Kernel", name: str, count: int) -> None:
-        self._kernel = kernel
-        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._run, name=f"pydriver-{name}{number}", daemon=True)
-            for number in range(count)
-        ]
-        self.queue = self._queue.put
-        """Has a function called by one of the threads; at or below DISPATCH_LEVEL."""
-        self.durations = kernel.recorder.durations(Event.WORK_ITEM_END, NO_PROCESSOR)
-        self._durations_lock = Lock()  # the threads' only common data
-
-    def ran(self, duration: int) -> None:
-        """Counts a work item that took so many ns."""
-        with self._durations_lock:
-            self.durations.add(duration)
-
-    def invoke(self, routine: "Callable[[], object]") -> None:
-        """Calls a work item's callback, which must return at PASSIVE_LEVEL without a lock."""
-        kernel = self._kernel
-        try:
-            kernel.invoke(routine, enhanced=False, code=SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
-        finally:
-            kernel.current.held.clear()
-            kernel.current.critical_regions = 0
-
-    def start(self) -> None:
-        """Starts the threads."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Lets the threads finish what is queued, and joins them."""
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(JOIN_TIMEOUT)
-
-    def _run(self) -> None:
-        kernel = self._kernel
-        # The watchdog may abandon a work item that is just returning.
-        with contextlib.suppress(BugCheck):
-            while (work := self._queue.get()) is not None:
-                if kernel.failure is not None:
-                    continue
-                _run_system_routine(kernel, work)
-
-
-def _run_system_routine(kernel: "Kernel", routine: "Callable[[], object]") -> None:
-    try:
-        routine()
-    except Exception as error:  # noqa: BLE001 -- becomes a bug check
-        with contextlib.suppress(BugCheck, PydriverError):  # that, or what came before it
-            kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
-    except BugCheck:
-        pass  # it is the kernel's failure already
 
 
 class PassiveThread:
@@ -152,9 +79,11 @@ class KThread(Dispatcher):
     :param routine: ThreadStart(context), at PASSIVE_LEVEL
     :param context: passed to it
     :ivar exit_status: NTSTATUS that it has ended with
+    :ivar thread: the thread itself
+    :ivar entry: the thread as the kernel's list has it
     """
 
-    __slots__ = ("_context", "_name", "_routine", "driver_object", "exit_status", "thread")
+    __slots__ = ("_context", "_name", "_routine", "driver_object", "entry", "exit_status", "thread")
 
     def __init__(
         self,
@@ -171,6 +100,7 @@ class KThread(Dispatcher):
         name = getattr(routine, "__name__", "-")
         self._name = f"system thread {name} of {driver_object.name}"
         self.thread = Thread(target=self._run, name=f"pydriver-thread-{name}", daemon=True)
+        self.entry = DriverThread(self.thread, driver_object, self)
 
     def __str__(self) -> str:
         return self._name
@@ -190,78 +120,8 @@ class KThread(Dispatcher):
         except (BugCheck, LinkStopped):
             pass  # it is the kernel's failure already
         finally:
+            self.entry.ended = True  # before whoever waits for it can unload the driver
             self._signal()
-
-
-class SystemThreads:
-    """The threads that drivers have created, and those of the framework.
-
-    :param kernel: that they belong to
-    """
-
-    def __init__(self, kernel: "Kernel") -> None:
-        self._kernel = kernel
-        self._lock = Lock()  # guards the lists
-        self._threads: list[KThread] = []
-        self._own: list[Thread] = []
-
-    def run(self, routine: "Callable[[], object]", name: str = "system-thread") -> Thread:
-        """Runs a function on a thread of its own, at PASSIVE_LEVEL.
-
-        For what waits for work items, and so must not be one.
-
-        :param routine: the function
-        :param name: of the thread
-        :return: the thread, which has been started
-        """
-        thread = Thread(
-            target=_run_system_routine,
-            args=(self._kernel, routine),
-            name=f"pydriver-{name}",
-            daemon=True,
-        )
-        with self._lock:
-            self._own = [each for each in self._own if each.is_alive()]
-            thread.start()
-            self._own.append(thread)
-        return thread
-
-    def add(self, thread: KThread) -> None:
-        """Starts a thread."""
-        with self._lock:
-            self._threads = [each for each in self._threads if not each.signaled]
-            self._threads.append(thread)
-        thread.thread.start()
-
-    def has_made(self, thread: Thread) -> bool:
-        """Whether a thread is one of them."""
-        return any(each.thread is thread for each in tuple(self._threads))
-
-    def check_ended(self, driver_object: "DriverObject") -> None:
-        """Tells the verifier of threads that are still running when their driver is unloaded."""
-        for each in tuple(self._threads):
-            if each.driver_object is not driver_object or each.signaled:
-                continue
-            ident = each.thread.ident
-            frame = None if ident is None else sys._current_frames().get(ident)
-            self._kernel.verifier.violation(
-                "SystemThreadLeft",
-                f"{each} has not ended, but its driver is being unloaded",
-                each,
-                frame=frame,
-            )
-
-    def stop(self) -> None:
-        """Joins the threads; the system has ended, and with it their waits."""
-        for thread in (*(each.thread for each in self._threads), *self._own):
-            if thread.ident is None or thread is current_thread():
-                continue
-            thread.join(JOIN_TIMEOUT)
-            if thread.is_alive():
-                abandon(self._kernel, thread.ident)
-                thread.join(JOIN_TIMEOUT)
-        self._threads.clear()
-        self._own.clear()
 
 
 @function_ddi(
@@ -282,10 +142,10 @@ def create_system_thread(
     :param start_context: passed to it
     :return: the thread, which can be waited for
     """
-    kernel = driver_object.system.kernel
+    kernel = driver_object.kernel
     _check_passive(kernel, "PsCreateSystemThread")
     thread = KThread(kernel, driver_object, start_routine, start_context)
-    kernel.threads.add(thread)
+    kernel.threads.add(thread.entry)
     return thread
 
 

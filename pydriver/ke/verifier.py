@@ -32,7 +32,7 @@ from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
 if TYPE_CHECKING:
-    from pydriver.ke.kernel import Kernel
+    from pydriver.ke.failure import FailStop
 
 __all__ = ("HeldLock", "Verifier", "VerifierConfig", "VerifierError", "Violation")
 
@@ -41,10 +41,6 @@ DEADLOCK: Final = 0x1001
 
 ACQUIRE_DEPTH: Final = 4
 """Frames of the framework at most between a driver and :meth:`Verifier.acquired`."""
-
-ISR_GUIDELINE_NS: Final = 25_000
-DPC_GUIDELINE_NS: Final = 100_000
-"""Guidelines of Microsoft for the time that an ISR and a DPC may take [Bug Check 0x133]."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class Verifier:
     :ivar enabled: see :class:`VerifierConfig`
     """
 
-    def __init__(self, kernel: "Kernel", config: VerifierConfig) -> None:
+    def __init__(self, kernel: "FailStop", config: VerifierConfig) -> None:
         self.config = config
         self.enabled = config.enabled
         self._kernel = kernel

@@ -29,7 +29,8 @@ from pydriver.ke.irql import DISPATCH_LEVEL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydriver.ke.kernel import Kernel
+    from pydriver.ke.borrowing import Borrowing
+    from pydriver.ke.failure import FailStop
     from pydriver.ke.processor import Processor
 
 __all__ = ("JOIN_TIMEOUT", "Watchdog", "abandon")
@@ -91,7 +92,7 @@ class Watchdog:
     :param power_timeout: seconds for a PnP or power callback
     """
 
-    def __init__(self, kernel: "Kernel", dpc_timeout: float, power_timeout: float) -> None:
+    def __init__(self, kernel: "Borrowing", dpc_timeout: float, power_timeout: float) -> None:
         self._kernel = kernel
         self._dpc_timeout = dpc_timeout
         self._power_timeout = power_timeout
@@ -266,7 +267,7 @@ def is_running(ident: int, frame: FrameType) -> bool:
     return False
 
 
-def abandon(kernel: "Kernel", ident: int) -> Event:
+def abandon(kernel: "FailStop", ident: int) -> Event:
     """Raises the system's failure in a thread that does not end by itself.
 
     :return: is set when that has happened: not before the thread runs Python code again

@@ -17,16 +17,22 @@ from typing import TYPE_CHECKING, Any
 from pydriver.errors import PydriverError
 
 if TYPE_CHECKING:
-    from pydriver.system.system import System
+    from pydriver.ke.kernel import Kernel
+    from pydriver.machine import Machine
 
 __all__ = ("breakpoints_stop", "paused")
 
-_running: "list[System]" = []
+_running: "list[tuple[Machine, Kernel]]" = []
 
 
 @contextlib.contextmanager
-def breakpoints_stop(system: "System") -> Iterator[None]:
-    """In the block, the system is stopped while ``breakpoint()`` has a prompt."""
+def breakpoints_stop(machine: "Machine", kernel: "Kernel") -> Iterator[None]:
+    """In the block, the machine is stopped while ``breakpoint()`` has a prompt.
+
+    :param machine: the machine of a system
+    :param kernel: the kernel of that system
+    """
+    system = (machine, kernel)
     _running.append(system)
     before = sys.breakpointhook
     if before is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
@@ -40,16 +46,16 @@ def breakpoints_stop(system: "System") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def paused(system: "System") -> Iterator[None]:
+def paused(machine: "Machine", kernel: "Kernel") -> Iterator[None]:
     """In the block, the machine is stopped; the watchdogs do not count while it is."""
     with contextlib.suppress(PydriverError):  # it has ended
-        system.machine.stop()
+        machine.stop()
     try:
         yield
     finally:
-        if system.kernel.failure is None:
+        if kernel.failure is None:
             with contextlib.suppress(PydriverError):
-                system.machine.resume()
+                machine.resume()
 
 
 class _Debugger(pdb.Pdb):
@@ -58,8 +64,8 @@ class _Debugger(pdb.Pdb):
     def interaction(self, frame: FrameType | None, traceback: TracebackType | None) -> None:
         """The prompt."""
         with contextlib.ExitStack() as stack:
-            for system in _running:
-                stack.enter_context(paused(system))
+            for machine, kernel in _running:
+                stack.enter_context(paused(machine, kernel))
             super().interaction(frame, traceback)
 
 

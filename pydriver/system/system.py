@@ -163,7 +163,7 @@ class System:
             stack.callback(self._stop_kernel)
             self.kernel.start()
             self.machine.listen(self._on_event)
-            stack.enter_context(breakpoints_stop(self))
+            stack.enter_context(breakpoints_stop(self.machine, self.kernel))
             access = self.kernel.access
             with self.kernel.borrowed():
                 self.pci = PciBus.start(access)
@@ -208,7 +208,8 @@ class System:
         :return: what the entry returned
         :raises NtStatusError: the entry failed
         """
-        driver_object = DriverObject(self, name or driver_entry.__module__.rpartition(".")[2])
+        name = name or driver_entry.__module__.rpartition(".")[2]
+        driver_object = DriverObject(self.kernel, self, name)
         try:
             driver = driver_entry(driver_object)
         except PydriverError:

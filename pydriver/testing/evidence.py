@@ -10,27 +10,28 @@ from pydriver.crash import write_crash
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pydriver.testing.watch import Watch
+    from pydriver.system import System
 
 __all__ = ("keep_evidence",)
 
 LONGEST_NAME = 100
 
 
-def keep_evidence(watch: "Watch", failure: BaseException, base: "Path") -> str:
+def keep_evidence(test: str, system: "System", failure: BaseException, base: "Path") -> str:
     """Writes a crash directory.
 
-    :param watch: of the test; its system has not been ended
+    :param test: the node id of the test
+    :param system: the system of the test, which has not been ended
     :param failure: what went wrong
     :param base: where the directory is made, with the name of the test
     :return: one line that says where it is, and what explains it; or why it is not there
     """
-    name = re.sub(r"[^\w.-]+", "_", watch.item.nodeid).strip("_")[-LONGEST_NAME:]
+    name = re.sub(r"[^\w.-]+", "_", test).strip("_")[-LONGEST_NAME:]
     try:
         directory = _new_directory(base, name)
     except OSError as error:
         return f"no crash directory in {base}: {error.strerror or error}"
-    return f"crash directory: {write_crash(directory, watch.system, failure)}"
+    return f"crash directory: {write_crash(directory, system, failure)}"
 
 
 def _new_directory(base: "Path", name: str) -> "Path":

@@ -149,7 +149,7 @@ class Watch:
         title = f"unexpected {', '.join(titles)} in {self.item.nodeid}"
         report = "\n".join([title, *found])
         cause = VerifierError(violations) if failure is None else failure
-        evidence = keep_evidence(self, cause, self._crashes)
+        evidence = keep_evidence(self.item.nodeid, self.system, cause, self._crashes)
         return "\n".join([title, *found[1:], evidence] if said else [report, evidence])
 
     def test_failed(self, error: BaseException) -> None:

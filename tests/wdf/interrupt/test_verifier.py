@@ -9,7 +9,8 @@ import pytest
 
 from pydriver.ke import BugCheck, KEvent
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
-from pydriver.ke.verifier import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS, VerifierConfig
+from pydriver.ke.processor import DPC_GUIDELINE_NS, ISR_GUIDELINE_NS
+from pydriver.ke.verifier import VerifierConfig
 from pydriver.pci import InterruptMode
 from pydriver.wdf import Device, Interrupt, InterruptPriority
 from tests.harness.bench import TIMEOUT, Bench, Edu, Plan, Signal

@@ -21,6 +21,7 @@ from pydriver.ke import (
     VerifierConfig,
 )
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION, TIMER_OR_DPC_INVALID
+from pydriver.ke.clock import CLOCK_INTERVAL
 from pydriver.ke.dpc import MAXIMUM_DEPTH
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
@@ -30,7 +31,6 @@ from pydriver.ke.status import (
     STATUS_WDF_PARENT_NOT_SPECIFIED,
     STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID,
 )
-from pydriver.ke.timer import CLOCK_INTERVAL
 from pydriver.wdf import (
     Dpc,
     DpcConfig,
