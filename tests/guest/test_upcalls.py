@@ -67,21 +67,26 @@ def test_what_follows_a_return_comes_before_what_a_later_interrupt_does(
     # The host has ended LOW's handler and gone on, when it sees that HIGH had come before.
     state, address = cpu.state, machine.reservations.reserve(4096)
     place = machine.memory.pointer(address, "uint32_t *")
+
+    def outcome_of(outcome: int) -> int:
+        while outcome == lib.LINK_AGAIN:  # the guest has not had its turn for a while
+            outcome = lib.link_resume(state)
+        return outcome
+
     raise_vector(cpu, LOW)
-    outcome = lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0)
+    outcome: int = lib.LINK_DONE
     while outcome >= lib.LINK_DONE:
-        outcome = lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0)
+        outcome = outcome_of(lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0))
     assert lib.LINK_ACCEPTED - outcome == LOW
     raise_vector(cpu, HIGH)
     while cpu.depth < 2:  # it is in the guest, and the controller has not looked
         os.sched_yield()
     lib.link_return(state, EOI)
     lib.link_write(state, address, 4, 7)
-    outcome = lib.link_resume(state)
-    assert lib.LINK_ACCEPTED - outcome == HIGH
+    assert lib.LINK_ACCEPTED - outcome_of(lib.link_resume(state)) == HIGH
     cpu.sync()
     assert place[0] == 7
-    assert lib.link_return_resume(state, EOI) == lib.LINK_DONE
+    assert outcome_of(lib.link_return_resume(state, EOI)) == lib.LINK_DONE
     assert cpu.depth == 0
 
 
