@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""All tests: the fixtures of the harness, and signals as a terminal gives them."""
+"""What all tests rely on: signals as a terminal gives them."""
 
 import signal
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.harness.fixtures"]
+pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

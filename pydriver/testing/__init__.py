@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pydriver.testing.expect import Caught, Expect
     from pydriver.testing.fault import Fault
     from pydriver.testing.qmp import Qmp
+    from pydriver.testing.systems import StartSystem
     from pydriver.testing.watch import RecorderSlice
 
-__all__ = ("Caught", "Expect", "Fault", "Qmp", "RecorderSlice")
+__all__ = ("Caught", "Expect", "Fault", "Qmp", "RecorderSlice", "StartSystem")
 
 _MODULES = {
     "Caught": "expect",
@@ -25,6 +26,7 @@ _MODULES = {
     "Fault": "fault",
     "Qmp": "qmp",
     "RecorderSlice": "watch",
+    "StartSystem": "systems",
 }
 
 

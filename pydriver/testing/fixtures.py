@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from pydriver.testing.expect import Expect
     from pydriver.testing.fault import Fault
     from pydriver.testing.qmp import Qmp
-    from pydriver.testing.systems import Systems
+    from pydriver.testing.systems import StartSystem, Systems
     from pydriver.testing.watch import RecorderSlice, Watch
     from pydriver.wdf import Device, Driver
 
 __all__ = (
     "SYSTEMS",
     "SYSTEMS_FIXTURE",
-    "WATCH",
+    "WATCHES",
     "bug_check_fails",
     "device",
     "driver",
@@ -42,12 +42,13 @@ __all__ = (
     "machine_config",
     "qmp",
     "recorder",
+    "start_system",
     "system",
     "system_config",
 )
 
-WATCH: "pytest.StashKey[Watch]" = pytest.StashKey()
-"""Of an item: what it does to its system, since it has one."""
+WATCHES: "pytest.StashKey[list[Watch]]" = pytest.StashKey()
+"""Of an item: what it does to each of its systems; that of the fixture `system` comes first."""
 
 SYSTEMS: "pytest.StashKey[Systems]" = pytest.StashKey()
 """Of the session: its machines, since the first test has asked for one."""
@@ -142,9 +143,33 @@ def system(
     with _plainly():
         wanted = Wanted.of(request.node)
         watch = _pydriver_systems.lend(request.node, system_config, isolated=wanted.isolated)
-    request.node.stash[WATCH] = watch
+    request.node.stash.setdefault(WATCHES, []).insert(0, watch)
     yield watch.system
     _pydriver_systems.take_back(watch)
+
+
+@pytest.fixture
+def start_system(
+    request: pytest.FixtureRequest, _pydriver_systems: "Systems"
+) -> "Iterator[StartSystem]":
+    """Starts systems that only this test has, beside `system` or instead of it.
+
+    ``start_system(config)`` returns a running :class:`~pydriver.system.System`. It is looked at as
+    `system` is, and ends with the test. With ``doomed=True`` the test ends it by a bug check or
+    otherwise, and looks at that itself: no failure of that system fails the test.
+    """
+    watches = request.node.stash.setdefault(WATCHES, [])
+    with contextlib.ExitStack() as stack:
+
+        def start(config: "SystemConfig", *, doomed: bool = False) -> "System":
+            with _plainly():
+                watch = _pydriver_systems.lend(request.node, config, isolated=True)
+            watch.doomed = doomed
+            watches.append(watch)
+            stack.callback(_pydriver_systems.take_back, watch)
+            return watch.system
+
+        yield start
 
 
 @pytest.fixture
@@ -159,7 +184,7 @@ def driver(
 ) -> "Driver":
     """The driver, just loaded."""
     driver: Driver = system.load_driver(driver_entry)
-    request.node.stash[WATCH].objects["driver"] = driver
+    request.node.stash[WATCHES][0].objects["driver"] = driver
     return driver
 
 
@@ -177,14 +202,14 @@ def device(
         function = device_under_test(system)
         messages = Wanted.of(request.node).messages
     device = driver.add_device(function, interrupts=interrupt_mode, messages=messages)
-    request.node.stash[WATCH].objects["device"] = device
+    request.node.stash[WATCHES][0].objects["device"] = device
     return device
 
 
 @pytest.fixture
 def recorder(request: pytest.FixtureRequest, system: "System") -> "RecorderSlice":
     """What the recorder has of this test."""
-    recorder: RecorderSlice = request.node.stash[WATCH].recorder
+    recorder: RecorderSlice = request.node.stash[WATCHES][0].recorder
     return recorder
 
 
@@ -194,7 +219,7 @@ def fault(request: pytest.FixtureRequest, system: "System") -> "Fault":
     from pydriver.testing.fault import Fault
 
     with _plainly():
-        return Fault(request.node.stash[WATCH])
+        return Fault(request.node.stash[WATCHES][0])
 
 
 @pytest.fixture
@@ -212,4 +237,4 @@ def expect(request: pytest.FixtureRequest, system: "System") -> "Expect":
     """Blocks in which a bug check, a broken rule or the end of QEMU is expected."""
     from pydriver.testing.expect import Expect
 
-    return Expect(request.node.stash[WATCH])
+    return Expect(request.node.stash[WATCHES][0])

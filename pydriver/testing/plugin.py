@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from pydriver.testing import fixtures
-from pydriver.testing.fixtures import SYSTEMS, SYSTEMS_FIXTURE, WATCH, bug_check_fails
+from pydriver.testing.fixtures import SYSTEMS, SYSTEMS_FIXTURE, WATCHES, bug_check_fails
 from pydriver.testing.marks import MARKER_HELP
 from pydriver.testing.options import Settings, add_options, check_options, is_used
 
@@ -60,17 +60,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     except BaseException as error:
         _note_failure(item, error)
         raise
-    watch = item.stash.get(WATCH, None)
-    verdict = "" if watch is None else watch.verdict()
-    if verdict:
+    verdicts = filter(None, [watch.verdict() for watch in item.stash.get(WATCHES, ())])
+    if verdict := "\n".join(verdicts):
         pytest.fail(verdict, pytrace=False)
     return result
 
 
 def _note_failure(item: Any, error: BaseException) -> None:
-    watch = item.stash.get(WATCH, None)
-    if watch is not None and not isinstance(error, pytest.skip.Exception):
-        watch.test_failed(error)
+    if not isinstance(error, pytest.skip.Exception):
+        for watch in item.stash.get(WATCHES, ()):
+            watch.test_failed(error)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -115,9 +114,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attaches what happened to the system in the test."""
     report = yield
-    watch = item.stash.get(WATCH, None)
-    if watch is not None and (call.when == "call" or report.failed):
-        report.sections += watch.sections()
+    if call.when == "call" or report.failed:
+        for watch in item.stash.get(WATCHES, ()):
+            report.sections += watch.sections()
     return report
 
 
@@ -127,7 +126,7 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: Any) -
     if isinstance(node, pytest.Item) and node.config.option.pydriver_shell_on_fail:
         from pydriver.testing.shell import open_shell
 
-        open_shell(node, call.excinfo, node.stash.get(WATCH, None))
+        open_shell(node, call.excinfo, next(iter(node.stash.get(WATCHES, ())), None))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pydriver.pci import PciFunction
     from pydriver.system import SystemConfig
 
-__all__ = ("Systems", "device_id", "device_under_test")
+__all__ = ("StartSystem", "Systems", "device_id", "device_under_test")
 
 DEFAULT_ID = "dut"
 """The id in QEMU of the device under test. If no device has it, the first one is tested."""
@@ -40,6 +40,18 @@ DEFAULT_ID = "dut"
 ID = re.compile(r",id=([^,]+)")
 
 HELP_TIMEOUT = 30.0
+
+
+class StartSystem(Protocol):
+    """What the fixture `start_system` is."""
+
+    def __call__(self, config: "SystemConfig", *, doomed: bool = False) -> System:
+        """Starts a system.
+
+        :param config: what the system has
+        :param doomed: the test ends it by a bug check or otherwise, and looks at that itself
+        :raises MachineError: QEMU does not start
+        """
 
 
 class Systems:

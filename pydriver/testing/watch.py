@@ -67,6 +67,8 @@ class Watch:
     :ivar recorder: what was recorded in the test
     :ivar fate: of the system
     :ivar known: the failure of the system, if the test has expected it, or has been told of it
+    :ivar doomed: the test ends the system, and looks itself at how
+    :ivar failed: the test has failed
     :ivar unexpected: violations that the test has come across while it waited for others
     :ivar objects: what the test was given, by the names of the fixtures
     """
@@ -77,6 +79,8 @@ class Watch:
         self.recorder = RecorderSlice(system.kernel.recorder)
         self.fate = Fate.SHARED
         self.known: BaseException | None = None
+        self.doomed = False
+        self.failed = False
         self.unexpected: list[Violation] = []
         self.objects: dict[str, Any] = {"system": system, "machine": system.machine}
         self._events = events
@@ -128,7 +132,12 @@ class Watch:
 
         :param error: with which the test has failed: what it says already is left out
         """
+        if self._slices is not None:
+            return ""  # the system has ended, or is another test's
         failure = self.failure or self._death()
+        if self.doomed and failure is not None:
+            self.worsen(Fate.BROKEN)
+            return ""
         titles: list[str] = []
         found: list[str] = []
         said = False
@@ -154,6 +163,7 @@ class Watch:
 
     def test_failed(self, error: BaseException) -> None:
         """Notes that the test has failed: nobody gets its system."""
+        self.failed = True
         self.worsen(Fate.BROKEN)
         verdict = self.verdict(error)
         if verdict:

@@ -6,7 +6,7 @@ import pytest
 
 from pydriver.machine.binary import default_qemu
 
-from .conftest import Run, pids
+from .conftest import Run, pids, section
 
 
 def test_one_boot_is_shared_and_isolation_is_given_to_who_asks(run: Run) -> None:
@@ -31,6 +31,56 @@ def test_other(machine, system):
     machines = pids(result)
     assert machines["test_first"] == machines["test_second"]
     assert len(set(machines.values())) == 3
+
+
+def test_systems_that_a_test_starts_are_its_own_and_are_looked_at_like_the_shared_one(
+    run: Run,
+) -> None:
+    result = run("""
+import os
+import pytest
+from dataclasses import replace
+from pydriver.ke import BugCheck
+
+def bug_check(system):
+    with pytest.raises(BugCheck):
+        system.kernel.bug_check(0xE2, message="the test has asked for it")
+
+@pytest.fixture
+def two(system_config):
+    return replace(system_config, machine=replace(system_config.machine, cpus=2))
+
+started = []
+
+def test_both(machine, system, start_system, system_config, two):
+    started[:] = [system, start_system(system_config), start_system(two)]
+    assert [len(each.kernel.processors) for each in started] == [1, 1, 2]
+    assert len({each.machine.pid for each in started}) == 3
+
+def test_ended(machine):
+    assert started[0].machine.pid == machine.pid
+    for each in started[1:]:
+        with pytest.raises(OSError):
+            os.kill(each.machine.pid, 0)
+
+def test_fails(start_system, two):
+    bug_check(start_system(two))
+
+def test_doomed(start_system, two):
+    bug_check(start_system(two, doomed=True))
+
+def test_doomed_and_wrong(start_system, system_config):
+    bug_check(start_system(system_config, doomed=True))
+    raise AssertionError("this one")
+
+def test_one_of_two(start_system, system_config, two):
+    bug_check(start_system(two, doomed=True))
+    bug_check(start_system(system_config))
+""")
+    result.assert_outcomes(passed=3, failed=3)
+    for name in "test_fails", "test_one_of_two":
+        assert f"unexpected bug check 0xE2 0xE2 in test_it.py::{name}" in (section(result, name))
+    assert "unexpected" not in section(result, "test_doomed_and_wrong")
 
 
 def test_clock_that_a_test_stops_goes_on_for_the_next_one(run: Run) -> None:
