@@ -7,8 +7,6 @@ the machine. See :mod:`pydriver.wdf.device.wdfkd` for what may be shown as it wa
 """
 
 import linecache
-import sys
-import sysconfig
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -16,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydriver.errors import MachineDied, Stalled
 from pydriver.ke import BugCheck, VerifierError
-from pydriver.ke.bugcheck import StackFrame, driver_frames
-from pydriver.ke.watchdog import callback_frame
+from pydriver.place import Place, Stack
 from pydriver.trace.recorder import describe
 from pydriver.wdf.device.wdfkd import state_of
 from pydriver.wdf.io.queue import IoQueue
@@ -38,12 +35,6 @@ CONTEXT = 3
 DEFINITION = 15
 """Lines after the first one of a function, if all of it matters."""
 NEWLINE = "\n"
-
-LIBRARY = (
-    *(f"{sysconfig.get_path(each)}/" for each in ("stdlib", "platstdlib")),
-    "<frozen ",
-)
-"""How the names of Python's own files begin: no line of them is to blame."""
 
 Json = dict[str, Any]
 
@@ -81,7 +72,7 @@ def snapshot(system: "System", failure: BaseException) -> Json:
             {
                 **_named(each.lock),
                 "thread": each.thread,
-                "acquired": None if each.place is None else _frame(each.place),
+                "acquired": None if each.place is None else _place(each.place),
             }
             for each in kernel.verifier.held_locks
         ],
@@ -141,29 +132,26 @@ def _incident(incident: "Incident") -> Json:
         "processor": incident.processor,
         "irql": incident.irql,
         "times": getattr(incident, "times", 1),
-        "frames": [_frame(each) for each in incident.frames],
+        "frames": [_place(each) for each in incident.frames],
         "objects": list(incident.objects),
         "events": list(incident.events),
     }
 
 
 def _traceback(failure: BaseException) -> list[Json]:
-    if failure.__traceback__ is None:
-        return []
-    frames = driver_frames(failure.__traceback__)
-    return [_frame(StackFrame.of(each.f_code, line)) for each, line in frames]
+    return [_place(each) for each in Stack.of_error(failure).places]
 
 
-def _frame(frame: StackFrame, after: int = CONTEXT) -> Json:
+def _place(place: Place, after: int = CONTEXT) -> Json:
     """A line, with its source: the file may be another one when somebody reads this."""
-    first = max(1, frame.line - CONTEXT)
-    lines = linecache.getlines(frame.file)[first - 1 : frame.line + after]
+    first = max(1, place.line - CONTEXT)
+    lines = linecache.getlines(place.file)[first - 1 : place.line + after]
     return {
-        "function": frame.function,
-        "file": frame.file,
-        "line": frame.line,
-        "text": frame.source,
-        "library": frame.file.startswith(LIBRARY),
+        "function": place.function,
+        "file": place.file,
+        "line": place.line,
+        "text": place.source,
+        "library": place.library,
         "first": first,
         "source": [each.rstrip() for each in lines],
     }
@@ -176,14 +164,13 @@ def _named(target: object) -> Json:
 def _threads() -> Iterator[Json]:
     """What each thread runs of a driver or of an application."""
     names = {each.ident: each.name for each in threading.enumerate()}
-    for ident, frame in sys._current_frames().items():
-        found = driver_frames(frame=frame)
-        frames = [_frame(StackFrame.of(each.f_code, line)) for each, line in found]
+    for ident, stack in Stack.of_threads().items():
+        frames = [_place(each) for each in stack.places]
         if ident in names and not all(each["library"] for each in frames):
             yield {
                 "thread": ident,
                 "name": names[ident],
-                "in_callback": callback_frame(frame) is not None,
+                "in_callback": stack.callback is not None,
                 "frames": frames,
             }
 
@@ -204,7 +191,7 @@ def _objects(system: "System") -> Iterator[Json]:
                 "lines": state.lines,
                 **state.values,
                 "callbacks": {
-                    name: _frame(place, DEFINITION) for name, place in state.callbacks.items()
+                    name: _place(place, DEFINITION) for name, place in state.callbacks.items()
                 },
             }
 

@@ -9,13 +9,12 @@ for the whole process, before the driver is imported. Calls from the framework i
 import contextlib
 import functools
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydriver.ke.bugcheck import is_driver_frame
 from pydriver.ke.ddi import REGISTRY
 from pydriver.ke.probes import Point, Probe
+from pydriver.place import called_by_driver
 
 __all__ = ("watched_ddis",)
 
@@ -59,7 +58,7 @@ def _replace(
 def _watched(function: Callable[..., Any], name: str, probe: Probe) -> Callable[..., Any]:
     @functools.wraps(function)
     def watched(*arguments: Any, **more: Any) -> Any:
-        if is_driver_frame(sys._getframe(1)):
+        if called_by_driver():
             probe(Point.DDI, name, arguments[0] if arguments else None, 0)
         return function(*arguments, **more)
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from pydriver.debug.snapshots import Counts, Position
 from pydriver.errors import PydriverError
-from pydriver.ke.bugcheck import StackFrame, driver_frames
 from pydriver.ke.irql import irql_name
 from pydriver.ke.probes import Point
+from pydriver.place import Stack
 
 if TYPE_CHECKING:
     from pydriver.system import System
@@ -161,8 +161,7 @@ class Debugger:
     def _describe(self, reason: str, position: Position) -> Stop:
         kernel = self.system.kernel
         processor = kernel.current.processor
-        frames = driver_frames()
-        stack = tuple(str(StackFrame.of(each.f_code, line)) for each, line in frames)
+        stack = tuple(map(str, Stack.current().places))
         number = None if processor is None else processor.number
         name = threading.current_thread().name
         return Stop(reason, position.point, name, number, kernel.irql(), stack, position)

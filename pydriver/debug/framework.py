@@ -9,7 +9,7 @@ is taken, so that they can be shown while a thread that holds it is stopped.
 from typing import TYPE_CHECKING
 
 from pydriver.debug.handles import Handles, objects_below
-from pydriver.ke.bugcheck import callback_place
+from pydriver.place import place_of_callback
 from pydriver.trace import Event
 from pydriver.wdf.device.wdfkd import kind_of, state_of, wdf_name
 
@@ -179,4 +179,4 @@ def _contexts(target: "Object") -> list[str]:
 
 
 def _place(callback: "Callable[..., object] | None") -> str:
-    return "-" if callback is None else str(callback_place(callback))
+    return "-" if callback is None else str(place_of_callback(callback))

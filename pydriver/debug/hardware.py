@@ -2,18 +2,15 @@
 # Copyright (c) 2026 the pydriver authors
 """Views of the machine: processors, interrupt controllers, memory, registers, stacks."""
 
-import sys
-import sysconfig
 import threading
-import traceback
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydriver.abi._native import ffi, lib
-from pydriver.ke.bugcheck import is_driver_frame
 from pydriver.ke.dpc import Importance, KDpc
 from pydriver.ke.irql import irql_name
+from pydriver.place import Place, Stack
 from pydriver.regs import RegisterMap
 
 if TYPE_CHECKING:
@@ -43,8 +40,6 @@ UPCALLS = {
     lib.LINK_UPCALL_EXCEPTION: "exception",
     lib.LINK_UPCALL_SERVICE: "service call",
 }
-STANDARD_LIBRARY = sysconfig.get_path("stdlib") + "/"
-PACKAGES = (sysconfig.get_path("purelib") + "/", sysconfig.get_path("platlib") + "/")
 CLI = str(Path(__file__).resolve().parent.parent / "cli") + "/"
 """Where the threads of commands begin."""
 
@@ -240,30 +235,25 @@ def _guest_frames(system: "System", processor: "Processor") -> "Iterator[str]":
 
 
 def _driver_threads() -> "Iterator[tuple[str, list[str]]]":
-    frames = sys._current_frames()
+    stacks = Stack.of_threads()
     for thread in threading.enumerate():
-        frame = frames.get(thread.ident or 0)
-        if frame is None or thread is threading.current_thread():
+        stack = stacks.get(thread.ident or 0)
+        if stack is None or thread is threading.current_thread():
             continue
         if thread.name == VIEWS_THREAD:
             continue
-        entries = [
-            (each, line) for each, line in traceback.walk_stack(frame) if is_driver_frame(each)
+        lines = [
+            f"{each.function} ({each.file}:{each.line})"
+            for each in stack.all_places
+            if not _is_host(each)
         ]
-        stack = [
-            f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{line})"
-            for each, line in reversed(entries)
-            if not _is_host(each.f_code.co_filename)
-        ]
-        if stack:
-            yield thread.name, stack
+        if lines:
+            yield thread.name, lines
 
 
-def _is_host(file: str) -> bool:
-    """Whether a file is Python's own, or the command's."""
-    return file.startswith(CLI) or (
-        file.startswith(STANDARD_LIBRARY) and not file.startswith(PACKAGES)
-    )
+def _is_host(place: Place) -> bool:
+    """Whether a place is Python's own, or the command's."""
+    return place.library or place.file.startswith(CLI)
 
 
 def device_registers(system: "System", device: "Device") -> list[str]:

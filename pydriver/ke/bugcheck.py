@@ -6,18 +6,11 @@ The four parameters are those that Windows or WDF defines for the code. Where WD
 the debugger there is no bug check: see `pydriver.ke.verifier`.
 """
 
-import contextlib
-import linecache
-import sys
-import traceback
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, partial
-from pathlib import Path
-from types import CodeType, FrameType, FunctionType, MethodType, TracebackType
-from typing import Self
 
 from pydriver.ke.irql import irql_name
+from pydriver.place import Place
 
 __all__ = (
     "ATTEMPTED_SWITCH_FROM_DPC",
@@ -39,14 +32,8 @@ __all__ = (
     "BugCheck",
     "BugCheckState",
     "Incident",
-    "StackFrame",
     "WdfViolation",
     "bug_check_name",
-    "callback_name",
-    "callback_place",
-    "driver_frames",
-    "is_driver_file",
-    "is_driver_frame",
 )
 
 IRQL_NOT_LESS_OR_EQUAL = 0x0A
@@ -166,44 +153,6 @@ KMDF_RULES = frozenset(
 name, ``kmdf-<rule>`` [DDI Compliance Rules, KMDF]."""
 
 
-@dataclass(frozen=True)
-class StackFrame:
-    """A line of a driver.
-
-    :ivar function: that the line is in, by its qualified name
-    :ivar file: full path
-    :ivar line: from 1
-    """
-
-    function: str
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.function} ({Path(self.file).name}:{self.line})"
-
-    @property
-    def source(self) -> str:
-        """The text of the line, without its indentation; empty if the file cannot be read."""
-        return linecache.getline(self.file, self.line).strip()
-
-    @classmethod
-    def of(cls, code: CodeType, line: int) -> Self:
-        """A line of a function's code."""
-        return cls(getattr(code, "co_qualname", code.co_name), code.co_filename, line)
-
-    @classmethod
-    def at(cls, code: CodeType, instruction: int) -> Self:
-        """The line of an instruction, which is a frame's ``f_lasti``.
-
-        Its ``f_lineno`` is searched for each time that it is read: too dear to be noted often.
-        """
-        for start, end, line in code.co_lines():
-            if start <= instruction < end and line is not None:
-                return cls.of(code, line)
-        return cls.of(code, code.co_firstlineno)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Incident:
     """What is known about a moment at which a rule was broken.
@@ -226,7 +175,7 @@ class Incident:
     callback: str
     processor: int | None
     irql: int
-    frames: tuple[StackFrame, ...]
+    frames: tuple[Place, ...]
     objects: tuple[str, ...]
     events: tuple[str, ...]
 
@@ -332,106 +281,3 @@ class BugCheck(BaseException):
 
     def __str__(self) -> str:
         return self.state.report()
-
-
-GENERATED = "<DDI "
-"""How the names of the files begin that the DDIs' checks are compiled from."""
-
-_PACKAGE = Path(__file__).resolve().parent.parent
-_FRAMEWORK = (
-    *(
-        str(_PACKAGE / folder) + "/"
-        for folder in (
-            "abi",
-            "machine",
-            "link",
-            "system",
-            "timeline",
-            "pci",
-            "ke",
-            "wdf",
-            "crash",
-            "trace",
-            "debug",
-            "testing",
-        )
-    ),
-    GENERATED,
-    str(_PACKAGE / "ddi.py"),
-)
-
-
-@cache
-def is_driver_file(name: str) -> bool:
-    """Whether a file has a driver's code, or an application's: none of ours."""
-    return not name.startswith(_FRAMEWORK)
-
-
-def is_driver_frame(frame: FrameType) -> bool:
-    """Whether a frame runs a driver's code, or an application's: none of ours."""
-    return is_driver_file(frame.f_code.co_filename)
-
-
-def _is_nobodys(frame: FrameType) -> bool:
-    """What starts a thread of the host, or a test, is nobody's callback."""
-    module = str(frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in ("threading", "_pytest", "pluggy")
-
-
-def callback_name(callback: object) -> str:
-    """How a driver calls a callback, for a message."""
-    while isinstance(callback, partial):
-        callback = callback.func
-    return getattr(callback, "__qualname__", None) or type(callback).__qualname__
-
-
-def callback_place(callback: object) -> StackFrame | None:
-    """Where a driver defines a callback.
-
-    :param callback: it, or a routine of the framework that calls it
-    :return: ``None`` if it is not written in Python
-    """
-    seen: set[int] = set()
-    found = [callback]
-    while found:
-        each = found.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, partial):
-            found += [each.func, *each.args]
-        elif isinstance(each, MethodType):
-            found += [each.__func__, getattr(each.__self__, "_routine", None)]
-        elif isinstance(each, FunctionType):
-            code = each.__code__
-            if is_driver_file(code.co_filename):
-                return StackFrame.of(code, code.co_firstlineno)
-            for cell in each.__closure__ or ():
-                with contextlib.suppress(ValueError):  # it is empty
-                    found.append(cell.cell_contents)
-    return None
-
-
-def driver_frames(
-    tb: TracebackType | None = None, frame: FrameType | None = None
-) -> list[tuple[FrameType, int]]:
-    """Finds the callback that is running: the driver's innermost run of frames.
-
-    :param tb: of an exception that left the callback; without it, a stack is searched
-    :param frame: the innermost one of that stack; without it, the caller's
-    :return: the frames with their lines, outermost first
-    """
-    frames: list[tuple[FrameType, int]] = []
-    if tb is not None:
-        frames += traceback.walk_tb(tb)
-    else:
-        frames += traceback.walk_stack(frame or sys._getframe(1))
-        frames.reverse()
-    run: list[tuple[FrameType, int]] = []
-    for each, line in reversed(frames):
-        if is_driver_frame(each) and not _is_nobodys(each):
-            run.append((each, line))
-        elif run:
-            break
-    run.reverse()
-    return run

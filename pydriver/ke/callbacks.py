@@ -13,15 +13,14 @@ from pydriver.ke.bugcheck import (
     PAGE_FAULT_IN_NONPAGED_AREA,
     PYTHON_EXCEPTION,
     WDF_VIOLATION,
-    StackFrame,
     WdfViolation,
-    callback_name,
 )
 from pydriver.ke.failure import FailStop
 from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, irql_name
 from pydriver.ke.probes import Point
 from pydriver.ke.status import STATUS_SUCCESS, NtStatusError
 from pydriver.ke.verifier import Verifier
+from pydriver.place import Place, callback_name
 
 __all__ = ("Callbacks",)
 
@@ -161,7 +160,7 @@ class Callbacks(FailStop):
             origin=origin,
         )
 
-    def report_kept(self, name: str, held: int, callback: object = None) -> StackFrame | None:
+    def report_kept(self, name: str, held: int, callback: object = None) -> Place | None:
         """Tells the verifier of locks that a callback has kept, and forgets them.
 
         :param name: of the callback

@@ -14,11 +14,11 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
 from pydriver.ke.processor import QueuedDpc
+from pydriver.place import callback_name
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Iterable
 from threading import Lock
 from time import perf_counter_ns
-from types import FrameType
 from typing import Any, NoReturn
 
 from pydriver.errors import LinkStopped, MachineDied, PydriverError
@@ -18,14 +17,12 @@ from pydriver.ke.bugcheck import (
     REPORTED_EVENTS,
     BugCheck,
     BugCheckState,
-    StackFrame,
     bug_check_name,
-    callback_place,
-    driver_frames,
 )
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.probes import Point, Probe
 from pydriver.ke.processor import CurrentProcessor
+from pydriver.place import Place, Stack, place_of_callback
 from pydriver.trace import Event, Recorder
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -126,14 +123,14 @@ class FailStop:
         message: str,
         subject: object = None,
         error: BaseException | None = None,
-        frame: FrameType | None = None,
+        stack: Stack | None = None,
         returned: object = None,
-        origin: StackFrame | None = None,
+        origin: Place | None = None,
     ) -> dict[str, Any]:
         """What is known about this moment: the fields of an :class:`Incident`.
 
         :param error: the exception behind it, whose traceback names the driver's line
-        :param frame: where another thread is that it is about
+        :param stack: of another thread, if it is about that one
         :param returned: the callback, if it has returned and is on no stack
         :param origin: the line in it that is to blame; without it, its first one
         """
@@ -144,24 +141,24 @@ class FailStop:
             irql = PASSIVE_LEVEL
         involved = [subject]
         if returned is not None:
-            place = origin or callback_place(returned)
-            frames: tuple[StackFrame, ...] = () if place is None else (place,)
+            place = origin or place_of_callback(returned)
+            places: tuple[Place, ...] = () if place is None else (place,)
         else:
-            found = driver_frames(error.__traceback__ if error else None, frame)
-            if error is not None and not found:  # raised by the call of what cannot be called
-                found = driver_frames()
-            frames = tuple(StackFrame.of(each.f_code, line) for each, line in found)
-            for each, _ in reversed(found):
-                if each.f_code.co_name != "<module>":
-                    involved += list(each.f_locals.values())
+            if error is not None:
+                stack = Stack.of_error(error)
+            # An exception has left no call if it was raised by the call of what cannot be called.
+            if stack is None or (error is not None and not stack.places):
+                stack = Stack.current()
+            places = stack.places
+            involved += stack.objects
         return {
             "rule": rule,
             "message": message,
             "subject": "" if subject is None else str(subject),
-            "callback": str(frames[0]) if frames else "",
+            "callback": str(places[0]) if places else "",
             "processor": None if processor is None else processor.number,
             "irql": irql,
-            "frames": frames,
+            "frames": places,
             "objects": self.describe(involved),
             "events": tuple(self.recorder.format(REPORTED_EVENTS)),
         }
@@ -178,9 +175,9 @@ class FailStop:
         message: str,
         subject: object = None,
         error: BaseException | None = None,
-        frame: FrameType | None = None,
+        stack: Stack | None = None,
         returned: object = None,
-        origin: StackFrame | None = None,
+        origin: Place | None = None,
     ) -> NoReturn:
         """Stops the system [KeBugCheckEx].
 
@@ -190,7 +187,7 @@ class FailStop:
         :param message: what happened, one sentence
         :param subject: the object that it is about
         :param error: the Python exception behind it
-        :param frame: where another thread is that it is about
+        :param stack: of another thread, if it is about that one
         :param returned: see :meth:`incident`
         :param origin: see :meth:`incident`
         :raises BugCheck: always; the first one, if there was one before
@@ -204,7 +201,7 @@ class FailStop:
         except PydriverError:
             irql = PASSIVE_LEVEL
         self.record((perf_counter_ns(), Event.BUG_CHECK, number, irql, subject, f"0x{code:X}"))
-        incident = self.incident(rule, message, subject, error, frame, returned, origin)
+        incident = self.incident(rule, message, subject, error, stack, returned, origin)
         if self.probe is not None:
             self.probe(Point.RULE, rule or bug_check_name(code), subject, code)
         bug_check = BugCheck(BugCheckState(code=code, parameters=(p1, p2, p3, p4), **incident))

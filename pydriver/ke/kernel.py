@@ -5,7 +5,6 @@
 How it fails is in `failure`, how it calls drivers in `callbacks`.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 from threading import Lock, Thread, get_ident
@@ -36,6 +35,7 @@ from pydriver.ke.timer_queue import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
 from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
+from pydriver.place import call_above, note_of
 from pydriver.trace import LevelSummary, Recorder, summarise
 
 __all__ = ("Kernel",)
@@ -159,8 +159,7 @@ class Kernel(Borrowing):
         """
         current = self.current
         if self.verifying:
-            caller = sys._getframe(1)
-            current.raised_by = (caller.f_code, caller.f_lasti)
+            current.raised_by = note_of(call_above(1))
         processor = current.processor
         if processor is None:
             if irql == PASSIVE_LEVEL:

@@ -13,13 +13,12 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.abi._native import lib
-from pydriver.ke.bugcheck import StackFrame, is_driver_file
+from pydriver.place import Note, Place, driver_place_of
 from pydriver.trace import Event
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
-    from types import CodeType
 
     from pydriver.link import ProcessorLink
     from pydriver.trace import Entry, Recorder
@@ -53,7 +52,7 @@ class CurrentProcessor(local):
     :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
     :ivar critical_regions: that it is in [KeEnterCriticalRegion]
     :ivar dpc_arguments: of the DPC that begins on it
-    :ivar raised_by: who raised its IRQL last, as code and instruction; kept while verifying
+    :ivar raised_by: a note of the call that raised its IRQL last; taken while verifying
     """
 
     processor: "Processor | None" = None
@@ -61,17 +60,15 @@ class CurrentProcessor(local):
     keeps: bool = False
     critical_regions: int = 0
     dpc_arguments: tuple[Any, Any] = (None, None)
-    raised_by: "tuple[CodeType, int] | None" = None
+    raised_by: Note | None = None
 
     def __init__(self) -> None:
         self.held: list[object] = []
 
     @property
-    def raised_at(self) -> StackFrame | None:
+    def raised_at(self) -> Place | None:
         """The driver's line that raised the IRQL last; ``None`` if the framework did."""
-        if self.raised_by is None or not is_driver_file(self.raised_by[0].co_filename):
-            return None
-        return StackFrame.at(*self.raised_by)
+        return driver_place_of(self.raised_by)
 
 
 class QueuedDpc:

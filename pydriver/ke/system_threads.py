@@ -3,7 +3,6 @@
 """The threads at PASSIVE_LEVEL that a kernel has: its workers, the framework's, and drivers'."""
 
 import contextlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -13,6 +12,7 @@ from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.callbacks import Callbacks
 from pydriver.ke.watchdog import JOIN_TIMEOUT, abandon
+from pydriver.place import Stack
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -152,13 +152,11 @@ class SystemThreads:
         for each in tuple(self._threads):
             if each.driver_object is not driver_object or each.ended:
                 continue
-            ident = each.thread.ident
-            frame = None if ident is None else sys._current_frames().get(ident)
             self._kernel.verifier.violation(
                 "SystemThreadLeft",
                 f"{each.subject} has not ended, but its driver is being unloaded",
                 each.subject,
-                frame=frame,
+                stack=Stack.of_thread(each.thread.ident),
             )
 
     def stop(self) -> None:

@@ -10,24 +10,20 @@ With the verifier off nothing is recorded, and no check is made that WDF makes o
 verifier.
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock, get_ident
 from time import perf_counter_ns
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     Incident,
-    StackFrame,
-    driver_frames,
-    is_driver_file,
 )
 from pydriver.ke.probes import Point
+from pydriver.place import Place, Stack, note_driver, place_of
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 
@@ -38,9 +34,6 @@ __all__ = ("HeldLock", "Verifier", "VerifierConfig", "VerifierError", "Violation
 
 DEADLOCK: Final = 0x1001
 """Parameter 1 of 0xC4: two locks are taken in both orders [Bug Check 0xC4]."""
-
-ACQUIRE_DEPTH: Final = 4
-"""Frames of the framework at most between a driver and :meth:`Verifier.acquired`."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +92,17 @@ class VerifierError(PydriverError):
 
 
 # What is noted of an acquisition, for each lock that is held and for the history of a spin lock:
-# thread, code and instruction of the driver (`None` and 0: the framework), when, and for how long
-# (`None`: it is still held). A list, since one is made at each acquisition; classes are made of it
-# when somebody looks.
-Note = list[Any]
-THREAD, CODE, INSTRUCTION, ACQUIRED, HELD = range(5)
+# thread, a note of the driver's place (`None`: the framework), when, and for how long (`None`: it
+# is still held). A list, since one is made at each acquisition; classes are made of it when
+# somebody looks.
+AcquisitionNote = list[Any]
+THREAD, PLACE, ACQUIRED, HELD = range(4)
 
 
-def place_of(note: Note) -> StackFrame | None:
+def acquired_at(note: AcquisitionNote) -> Place | None:
     """The driver's line that a note of an acquisition names."""
-    code = note[CODE]
-    return None if code is None else StackFrame.at(code, note[INSTRUCTION])
+    place = note[PLACE]
+    return None if place is None else place_of(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +116,7 @@ class HeldLock:
 
     lock: object
     thread: int
-    place: StackFrame | None
+    place: Place | None
 
 
 @dataclass
@@ -145,9 +138,9 @@ class Verifier:
         self.enabled = config.enabled
         self._kernel = kernel
         # By the locks themselves: the address of one that is gone would soon be another one's.
-        self._held: dict[object, Note] = {}  # a lock's entry is its holder's
+        self._held: dict[object, AcquisitionNote] = {}  # a lock's entry is its holder's
         self._lock = Lock()  # guards the three below
-        self._seen: dict[tuple[str, tuple[StackFrame, ...], str], _Seen] = {}
+        self._seen: dict[tuple[str, tuple[Place, ...], str], _Seen] = {}
         self._failed: set[tuple[str, ...]] = set()
         self._order: defaultdict[object, set[object]] = defaultdict(set)
 
@@ -166,9 +159,9 @@ class Verifier:
         subject: object = None,
         *,
         apart: bool = False,
-        frame: FrameType | None = None,
+        stack: Stack | None = None,
         returned: object = None,
-        origin: StackFrame | None = None,
+        origin: Place | None = None,
     ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
@@ -176,7 +169,7 @@ class Verifier:
         :param message: what happened, one sentence
         :param subject: the object that it is about
         :param apart: the call stack is not what broke the rule: count by message, not by stack
-        :param frame: where another thread is that it is about
+        :param stack: of another thread, if it is about that one
         :param returned: the callback, if it has returned and is on no stack
         :param origin: the line in it that is to blame
         """
@@ -195,7 +188,7 @@ class Verifier:
             )
         )
         incident = kernel.incident(
-            rule, message, subject, frame=frame, returned=returned, origin=origin
+            rule, message, subject, stack=stack, returned=returned, origin=origin
         )
         frames = incident["frames"]
         by_message = apart or not frames or returned is not None
@@ -224,7 +217,7 @@ class Verifier:
         """Whether a creation that is under way shall fail: once for each stack of the driver."""
         if not self.config.fail_creations or not self.enabled:
             return False
-        stack = tuple(str(StackFrame.of(each.f_code, line)) for each, line in driver_frames())
+        stack = tuple(map(str, Stack.current().places))
         with self._lock:
             new = bool(stack) and stack not in self._failed
             self._failed.add(stack)
@@ -233,19 +226,13 @@ class Verifier:
     # Locks. What a thread holds is in `kernel.current.held`: an interrupt that nests on the
     # thread adds its own at the end, and has released them when it returns.
 
-    def acquired(self, lock: object) -> Note:
+    def acquired(self, lock: object) -> AcquisitionNote:
         """Notes a lock that the calling thread has acquired; by the lock, if `enabled`."""
         held = self._kernel.current.held
         if held:
             self._check_order(lock, held)
         held.append(lock)
-        caller: FrameType | None = sys._getframe(2)
-        left = ACQUIRE_DEPTH
-        while caller is not None and left and not is_driver_file(caller.f_code.co_filename):
-            caller = caller.f_back
-            left -= 1
-        code, instruction = (caller.f_code, caller.f_lasti) if caller and left else (None, 0)
-        note = [get_ident(), code, instruction, perf_counter_ns(), None]
+        note = [get_ident(), note_driver(2), perf_counter_ns(), None]
         self._held[lock] = note
         return note
 
@@ -267,13 +254,14 @@ class Verifier:
     def held_locks(self) -> "tuple[HeldLock, ...]":
         """The locks that are held now, on whatever thread."""
         return tuple(
-            HeldLock(lock, note[THREAD], place_of(note)) for lock, note in self._held.copy().items()
+            HeldLock(lock, note[THREAD], acquired_at(note))
+            for lock, note in self._held.copy().items()
         )
 
-    def acquired_at(self, lock: object) -> StackFrame | None:
+    def acquired_at(self, lock: object) -> Place | None:
         """The driver's line that has acquired a lock that is held."""
         note = self._held.get(lock)
-        return None if note is None else place_of(note)
+        return None if note is None else acquired_at(note)
 
     def _check_order(self, lock: object, held: list[object]) -> None:
         for outer in held:

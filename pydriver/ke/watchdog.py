@@ -9,11 +9,9 @@ has neither returned from its outermost interrupt nor been given back (`link_cpu
 
 import contextlib
 import ctypes
-import sys
 from dataclasses import dataclass
 from threading import Event, Lock, Thread, get_ident
 from time import monotonic
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from pydriver.errors import LinkStopped, PydriverError
@@ -21,10 +19,10 @@ from pydriver.ke.bugcheck import (
     DPC_WATCHDOG_VIOLATION,
     DRIVER_POWER_STATE_FAILURE,
     BugCheck,
-    is_driver_frame,
 )
 from pydriver.ke.clock import CLOCK_INTERVAL, TICKS_PER_SECOND
 from pydriver.ke.irql import DISPATCH_LEVEL
+from pydriver.place import Call, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,52 +217,27 @@ class Watchdog:
         processor: "Processor | None" = None,
     ) -> None:
         kernel = self._kernel
-        frame = None if ident is None else sys._current_frames().get(ident)
+        stack = Stack.of_thread(ident)
         # The report is about that processor: this thread runs on none.
         kernel.current.processor = processor
         try:
-            kernel.bug_check(code, *parameters, rule=rule, message=message, frame=frame)
+            kernel.bug_check(code, *parameters, rule=rule, message=message, stack=stack)
         finally:
             kernel.current.processor = None
-            if ident is not None and frame is not None:
-                self._free(ident, frame)
+            # Without a callback an application waits in the framework: the failure wakes it.
+            if ident is not None and stack is not None and stack.callback is not None:
+                self._free(ident, stack.callback)
 
-    def _free(self, ident: int, frame: FrameType) -> None:
+    def _free(self, ident: int, stuck: Call) -> None:
         """Has the stuck thread leave the driver's code, unless the failure has it leave."""
-        stuck = callback_frame(frame)
-        if stuck is None:
-            return  # an application that waits in the framework: the failure wakes it
         arrived = None
         for _ in range(ABANDON_TRIES):
             self._end.wait(ABANDON_INTERVAL)
-            if not is_running(ident, stuck):
+            if not stuck.running:
                 return
             # Again only if the driver has caught it: a second one would hit who is innocent.
             if arrived is None or arrived.is_set():
                 arrived = abandon(self._kernel, ident)
-
-
-def callback_frame(frame: FrameType) -> FrameType | None:
-    """The driver's frame that the framework called last on a stack; ``None`` if there is none."""
-    found: FrameType | None = None
-    current: FrameType | None = frame
-    while current is not None:
-        if is_driver_frame(current):
-            found = current
-        elif found is not None:
-            return found
-        current = current.f_back
-    return None
-
-
-def is_running(ident: int, frame: FrameType) -> bool:
-    """Whether a thread is still in the call that a frame belongs to."""
-    current = sys._current_frames().get(ident)
-    while current is not None:
-        if current is frame:
-            return True
-        current = current.f_back
-    return False
 
 
 def abandon(kernel: "FailStop", ident: int) -> Event:

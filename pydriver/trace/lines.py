@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pydriver.place import Caller
 from pydriver.trace.access import READS, AccessKind, Value
-from pydriver.trace.callers import Caller
 
 __all__ = (
     "AccessRecord",

@@ -26,8 +26,8 @@ from threading import Event, Lock
 from time import perf_counter_ns
 
 from pydriver.errors import ConfigurationError
+from pydriver.place import find_caller
 from pydriver.trace.access import READS, Access, Answered, Value
-from pydriver.trace.callers import find_caller
 from pydriver.trace.lines import AccessRecord, Lines, MemoryRecord, TracedMachine
 from pydriver.trace.memory import MemoryChanges
 

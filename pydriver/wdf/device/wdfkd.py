@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pydriver.ke.bugcheck import StackFrame, callback_place
 from pydriver.ke.status import STATUS_PENDING, status_name
+from pydriver.place import Place, place_of_callback
 from pydriver.wdf.device.device import Device
 from pydriver.wdf.interrupt.interrupt import Interrupt, InterruptState
 from pydriver.wdf.io.queue import IoQueue
@@ -67,7 +67,7 @@ class ObjectState:
     refer: Refer
     lines: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
-    callbacks: dict[str, StackFrame] = field(default_factory=dict)
+    callbacks: dict[str, Place] = field(default_factory=dict)
 
     def text(self) -> list[str]:
         """All of it as lines, under a title."""
@@ -134,7 +134,7 @@ def _callbacks(state: ObjectState, config: object) -> None:
 
 
 def _callback(state: ObjectState, name: str, callback: object) -> None:
-    place = None if callback is None else callback_place(callback)
+    place = None if callback is None else place_of_callback(callback)
     if place is not None:
         state.callbacks[wdf_name(name)] = place
 

@@ -5,10 +5,10 @@
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.line import LineIsr
 from pydriver.ke.probes import Point, probed
 from pydriver.ke.status import NT_SUCCESS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS
+from pydriver.place import callback_name
 from pydriver.wdf.interrupt.kinterrupt import KInterrupt
 from pydriver.wdf.interrupt.lock import InterruptLocking
 from pydriver.wdf.interrupt.service_routine import line_routine, message_routine, passive_routine

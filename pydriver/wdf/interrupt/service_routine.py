@@ -13,8 +13,8 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
-from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.processor import RETURN_EOI, RETURN_EOI_DISPATCH
+from pydriver.place import callback_name
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 

@@ -18,7 +18,6 @@ from enum import Enum
 from time import perf_counter_ns
 from typing import Any, NoReturn, TypeVar, cast
 
-from pydriver.ke.bugcheck import GENERATED
 from pydriver.ke.ddi import REGISTRY, Ddi, function_ddi, register
 from pydriver.ke.irql import (
     APC_LEVEL,
@@ -33,6 +32,7 @@ from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     NtStatusError,
 )
+from pydriver.place import GENERATED
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 

@@ -16,7 +16,7 @@ from pydriver.ke.bugcheck import (
 from pydriver.ke.irql import irql_name
 from pydriver.ke.spin_lock import ACQUIRED_ABOVE_DISPATCH, RELEASED_NOT_AT_DISPATCH
 from pydriver.ke.spin_mutex import SpinMutex
-from pydriver.ke.verifier import ACQUIRED, HELD, THREAD, Note, place_of
+from pydriver.ke.verifier import ACQUIRED, HELD, THREAD, AcquisitionNote, acquired_at
 from pydriver.wdf.object.ddi import DISPATCH_LEVEL, creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes
 
@@ -46,9 +46,9 @@ class Acquisition:
     held: int | None
 
     @classmethod
-    def of(cls, note: Note) -> Self:
+    def of(cls, note: AcquisitionNote) -> Self:
         """What the verifier has noted."""
-        place = place_of(note)
+        place = acquired_at(note)
         caller = "" if place is None else f"{Path(place.file).name}:{place.line}"
         return cls(note[THREAD], caller, note[ACQUIRED], note[HELD])
 
@@ -75,7 +75,7 @@ class SpinLock(Object):
         self._mutex = SpinMutex(kernel) if len(kernel.processors) > 1 else None
         self._owner: Processor | None = None
         self._saved = 0
-        self._notes: deque[Note] = deque(maxlen=HISTORY)
+        self._notes: deque[AcquisitionNote] = deque(maxlen=HISTORY)
         self.interrupt_lock = False
 
     @property

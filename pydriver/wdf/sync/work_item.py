@@ -9,7 +9,6 @@ from threading import Lock, get_ident
 from time import perf_counter_ns
 from typing import ClassVar, Self
 
-from pydriver.ke.bugcheck import callback_name
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
@@ -18,6 +17,7 @@ from pydriver.ke.status import (
     STATUS_INVALID_PARAMETER,
     NtStatusError,
 )
+from pydriver.place import callback_name
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.object.ddi import creation_ddi, ddi
