@@ -204,11 +204,12 @@ class System:
         """Calls a driver's entry [DriverEntry].
 
         :param driver_entry: creates the driver object and returns it
-        :param name: of the driver; default: of the module that the entry is in
+        :param name: the name of the driver; default: the name of the module that has the entry, or
+            of its package if the module is called ``driver``
         :return: what the entry returned
         :raises NtStatusError: the entry failed
         """
-        name = name or driver_entry.__module__.rpartition(".")[2]
+        name = name or driver_entry.__module__.removesuffix(".driver").rpartition(".")[2]
         driver_object = DriverObject(self.kernel, self, name)
         try:
             driver = driver_entry(driver_object)
