@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Makes a timeline from what was captured: beginnings find their ends, and causes their effects.
+"""Makes a timeline of a capture: beginnings find their ends, and causes their effects.
 
-Where an end comes from. Entries of one processor are in the order in which its code ran, because it
-runs on one stack: an end belongs to the innermost beginning that has none. A work item's end tells
-how long it took, and so which beginning is meant.
+The entries of one processor are in the order in which its code ran, on one stack: an end belongs to
+the innermost beginning that has none. The end of a work item has its duration, which identifies the
+beginning.
 
-What is not known: which of several work items completed a request.
+Which of several work items completed a request is not known.
 """
 
 from collections import deque
@@ -23,19 +23,19 @@ __all__ = ("assemble",)
 
 DISPATCH_LEVEL = 2
 PENDING_LANE, MASKED_LANE = 1, 2
-"""Of a vector, whose first lane has what is in service: it may be pending again meanwhile."""
+"""The lanes of a vector. In lane 0 it is in service: it may be pending again at the same time."""
 QUEUED_LANE = 1
-"""Of a DPC, which may be queued again while it runs."""
+"""The lane of a DPC, which may be queued again while it runs."""
 FIRST_LANE = {Group.WORK_ITEMS: 1, Group.QUEUES: 1}
-"""The lane before tells when a work item was queued, and when a request was completed."""
+"""The first lane of the slices. Lane 0 shows when a work item was queued or a request completed."""
 Advance = Callable[[int], object]
 
 
 def assemble(capture: Capture, advance: Advance = lambda done: None) -> Timeline:
     """Makes the timeline of a run that has ended.
 
-    :param capture: of the run
-    :param advance: called with the number of entries done, now and then
+    :param capture: the capture of the run
+    :param advance: a function that is called now and then, with the number of entries done
     """
     assembly = _Assembly(capture)
     for number, entry in enumerate(capture):
@@ -47,12 +47,12 @@ def assemble(capture: Capture, advance: Advance = lambda done: None) -> Timeline
 
 
 class _Lanes:
-    """Tracks of one name: a slice goes to the first one that is free.
+    """The tracks with one name: a slice goes to the first one that is free.
 
-    :param timeline: of the tracks
-    :param group: of the tracks
-    :param name: of the tracks
-    :param first: the first lane
+    :param timeline: the timeline to which tracks are added
+    :param group: the group of the tracks
+    :param name: the name of the tracks
+    :param first: the number of the first lane
     """
 
     def __init__(self, timeline: Timeline, group: Group, name: str, first: int) -> None:
@@ -64,7 +64,7 @@ class _Lanes:
         self._free: list[int] = []
 
     def take(self) -> int:
-        """The number of a free track."""
+        """Takes a free track, and returns its number."""
         if self._free:
             number = min(self._free)
             self._free.remove(number)
@@ -75,7 +75,7 @@ class _Lanes:
         return track.number
 
     def release(self, number: int) -> None:
-        """The track is free again."""
+        """Makes a track free again."""
         self._free.append(number)
 
 
@@ -127,7 +127,7 @@ class _Assembly:
         self._handlers.get(entry[1], self._note)(entry)
 
     def finish(self) -> None:
-        """What has not ended does now."""
+        """Ends what has not ended."""
         now = self._now
         for stack in self._stacks:
             for each, _ in stack:
@@ -186,7 +186,7 @@ class _Assembly:
         effect.flows.append(self._flow)
 
     def _name(self, owner: object, callback: str) -> str:
-        """What an object's callback is called; found out once for each."""
+        """The name of an object's callback, which is looked up once."""
         key = (id(owner), callback)
         name = self._names.get(key)
         if name is None:
@@ -214,7 +214,7 @@ class _Assembly:
     def _pop(self, number: int, category: Category) -> Slice | None:
         stack = self._stacks[number]
         if not stack or stack[-1][0].category is not category:
-            return None  # it began before the oldest entry
+            return None  # the slice began before the oldest entry
         each, level = stack.pop()
         each.end = self._now
         self._level(number, level)
@@ -315,8 +315,8 @@ class _Assembly:
         number = entry[2]
         stack = self._stacks[number]
         if self._waiting[number] and stack:
-            # The level falls only when the last DPC of the queue has run: the next one enters at
-            # it, and leaves to where this one came from.
+            # The level falls only when the last DPC of the queue has run: the next DPC enters at
+            # this level, and returns to the one from which this DPC was entered.
             self._resting[number] = stack[-1][1]
             stack[-1] = (stack[-1][0], DISPATCH_LEVEL)
         if self._pop(number, Category.DPC) is None:
@@ -380,7 +380,7 @@ class _Assembly:
         if cause is not None and cause.category is not Category.THREAD:
             self._link(cause, done)
 
-    # Passive threads, and all the rest
+    # Passive threads, and other events
 
     def _borrow(self, entry: Entry) -> None:
         number = entry[2]
@@ -410,7 +410,7 @@ class _Assembly:
 
 
 def _callback_name(owner: Any, attribute: str) -> str:
-    """How the driver calls an object's callback; the object's name if it has no such callback."""
+    """The driver's name for an object's callback; the object's name if it has no such callback."""
     callback = getattr(getattr(owner, "config", None), attribute, None)
     while isinstance(callback, partial):
         callback = callback.func

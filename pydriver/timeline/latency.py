@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """LatencyMon's figures of a timeline: latencies, routine times, counts per bucket.
 
-As there, an interrupt's latency is counted from where it was asserted: to the beginning of its ISR,
-and to the beginning of the DPC that the ISR has queued. Routine times include what has interrupted
-the routine.
+As in LatencyMon, an interrupt's latencies begin when the interrupt is asserted and end when its ISR
+begins, and when the DPC begins that the ISR has queued. The time of a routine includes that of
+whatever has interrupted it.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from pydriver.timeline.timeline import Category, Slice, Timeline
 __all__ = ("BUCKETS", "Bucket", "Figures", "Latency", "Routine", "measure")
 
 BUCKETS = (250, 500, 1000, 2000, 4000)
-"""Upper limits of LatencyMon's buckets, in microseconds; the last one has none."""
+"""The upper limits of LatencyMon's buckets, in microseconds; the last bucket has none."""
 
 LEVELS = {Category.ISR: "ISR", Category.DPC: "DPC", Category.WORK_ITEM: "work item"}
 
@@ -25,9 +25,9 @@ LEVELS = {Category.ISR: "ISR", Category.DPC: "DPC", Category.WORK_ITEM: "work it
 class Latency:
     """A latency. Times are in microseconds.
 
-    :ivar count: how often it was measured
+    :ivar count: the number of measurements
     :ivar highest: the longest
-    :ivar mean: of all
+    :ivar mean: the mean
     """
 
     count: int = 0
@@ -36,7 +36,7 @@ class Latency:
 
     @classmethod
     def of(cls, nanoseconds: Iterable[int]) -> "Latency":
-        """From single ones."""
+        """The latency that follows from measurements in nanoseconds."""
         values = list(nanoseconds)
         if not values:
             return cls()
@@ -45,12 +45,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class Routine(Latency):
-    """How long a callback took.
+    """The time that a callback took.
 
     :ivar level: ISR, DPC or work item
-    :ivar name: of the callback
-    :ivar target: the object that it belongs to
-    :ivar total: of all its runs, in microseconds
+    :ivar name: the name of the callback
+    :ivar target: the object to which the callback belongs
+    :ivar total: the time of all its runs, in microseconds
     """
 
     level: str = ""
@@ -66,10 +66,10 @@ class Routine(Latency):
 
 @dataclass(frozen=True)
 class Bucket:
-    """How many runs of a level took so long.
+    """The number of runs whose time lies between two limits.
 
-    :ivar label: of the bucket
-    :ivar counts: by level
+    :ivar label: the label of the bucket
+    :ivar counts: the number of runs of each level
     """
 
     label: str
@@ -80,11 +80,11 @@ class Bucket:
 class Figures:
     """All figures.
 
-    :ivar seconds: of the timeline
-    :ivar latencies: by their names
-    :ivar routines: of each callback, the longest first
-    :ivar buckets: LatencyMon's
-    :ivar counts: how often each level ran
+    :ivar seconds: the length of the timeline
+    :ivar latencies: the latencies by their names
+    :ivar routines: the times of each callback, the longest first
+    :ivar buckets: the runs by their time, in LatencyMon's buckets
+    :ivar counts: the number of runs of each level
     """
 
     seconds: float
@@ -95,7 +95,7 @@ class Figures:
 
 
 def measure(timeline: Timeline) -> Figures:
-    """Measures a timeline. What had not ended with the run does not count."""
+    """Measures a timeline. Slices that had not ended with the run do not count."""
     begin, end = timeline.span
     runs: dict[str, list[Slice]] = {level: [] for level in LEVELS.values()}
     for each in timeline.of(*LEVELS):

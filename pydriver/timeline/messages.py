@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which interrupt message led to which ISR.
+"""Matches interrupt messages with ISRs.
 
 Two interrupts on one vector, the second asserted before the first is delivered, become one unless
-another delivery follows: that is how a local APIC merges them.
+another delivery follows: a local APIC merges them like this.
 """
 
 from collections import deque
@@ -14,18 +14,17 @@ from pydriver.trace.recorder import NO_PROCESSOR, Event
 __all__ = ("Messages",)
 
 BOOT_VECTOR = 0xF0
-"""Vectors from here on are the link's own."""
+"""The first of the link's own vectors."""
 SLACK = 2_000
-"""ns by which QEMU's whole microseconds may be late."""
+"""Nanoseconds by which QEMU's whole microseconds may be late."""
 
 
 class Messages:
     """The messages of a run, for each processor and vector.
 
-    :param capture: of the run
-
-    :ivar merged: times, by vector, at which a message found its vector pending already
-    :ivar known: QEMU has told of any
+    :param capture: the capture of the run
+    :ivar merged: for each vector, the times at which a message found it pending already
+    :ivar known: whether QEMU has reported any message
     """
 
     def __init__(self, capture: Capture) -> None:
@@ -48,7 +47,12 @@ class Messages:
             self._asserted.setdefault(key, deque()).append(message.time)
 
     def deliver(self, number: int, vector: int, time: int) -> int | None:
-        """When the interrupt that is delivered now was asserted; ``None``: not known."""
+        """The time at which the interrupt that is delivered now was asserted; ``None``: not known.
+
+        :param number: the number of the processor
+        :param vector: the vector of the interrupt
+        :param time: the time at which the ISR begins, in ns
+        """
         key = number << 8 | vector
         asserted = self._asserted.get(key)
         if not asserted:
@@ -63,7 +67,7 @@ class Messages:
             later.append(asserted.popleft())
         following = deliveries[0] if deliveries else None
         if later and following is not None and (not asserted or asserted[0] > following):
-            # It was asserted between this delivery and its ISR's beginning.
+            # The last message was asserted between this delivery and the beginning of its ISR.
             asserted.appendleft(later.pop())
         if later:
             self.merged.setdefault(vector, []).extend(later)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 the pydriver authors
 //
-// Draws the timeline. Whatever the zoom, a frame looks at no more slices of a track than there are
-// pixels: in a pixel that many share, the next one is found by bisection behind it.
+// Draws the timeline. At every zoom, a frame visits no more slices of a track than there are pixels:
+// where many share a pixel, the next slice to draw is found by bisection.
 
 "use strict";
 
@@ -58,7 +58,7 @@ for (let i = 0; i < arrows.length; i++) {
   if (list) list.push(i >> 1); else arrowsOf.set(arrows[i], [i >> 1]);
 }
 
-// For the search: the latest end of all slices up to each one.
+// The latest end of all slices up to each one, for the search.
 function latestEnds({ begins, lengths }) {
   let latest = -1;
   return begins.map((begin, i) => latest = Math.max(latest, begin + Math.max(0, lengths[i])));
@@ -167,7 +167,7 @@ function drawAll() {
   width = scroll.clientWidth;
   height = scroll.clientHeight;
   fit(view, pen, width, height);
-  // The canvas stays in the window; what makes the scroll bar is below it.
+  // The canvas stays in the window; the margin below it makes the scroll bar.
   view.style.marginBottom = `${Math.max(0, contentHeight - height)}px`;
   const top = scroll.scrollTop;
   drawn = 0;
@@ -291,14 +291,14 @@ function drawSlices(track, y) {
       if (length < 0) filled[depth] = x + 1;
       pen.globalAlpha = 1;
     }
-    // What is left of this pixel looks the same: go on behind it, if nothing longer begins in it.
+    // More slices in this pixel would not change it: skip them, unless a longer one begins in it.
     if (w < 1 && track.depth === 1) {
       const next = firstBegin(begins, begin + pixel, i + 1);
       i = skipTo(track, i + 1, next, pixel);
     } else i++;
   }
 }
-// The first slice in a pixel that is longer than it; the first behind it if there is none.
+// The first slice in a pixel that is longer than the pixel, else the first one after the pixel.
 function skipTo(track, i, next, pixel) {
   if (next - i > 64) return next;
   while (i < next && track.lengths[i] < pixel) i++;
@@ -364,7 +364,7 @@ function place(index) {
   }
   return null;
 }
-// All flows that the selected slice is part of: those that lead to it and those that it leads to.
+// The flows that lead to the selected slice, and those that lead on from it.
 function chain() {
   if (selected < 0) return [];
   const found = new Set();
@@ -408,7 +408,7 @@ function drawFlows(top) {
   }
 }
 
-// --- the overview: how busy each level was
+// --- the overview: the share of time that each level took
 
 let busy = null;
 function countBusy() {
@@ -463,7 +463,7 @@ function drawOverview() {
   over.strokeRect(left + 0.5, 0.5, Math.max(size - 1, 1), h - 1);
 }
 
-// --- what is under the pointer
+// --- the slice under the pointer
 
 function find(x, y) {
   const inside = y + scroll.scrollTop;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A timeline as a Perfetto trace: written, and read again.
+"""Perfetto traces: writes a timeline as one, and reads it again.
 
 The format is Perfetto's protobuf, not Chrome's JSON: only it has tracks that are neither threads
 nor processes, counters with a place of their own, and flows by number. Times are nanoseconds of the
@@ -27,9 +27,9 @@ SEQUENCE: Final = 1
 PACKETS_A_STEP: Final = 2048
 GROUPS: Final = {group: 1 + index for index, group in enumerate(Group)}
 COUNTERS: Final = 100
-"""UUID of the first counter; those of the groups are below."""
+"""The UUID of the first counter; those of the groups are below."""
 TRACKS: Final = 1000
-"""UUID of the first track."""
+"""The UUID of the first track."""
 ABOUT: Final = 99
 ABOUT_NAME: Final = "pydriver"
 LENGTH_DELIMITED: Final = 2
@@ -38,23 +38,23 @@ Advance = Callable[[int], object]
 
 
 class Output(Protocol):
-    """What a trace can be written to."""
+    """An output to which a trace can be written."""
 
     def write(self, data: bytes, /) -> object:
         """Writes all of the data."""
 
 
 class TraceError(Exception):
-    """A file is no trace that pydriver has written."""
+    """A file is not a trace that pydriver has written."""
 
 
 def write_trace(timeline: Timeline, output: Output, advance: Advance = lambda done: None) -> None:
     """Writes a Perfetto trace.
 
-    :param timeline: to write
-    :param output: where to; open for writing
-    :param advance: called with the number of slices written, now and then
-    :raises OSError: it cannot be written
+    :param timeline: the timeline to write
+    :param output: the output, open for writing
+    :param advance: a function that is called now and then, with the number of slices written
+    :raises OSError: the output cannot be written
     """
     _Writer(timeline, output).write(advance)
 
@@ -132,14 +132,14 @@ class _Writer:
         annotation.string_value = json.dumps(timeline.about)
 
     def _events(self) -> "list[tuple[int, int, Any, int]]":
-        """All, in an order in which what is nested begins later and ends earlier."""
+        """All events, in an order in which a nested slice begins later and ends earlier."""
         events: list[tuple[int, int, Any, int]] = []
         for each in self._timeline.slices:
             if each.end is None:
                 events.append((each.begin, 2, each, TrackEvent.TYPE_INSTANT))
                 continue
             events.append((each.begin, 1, each, TrackEvent.TYPE_SLICE_BEGIN))
-            # What takes no time at all must not end before it begins.
+            # A slice that takes no time at all must not end before it begins.
             order = 0 if each.end > each.begin else 3
             events.append((each.end, order, each, TrackEvent.TYPE_SLICE_END))
         for counter in self._timeline.counters:
@@ -194,9 +194,9 @@ class _Writer:
 def read_trace(data: bytes, advance: Advance = lambda done: None) -> Timeline:
     """Reads a trace that :func:`write_trace` wrote.
 
-    :param data: of the file
-    :param advance: called with the number of bytes read, now and then
-    :raises TraceError: it is damaged, or something else
+    :param data: the content of the file
+    :param advance: a function that is called now and then, with the number of bytes read
+    :raises TraceError: the file is damaged, or is not such a trace
     """
     reader = _Reader()
     try:
@@ -205,12 +205,12 @@ def read_trace(data: bytes, advance: Advance = lambda done: None) -> Timeline:
             if number % PACKETS_A_STEP == 0:
                 advance(end)
     except (DecodeError, IndexError, KeyError, ValueError) as error:
-        raise TraceError(f"it is damaged, or no Perfetto trace: {error}") from error
+        raise TraceError(f"it is damaged or not a Perfetto trace: {error}") from error
     return reader.finish()
 
 
 def _packets(data: bytes) -> Iterator[tuple[int, TracePacket]]:
-    """The packets of a trace, one by one, each with the offset of its end."""
+    """The packets of a trace, each with the offset of its end."""
     view = memoryview(data)
     at = 0
     while at < len(data):
@@ -237,7 +237,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Reader:
-    """What has been read so far."""
+    """The timeline as far as it has been read."""
 
     def __init__(self) -> None:
         self._timeline = Timeline()
@@ -263,10 +263,10 @@ class _Reader:
     def finish(self) -> Timeline:
         """The timeline.
 
-        :raises TraceError: this is not one of ours
+        :raises TraceError: the trace is incomplete, or not one of ours
         """
         if not self._known:
-            raise TraceError("it is no trace that `pydriver run --trace` wrote")
+            raise TraceError("it is not a trace that `pydriver run --trace` wrote")
         if any(self._open.values()):
             raise TraceError("it is damaged: something begins in it and does not end")
         return self._timeline

@@ -40,7 +40,7 @@ HEAD = 30
 COUNTER = 36
 LINE = 22
 MOST_ROWS = 90
-"""Rows that are drawn; a note says how many are left out."""
+"""The most rows that are drawn; a note says how many are left out."""
 MOST_ROUTINES = 8
 
 BACK, PANEL, GRID = (THEME[name].light for name in ("back", "panel", "line"))
@@ -77,7 +77,7 @@ class _Picture:
         self._large = ImageFont.load_default(22)
 
     def draw(self) -> bytes:
-        """All of it."""
+        """Draws all of it, and returns the content of a PNG file."""
         self._pen.text((MARGIN, MARGIN - 6), self._title, TEXT, self._large)
         count = len(self._timeline.slices)
         about = f"{count:,} events in {self._drawing.span / 1e6:,.3f} ms"
@@ -147,7 +147,7 @@ class _Picture:
                     self._pen.line((column, y + 3, column, y + ROW - 3), mixed)
 
     def _coverage(self, slices: Iterable[Slice]) -> list[tuple[int, float]]:
-        """Which columns of pixels slices are in, and how much of each they fill."""
+        """The columns of pixels that have slices, and the share of each column that they fill."""
         columns: dict[int, float] = {}
         for each in slices:
             left = self._x(each.begin)

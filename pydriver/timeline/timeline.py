@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A timeline: tracks, what is on them and when, and what led to what.
+"""A timeline: tracks with slices on them, and the flows from causes to effects.
 
-It is what a captured run becomes, what a Perfetto trace is written from and read into, and what the
-page and the picture show.
+A captured run becomes a timeline; a Perfetto trace is written from one and read into one; the page
+and the picture show one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ __all__ = ("Category", "Counter", "Group", "Slice", "Timeline", "Track")
 
 
 class Group(StrEnum):
-    """What tracks have in common."""
+    """The kinds of things that tracks stand for, in the order in which they are shown."""
 
     PROCESSORS = "processors"
     VECTORS = "vectors"
@@ -25,7 +25,7 @@ class Group(StrEnum):
 
 
 class Category(StrEnum):
-    """What a slice is; those of the last paragraph are moments."""
+    """The kinds of slices; those of the last paragraph are moments."""
 
     ISR = "isr"  # on its processor
     DPC = "dpc"
@@ -48,10 +48,10 @@ class Category(StrEnum):
 class Track:
     """A line of the timeline.
 
-    :ivar number: of the track, from 0
-    :ivar group: that it belongs to
-    :ivar name: unique in its group, but for its lanes
-    :ivar lane: what overlaps is on tracks of one name with different lanes
+    :ivar number: the number of the track, from 0
+    :ivar group: the group of the track
+    :ivar name: the name; only the lanes of one thing share it in their group
+    :ivar lane: the lane: slices that overlap are on tracks with one name and different lanes
     """
 
     number: int
@@ -64,13 +64,13 @@ class Track:
 class Slice:
     """Something that takes time, or a moment.
 
-    :ivar track: number of its track
-    :ivar category: what it is
-    :ivar name: what to call it
-    :ivar begin: ns
-    :ivar end: ns; ``None``: it is a moment
-    :ivar values: what else is known of it
-    :ivar flows: numbers of the flows that go through it
+    :ivar track: the number of its track
+    :ivar category: the kind of slice
+    :ivar name: the name to show
+    :ivar begin: the time of the beginning in ns
+    :ivar end: the time of the end in ns; ``None`` for a moment
+    :ivar values: what else is known about it, by name
+    :ivar flows: the numbers of the flows that go through it
     """
 
     track: int
@@ -83,7 +83,7 @@ class Slice:
 
     @property
     def duration(self) -> int:
-        """Nanoseconds; 0 for a moment."""
+        """The duration in nanoseconds; 0 for a moment."""
         return 0 if self.end is None else self.end - self.begin
 
 
@@ -91,8 +91,8 @@ class Slice:
 class Counter:
     """A value over time: the IRQL of a processor.
 
-    :ivar processor: its number
-    :ivar samples: ns and value, in order
+    :ivar processor: the number of the processor
+    :ivar samples: pairs of a time in ns and the value from then on, in order
     """
 
     processor: int
@@ -106,12 +106,12 @@ class Counter:
 
 @dataclass
 class Timeline:
-    """All of it.
+    """A timeline.
 
-    :ivar tracks: by number
-    :ivar slices: in no order
+    :ivar tracks: the tracks by their numbers
+    :ivar slices: the slices, in no particular order
     :ivar counters: the IRQL of each processor
-    :ivar about: what the run was, as text by heading
+    :ivar about: facts about the run, each a heading with a text
     """
 
     tracks: list[Track] = field(default_factory=list)
@@ -120,19 +120,27 @@ class Timeline:
     about: dict[str, str] = field(default_factory=dict)
 
     def add_track(self, group: Group, name: str, lane: int = 0) -> Track:
-        """Adds a track at the end."""
+        """Adds a track at the end.
+
+        :param group: the group of the track
+        :param name: the name of the track
+        :param lane: the number of its lane
+        """
         track = Track(len(self.tracks), group, name, lane)
         self.tracks.append(track)
         return track
 
     def of(self, *categories: Category) -> Iterator[Slice]:
-        """The slices of some categories."""
+        """The slices of some categories.
+
+        :param categories: the categories
+        """
         wanted = set(categories)
         return (each for each in self.slices if each.category in wanted)
 
     @property
     def span(self) -> tuple[int, int]:
-        """The first and the last nanosecond of all; 0 and 0 if there is nothing."""
+        """The first and the last time of all, in ns; 0 and 0 if the timeline is empty."""
         times = [*_times(self.slices), *(s[0] for each in self.counters for s in each.samples)]
         return (min(times), max(times)) if times else (0, 0)
 

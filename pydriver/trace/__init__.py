@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What happened, and how long it took."""
+"""Records of a run: events, accesses to registers, and how long callbacks took."""
 
 from pydriver.trace.capture import Capture
 from pydriver.trace.recorder import Entry, Event, Recorder

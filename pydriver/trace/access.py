@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""One access to a device, as those see it that observe accesses."""
+"""One access to a device, as the observers of a processor get it."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -9,11 +9,12 @@ from typing import NamedTuple
 __all__ = ("READS", "Access", "AccessKind", "Answered", "Observer", "Value")
 
 Value = int | bytes | None
-"""What was read or written, of several elements as bytes; ``None``: a read without an answer."""
+"""The value that was read or written; several elements are bytes. ``None``: a read without an
+answer."""
 
 
 class AccessKind(Enum):
-    """What is done, by the name of the method that does it. A width in bits follows some."""
+    """The kind of an access: the name of the method that makes it, without the width in bits."""
 
     READ = "read"
     WRITE = "write"
@@ -66,10 +67,11 @@ class Access(NamedTuple):
 
 
 Answered = Callable[[Value], object]
-"""Called with what a read has read, or with ``None`` if it was not answered."""
+"""Called with the value that a read has read, or with ``None`` if it was not answered."""
 
 Observer = Callable[[Access], Answered | None]
 """``on_access(access)``, called on the thread that makes the access, before it is made.
 
-It may hold the thread. What it returns for a read is called afterwards; for a write nothing is.
+It may hold the thread. The callable that it returns for a read is called after the read; for a
+write it is ignored.
 """

@@ -2,19 +2,19 @@
 # Copyright (c) 2026 the pydriver authors
 """Captures a run for a timeline: the flight recorder, with a longer memory and with ends.
 
-What is captured. The flight recorder's entries are the beginnings; while a run is traced, ends,
-queued DPCs and writes of CR8 are added where the kernel asks its recorder for the parts that tell
-them: the durations, the DPC queues, the mailboxes. So a system that is not traced has not one
-instruction more on its interrupt path, and the ISRs and DPCs themselves are the same in both.
+Content: the flight recorder's entries are the beginnings. While a run is traced, ends, queued DPCs
+and writes of CR8 are added. The kernel asks its recorder for the parts that can record them: the
+durations, the DPC queues, the mailboxes. An untraced system therefore has not one instruction more
+on its interrupt path, and the ISRs and DPCs themselves are the same in both.
 
-What bounds it. Entries lie in one ring, field after field, because a million tuples would keep
-Python's garbage collector busy in the middle of ISRs. When the ring is full the oldest entries go.
+Bounds: entries lie in one ring, field after field, because a million tuples would keep Python's
+garbage collector busy in the middle of ISRs. When the ring is full, the oldest entries are dropped.
 Nothing is formatted before the system has ended.
 
-When an interrupt was asserted, only QEMU knows. Its trace event `apic_deliver_irq` tells when the
-message reached the local APIC, with a resolution of 1 us; QEMU writes these lines into a pipe,
-which costs it half of what a file does, and a thread empties that now and then. With KVM the local
-APIC is in the host's kernel, and there are none.
+Only QEMU knows when an interrupt was asserted. Its trace event `apic_deliver_irq` gives the time at
+which the message reached the local APIC, with a resolution of 1 us. QEMU writes these lines into a
+pipe, which costs it half as much as a file, and a thread empties the pipe at intervals. With KVM
+the local APIC is in the host's kernel, and there are no such lines.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 __all__ = ("ENTRIES", "Asserted", "Capture")
 
 ENTRIES: Final = 1 << 20
-"""Entries that are kept: about 100 bytes each."""
+"""The number of entries that are kept, about 100 bytes each."""
 
 FIELDS: Final = 6
 
 READINGS: Final = 64
 
 PIPE_BYTES: Final = 1 << 20
-"""Room for 10,000 interrupts, the most that a process without privileges gets."""
+"""The most that a process without privileges gets: room for 10,000 interrupts."""
 LINE_BYTES: Final = 100
-"""Of one interrupt, about; as many lines are kept as entries."""
+"""The approximate length of the line of one interrupt; as many lines are kept as entries."""
 INTERVAL: Final = 0.05
-"""Seconds between two looks into the pipe; if it is full, QEMU waits."""
+"""Seconds between two reads of the pipe; if it is full, QEMU waits."""
 
 _DELIVERED = re.compile(
     rb"@(\d+)\.(\d+):apic_deliver_irq dest (\d+) dest_mode 0 delivery_mode [01] vector (\d+) "
@@ -57,9 +57,9 @@ _DELIVERED = re.compile(
 class Asserted(NamedTuple):
     """An interrupt message that reached the local APICs.
 
-    :ivar time: ns, as in the entries; QEMU tells whole microseconds
-    :ivar destination: APIC ID
-    :ivar vector: of the interrupt
+    :ivar time: the time in ns, as in the entries; QEMU gives whole microseconds
+    :ivar destination: the APIC ID of the processor
+    :ivar vector: the vector of the interrupt
     """
 
     time: int
@@ -70,11 +70,11 @@ class Asserted(NamedTuple):
 class Capture(Recorder):
     """A recorder that keeps a whole run.
 
-    Give it to one system as ``SystemConfig.trace``; look at it when the system has ended.
+    Give it to one system as ``SystemConfig.trace``, and read it when the system has ended.
 
-    :param capacity: entries that are kept
-    :ivar apic_ids: of the processors, by their numbers
-    :ivar offset: ns to add to an entry's time for the time of day
+    :param capacity: the number of entries that are kept
+    :ivar apic_ids: the APIC IDs of the processors, by the processors' numbers
+    :ivar offset: the nanoseconds to add to an entry's time to get the time of day
     """
 
     __slots__ = (
@@ -100,25 +100,25 @@ class Capture(Recorder):
         self._ended = Signal()
         self._reader = Thread(target=self._read, name="pydriver-trace", daemon=True)
 
-    # What the kernel asks for
+    # For the kernel
 
     def dpc_queue(self, number: int, current: Any) -> "deque[Any]":
-        """A DPC queue that tells what is put into it, and from where."""
+        """A DPC queue that records each DPC that is put into it, and the processor that does it."""
         return _DpcQueue(number, current, self.append)
 
     def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:
-        """Durations that tell each one's end."""
+        """Durations that record the end of each."""
         return _Durations(self.append, end, number, limit)
 
     def attach(self, link: Any) -> None:
-        """Has the mailbox of a processor tell writes of CR8, and who borrows it."""
+        """Makes the mailbox of a processor record writes of CR8, and when a thread borrows it."""
         self.apic_ids.append(link.apic_id)
         link.__class__ = _traced_link(type(link), self.append)
 
     def qemu_options(self) -> tuple[str, ...]:
-        """What QEMU needs to tell when interrupts are asserted."""
+        """The options that make QEMU write a line for each interrupt that is asserted."""
         reading, writing = self._pipe = os.pipe()
-        with contextlib.suppress(OSError):  # all of its user's pipes together are too large
+        with contextlib.suppress(OSError):  # the pipes of the user are too large together
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(reading, False)
         self._reader.start()
@@ -139,18 +139,18 @@ class Capture(Recorder):
                 room += len(self._lines.popleft())
 
     def stop(self) -> None:
-        """The system has ended."""
+        """Ends the reading of QEMU's lines; called when the system has ended."""
         if self._reader.ident is not None:
             self._ended.set()
             self._reader.join()
             for descriptor in self._pipe:
                 os.close(descriptor)
 
-    # What others ask for afterwards
+    # For those who read it afterwards
 
     @property
     def full(self) -> bool:
-        """The ring is full: what came first may be missing."""
+        """Whether the ring is full, so that the first entries may be missing."""
         return len(self._fields) == self._capacity * FIELDS
 
     def __len__(self) -> int:
@@ -169,7 +169,7 @@ class Capture(Recorder):
         return zip(fields, fields, fields, fields, fields, fields, strict=True)
 
     def asserted(self) -> list[Asserted]:
-        """When interrupts were asserted, in order; only those for one processor."""
+        """The interrupts that were asserted for one processor each, in order."""
         found = []
         for match in _DELIVERED.finditer(b"".join(self._lines)):
             seconds, micros, destination, vector = map(int, match.groups())
@@ -179,9 +179,9 @@ class Capture(Recorder):
 
 
 def _clock_offset() -> int:
-    """Nanoseconds from our clock to the time of day, which QEMU's lines have; it does not drift.
+    """Nanoseconds from our clock to the time of day, as in QEMU's lines; the two do not drift.
 
-    The narrowest of several readings: a thread may be held up between two clocks.
+    The narrowest of several readings counts: a thread may be delayed between two clocks.
     """
     readings = []
     for _ in range(READINGS):
@@ -191,7 +191,7 @@ def _clock_offset() -> int:
 
 
 class _DpcQueue(deque[Any]):
-    """A DPC queue that records what is put into it."""
+    """A DPC queue that records each DPC that is put into it."""
 
     def __init__(self, number: int, current: Any, record: "Callable[[Any], object]") -> None:
         super().__init__()
@@ -212,13 +212,13 @@ class _DpcQueue(deque[Any]):
             note(dpc)
             appendleft(dpc)
 
-        # On the object: shorter than a method, which would look all of this up.
+        # On the object: a method would look all of this up at each call.
         self.append = put  # type: ignore[method-assign]
         self.appendleft = put_first  # type: ignore[method-assign]
 
 
 class _Durations(Durations):
-    """Durations that record each end."""
+    """Durations that record the end of each."""
 
     __slots__ = ("add",)
 
@@ -229,7 +229,7 @@ class _Durations(Durations):
         now = perf_counter_ns
         keep = self.samples.append
 
-        # With the lines of the method that it stands for: its call would cost as much as they do.
+        # Repeats the lines of the method that it replaces: a call would cost as much as they do.
         def add(duration: int) -> None:
             record((now(), end, number, duration, None, None))
             self.count += 1
@@ -242,7 +242,7 @@ class _Durations(Durations):
 
 
 def _traced_link(base: type, record: "Callable[[Any], object]") -> type:
-    """A mailbox's class that records writes of CR8 and borrowing."""
+    """The class of a mailbox that records writes of CR8 and borrowing."""
     write, acquire, release = base.set_cr8, base.acquire, base.release  # type: ignore[attr-defined]
     now = perf_counter_ns
 

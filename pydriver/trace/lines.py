@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The lines of a register trace: each access as a statement of Python."""
+"""The lines of a register trace: each access is a statement in Python."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ __all__ = (
 ECAM_SIZE = 256 << 20
 FIRST_BAR = 0x10
 MEMORY_LINE = 1024
-"""Bytes of memory in one line."""
+"""The most bytes of memory in one line."""
 LEAST_STEP = 1000
-"""Nanoseconds that are worth a line."""
+"""The shortest step of the clock that gets a line, in nanoseconds."""
 
 HEADER = '''\
 #!/usr/bin/env python3
@@ -56,15 +56,15 @@ SINGLE = {AccessKind.READ, AccessKind.WRITE}
 class AccessRecord(NamedTuple):
     """An access.
 
-    :ivar time: of `perf_counter_ns`
-    :ivar kind: of access
-    :ivar processor: number
-    :ivar irql: of the caller
-    :ivar width: bytes of an element
-    :ivar elements: how many
-    :ivar address: guest-physical, or a port
-    :ivar value: what was read or written, of a block as bytes; ``None``: a read had no answer
-    :ivar caller: ``None``: the framework
+    :ivar time: the time, as `perf_counter_ns` gives it
+    :ivar kind: the kind of access
+    :ivar processor: the number of the processor
+    :ivar irql: the IRQL of the caller
+    :ivar width: the size of an element in bytes
+    :ivar elements: the number of elements
+    :ivar address: the guest-physical address, or the port
+    :ivar value: the value read or written, bytes for a block; ``None``: a read had no answer
+    :ivar caller: the caller; ``None``: the framework
     """
 
     time: int
@@ -81,10 +81,10 @@ class AccessRecord(NamedTuple):
 class MemoryRecord(NamedTuple):
     """A change of memory.
 
-    :ivar time: of `perf_counter_ns`
-    :ivar base: physical address, or the name of a BAR
-    :ivar offset: from the base
-    :ivar data: that is there now
+    :ivar time: the time, as `perf_counter_ns` gives it
+    :ivar base: a physical address, or the name of a BAR
+    :ivar offset: the offset from the base, in bytes
+    :ivar data: the new content
     """
 
     time: int
@@ -97,11 +97,11 @@ class MemoryRecord(NamedTuple):
 class TracedBar:
     """A BAR.
 
-    :ivar index: 0 to 5
-    :ivar address: guest-physical, or the first port; changes when the function is moved
-    :ivar size: bytes
-    :ivar ports: it is one of I/O ports
-    :ivar wide: it has an upper half
+    :ivar index: the number of the BAR, 0 to 5
+    :ivar address: the guest-physical address, or the first port; changes when the function is moved
+    :ivar size: the size in bytes
+    :ivar ports: whether the BAR is one of I/O ports
+    :ivar wide: whether the BAR has 64 bits, so that it takes two registers
     """
 
     index: int
@@ -115,11 +115,11 @@ class TracedBar:
 class TracedFunction:
     """A PCI function of the machine.
 
-    :ivar slot: its place, as in ``"00:02.0"``
-    :ivar ids: vendor and device, as in ``"1234:11e8"``
-    :ivar bars: that have addresses
-    :ivar setup: writes to configuration space that make it what it is when the trace begins:
-        offset, width, value
+    :ivar slot: the place of the function, as in ``"00:02.0"``
+    :ivar ids: vendor ID and device ID, as in ``"1234:11e8"``
+    :ivar bars: the BARs that have addresses
+    :ivar setup: the writes to configuration space that bring a new function into the state that it
+        has when the trace begins: offset, width, value
     """
 
     slot: str
@@ -130,14 +130,14 @@ class TracedFunction:
 
 @dataclass(frozen=True)
 class TracedMachine:
-    """What a machine needs to be made again, and where what is.
+    """A machine as the trace describes it: enough to start it again, and to name addresses.
 
-    :ivar title: what runs on it
-    :ivar memory: bytes of RAM
-    :ivar arguments: of QEMU
-    :ivar functions: bridges before what is behind them
-    :ivar ecam: guest-physical address of bus 0's configuration space
-    :ivar ignored: addresses whose accesses belong to the framework's own devices
+    :ivar title: the name of what the machine runs
+    :ivar memory: the size of RAM in bytes
+    :ivar arguments: the arguments of QEMU
+    :ivar functions: the PCI functions, bridges before the functions behind them
+    :ivar ecam: the guest-physical address of bus 0's configuration space
+    :ivar ignored: the addresses of the framework's own devices, whose accesses are not recorded
     """
 
     title: str
@@ -152,17 +152,17 @@ class TracedMachine:
         owners = [each for each in self.functions if each.bars]
         named = []
         for function in owners:
-            # With one device there is no doubt whose BAR it is.
+            # With one device it is clear whose BAR it is.
             suffix = f"_{function.slot.translate(_TO_NAME)}" if len(owners) > 1 else ""
             named += [(f"bar{bar.index}{suffix}", bar) for bar in function.bars]
         return named
 
 
 class Lines:
-    """Makes lines of records, in their order.
+    """Turns records into lines, in their order.
 
-    :param machine: that is traced
-    :param start: time of the beginning, of `perf_counter_ns`
+    :param machine: the machine that is traced
+    :param start: the time of the beginning, as `perf_counter_ns` gives it
     """
 
     def __init__(self, machine: TracedMachine, start: int) -> None:
@@ -178,7 +178,7 @@ class Lines:
                     self._registers[function.slot, place] = (names[id(bar)], bar, 32 * half)
 
     def header(self) -> list[str]:
-        """What comes before the first access."""
+        """The lines before the first access."""
         machine = self._machine
         arguments = "".join(f"        {argument!r},\n" for argument in machine.arguments)
         lines = [
@@ -207,7 +207,7 @@ class Lines:
             return
         slot, offset = self._configuration(record)
         if slot and record.kind is AccessKind.READ:
-            return  # it changes nothing, and would be most of a short trace
+            return  # such reads change nothing, and would be most of a short trace
         yield from self._clock(record.time)
         statement = self._statement(record, f'"{slot}", {offset:#x}' if slot else "")
         yield (
@@ -219,7 +219,7 @@ class Lines:
             yield from self._moved(*self._registers[slot, offset], record.value)
 
     def end(self, time: int) -> list[str]:
-        """What comes after the last access: what it has begun may need time."""
+        """The lines after the last access, which may have begun something that needs time."""
         return [f"clock_step({max(0, time - self._last)})  # the end\n"]
 
     def _clock(self, time: int) -> Iterator[str]:
@@ -263,7 +263,7 @@ class Lines:
         return f"{record.address:#x}"
 
     def _configuration(self, record: AccessRecord) -> tuple[str, int]:
-        """Which function's configuration space is accessed, if one is, and where."""
+        """The slot whose configuration space is accessed, ``""`` for none, and the offset."""
         at = record.address - self._machine.ecam
         if record.kind not in SINGLE or not 0 <= at < ECAM_SIZE:
             return "", 0

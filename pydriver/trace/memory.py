@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What has changed in the memory that a driver shares with its device.
+"""Changes of the memory that a driver shares with its device.
 
-A driver writes rings and buffers without an access that could be seen, and the device reads them
-by DMA. So the memory is compared with a copy of it. Only pages that exist are looked at: memory
-that nobody has touched is a hole in its file [lseek(2), SEEK_DATA].
+A driver writes rings and buffers without an access that could be observed, and the device reads
+them by DMA. Therefore the memory is compared with a copy. Only pages that exist are compared:
+memory that nobody has touched is a hole in its file [lseek(2), SEEK_DATA].
 """
 
 import os
@@ -16,7 +16,7 @@ __all__ = ("MemoryChanges", "SharedRegion")
 
 PAGE = 4096
 GAP = 16
-"""Fewer equal bytes than that, between two changed ones, count as changed too."""
+"""Between two changed bytes, fewer equal bytes than this count as changed, too."""
 
 _CHANGED = re.compile(rb"[^\0]+(?:\0{1,%d}[^\0]+)*" % (GAP - 1))
 
@@ -25,10 +25,10 @@ _CHANGED = re.compile(rb"[^\0]+(?:\0{1,%d}[^\0]+)*" % (GAP - 1))
 class SharedRegion:
     """Memory that driver and device share.
 
-    :ivar fd: its file
-    :ivar view: all of it
-    :ivar extents: the parts that may be used now, in bytes, by their starts and ends
-    :ivar base: physical address of its first byte, or the name of the BAR that shows it
+    :ivar fd: the descriptor of its file
+    :ivar view: the whole region
+    :ivar extents: gives the parts that may be in use now, as pairs of start and end in bytes
+    :ivar base: the physical address of the first byte, or the name of the BAR that shows the region
     """
 
     fd: int
@@ -38,18 +38,18 @@ class SharedRegion:
 
 
 class MemoryChanges:
-    """A copy of some regions; at first all zeros. One thread at a time uses it.
+    """A copy of some regions, all zeros at first. Only one thread at a time may use it.
 
-    :param regions: to look at
+    :param regions: the regions to compare
     """
 
     def __init__(self, regions: Sequence[SharedRegion]) -> None:
         self._regions = [(region, dict[int, bytearray]()) for region in regions]
 
     def take(self) -> Iterator[tuple[int | str, int, bytes]]:
-        """Finds what has changed since the last call.
+        """Finds the changes since the last call.
 
-        :return: base of the region, offset, the bytes that are there now
+        :return: for each change the base of the region, the offset, and the new bytes
         """
         for region, copies in self._regions:
             view = region.view
@@ -58,7 +58,7 @@ class MemoryChanges:
                     copy = copies.get(page)
                     if copy is None:
                         copy = copies[page] = bytearray(PAGE)
-                    # A bytearray compares itself with a buffer at the speed of memcmp.
+                    # A bytearray is compared with a buffer at the speed of memcmp.
                     if copy != view[page : page + PAGE]:
                         now = bytes(view[page : page + PAGE])
                         for first, last in _differences(copy, now):
@@ -67,7 +67,7 @@ class MemoryChanges:
 
 
 def _existing_pages(fd: int, start: int, end: int) -> Iterator[int]:
-    """Pages that have been touched, of a range of a file's bytes."""
+    """The pages in a range of a file that have been touched."""
     at = start & -PAGE
     while at < end:
         try:

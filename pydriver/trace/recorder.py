@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The flight recorder: the last events of a system, always on, formatted only when printed.
+"""The flight recorder: the last events of a system. It is always on and formats only on demand.
 
 An entry is a plain tuple, made by the code that records it, because a call of a Python function
 would cost more than the entry. An entry keeps its object alive: hot code therefore records objects
@@ -25,12 +25,12 @@ NO_PROCESSOR: Final = -1
 
 
 class Event(IntEnum):
-    """What can be recorded. The comment says what the detail and the argument are."""
+    """The kinds of entries. The comment gives the meaning of the detail and of the argument."""
 
     ISR = 1  # vector; argument: message number
     DPC = 2  # IRQL
     WORK_ITEM = 3  # IRQL
-    UNCLAIMED = 4  # vector; argument: interrupts of the line that nobody claimed so far
+    UNCLAIMED = 4  # vector; argument: interrupts of the line so far that nobody claimed
     SPURIOUS = 5  # vector
     PRESENT = 6  # length of the request; a queue presents request number `argument`
     COMPLETE = 7  # NTSTATUS; argument: request number
@@ -45,14 +45,14 @@ class Event(IntEnum):
     MASK = 16  # vector
     UNMASK = 17  # vector
 
-    # While a run is traced only: see `capture`.
-    ISR_END = 32  # nanoseconds that it took; its object is not told
+    # Recorded only while a run is traced: see `capture`.
+    ISR_END = 32  # duration in nanoseconds; without an object
     DPC_END = 33  # the same
     WORK_ITEM_END = 34  # the same
-    DPC_QUEUED = 35  # the processor whose queue it is; it comes from the entry's
-    IRQL = 36  # CR8 that is written
+    DPC_QUEUED = 35  # the processor whose queue it is; the entry's is the one that queues
+    IRQL = 36  # the value that is written to CR8
     BORROW = 37  # 0; a passive thread runs on the processor from here on
-    GIVE_BACK = 38  # 0; and here it does not any more
+    GIVE_BACK = 38  # 0; the thread gives the processor back
 
 
 _DETAILS = {
@@ -74,7 +74,7 @@ _WITH_REQUEST = {Event.PRESENT, Event.COMPLETE, Event.CANCEL}
 class Recorder:
     """A ring of the last entries.
 
-    :param capacity: entries that are kept
+    :param capacity: the number of entries that are kept
     :ivar append: records one entry; a bound C method, safe at any IRQL and on any thread
     """
 
@@ -84,27 +84,27 @@ class Recorder:
         self._ring: deque[Entry] = deque(maxlen=capacity)
         self.append: Callable[[Entry], None] = self._ring.append
 
-    # What a recorder that traces puts in the place of these.
+    # A recorder that traces overrides these.
 
     def dpc_queue(self, number: int, current: Any) -> "deque[Any]":
         """The DPC queue of a processor.
 
-        :param number: of the processor
-        :param current: knows which processor the calling thread runs on
+        :param number: the number of the processor
+        :param current: the object that knows the processor on which the calling thread runs
         """
         return deque()
 
     def durations(self, end: Event, number: int, limit: int | None = None) -> Durations:
-        """Where the durations of a level are counted.
+        """The counter of the durations of a level.
 
-        :param end: what the end of one is
-        :param number: of the processor, or `NO_PROCESSOR`
-        :param limit: that none should exceed, in ns
+        :param end: the event at the end of each duration
+        :param number: the number of the processor, or `NO_PROCESSOR`
+        :param limit: the time in ns that no duration should exceed
         """
         return Durations(limit=limit)
 
     def attach(self, link: object) -> None:
-        """Says which mailbox a processor has."""
+        """Takes the mailbox of a processor."""
 
     def last(self, count: int | None = None) -> list[Entry]:
         """The last ``count`` entries, oldest first; all that are kept without ``count``."""
@@ -112,12 +112,12 @@ class Recorder:
         return entries if count is None else entries[-count:] if count else []
 
     def format(self, count: int | None = None) -> list[str]:
-        """The last entries as lines, times relative to the newest one."""
+        """The last entries as lines, with times relative to the newest entry."""
         return self.format_entries(self.last(count))
 
     @staticmethod
     def format_entries(entries: "Sequence[Entry]") -> list[str]:
-        """Entries as lines, times relative to the last of them."""
+        """Entries as lines, with times relative to the last of them."""
         newest = entries[-1][0] if entries else 0
         return [_line(entry, newest) for entry in entries]
 
@@ -139,5 +139,5 @@ def _argument(event: Event, argument: object) -> str:
 
 
 def describe(target: object) -> str:
-    """How an object is called in a report."""
+    """The name of an object in a report."""
     return str(target) if target is not None else ""

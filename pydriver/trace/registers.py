@@ -2,16 +2,17 @@
 # Copyright (c) 2026 the pydriver authors
 """A register trace: every access to a device, written to a file while it happens.
 
-Any thread records, at any IRQL: it appends to a queue, and a thread of the trace makes lines of
-what is in the queue. When too much is in it, who records makes the lines itself, so that memory is
-bounded. The two locks are held for Python code only; no access is made under them:
+Any thread records, at any IRQL: it appends to a queue, and a thread of the trace turns the content
+of the queue into lines. When the queue has become too long, the recording thread makes the lines
+itself, so that memory is bounded. The two locks are held for Python code only; no access is made
+while one is held:
 
-- `_order` makes a write and the changes of memory before it neighbours in the queue, and guards
-  the copy of the memory;
-- `_writing` is held by who empties the queue, so that lines come in the queue's order.
+- `_order` keeps a write next to the changes of memory before it in the queue, and guards the copy
+  of the memory;
+- `_writing` is held by the thread that empties the queue, so that lines come in the queue's order.
 
-The file is written under another name until the system has started, and whole lines at a time: it
-is complete up to any point at which something breaks.
+Until the system has started, the file is written under another name. Only whole lines are written:
+if something breaks, the file is complete up to that point.
 """
 
 import contextlib
@@ -34,18 +35,18 @@ from pydriver.trace.memory import MemoryChanges
 __all__ = ("RegisterTrace",)
 
 INTERVAL = 0.05
-"""Seconds after which a recorded access is in the file, at most, if Python has the time."""
+"""Seconds until a recorded access is in the file, unless Python is busy."""
 
 MOST_RECORDS = 10_000
 MOST_BYTES = 4 << 20
-"""In the queue. Whoever adds more makes the lines, which takes some 20 ms."""
+"""The limits of the queue. A thread that exceeds them makes the lines, which takes some 20 ms."""
 
 
 class RegisterTrace:
     """A trace that is being written.
 
-    :param path: of the file; one that exists is replaced when the system has started
-    :raises ConfigurationError: it cannot be created
+    :param path: the path of the file; an existing file is replaced when the system has started
+    :raises ConfigurationError: the file cannot be created
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,10 +76,10 @@ class RegisterTrace:
             raise ConfigurationError(f"cannot write {path}: {reason}") from error
 
     def begin(self, machine: TracedMachine, memory: MemoryChanges) -> None:
-        """Writes what a new machine needs, and records from now on. Called when the bus is ready.
+        """Writes the machine's description, and starts to record. Called when the bus is ready.
 
-        :param machine: that the trace is of
-        :param memory: that the driver and its devices share
+        :param machine: the machine that is traced
+        :param memory: the changes of the memory that the driver and its devices share
         """
         self._lines = Lines(machine, perf_counter_ns())
         self._memory = memory
@@ -91,9 +92,9 @@ class RegisterTrace:
         self._thread.start()
 
     def close(self) -> None:
-        """Writes what is left. Without :meth:`begin`, there is no file afterwards. Idempotent.
+        """Writes the rest. Without :meth:`begin`, there is no file afterwards. Idempotent.
 
-        :raises OSError: not all could be written; what is in the file is whole
+        :raises OSError: not everything could be written; the lines in the file are whole
         """
         if self._fd < 0:
             return
@@ -122,7 +123,7 @@ class RegisterTrace:
         return None
 
     def _record(self, access: Access, value: Value) -> None:
-        """Records an access, and what has changed in the memory before a write."""
+        """Records an access, and before a write the changes of the memory."""
         if not self._recording or any(access.address in each for each in self._ignored):
             return
         caller = find_caller()
@@ -146,7 +147,7 @@ class RegisterTrace:
             self._empty()
 
     def _empty(self) -> None:
-        """Makes lines of what is in the queue now."""
+        """Turns what is in the queue now into lines."""
         with self._writing:
             self._queued_bytes = 0
             text: list[str] = []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How often each level ran and how long it took, in bounded memory."""
+"""Counts and durations of the runs of each level, in bounded memory."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 __all__ = ("Durations", "LevelSummary", "summarise")
 
 SAMPLES = 16384
-"""Durations kept for the percentiles: the most recent ones."""
+"""The number of durations kept for the percentiles: the most recent ones."""
 
 
 class Durations:
     """Durations of one kind on one processor, in nanoseconds.
 
-    One thread at a time adds: the one that serves the processor.
+    Only one thread at a time adds: the one that serves the processor.
 
-    :param samples: how many are kept
-    :param limit: that none should exceed, in ns; ``None``: there is none
-    :ivar count: all that were added
-    :ivar total: their sum
+    :param samples: the number of durations that are kept
+    :param limit: the time in ns that no duration should exceed; ``None``: no limit
+    :ivar count: the number of durations that were added
+    :ivar total: the sum of them
     :ivar longest: the longest of them
-    :ivar over: how many exceeded the limit
+    :ivar over: the number of durations that exceeded the limit
     :ivar samples: the most recent of them
     """
 
-    # _notable is the smaller one of `longest` and the limit: one comparison for both.
+    # _notable is the smaller of `longest` and the limit: one comparison serves both.
     __slots__ = ("_limit", "_notable", "count", "longest", "over", "samples", "total")
 
     def __init__(self, samples: int = SAMPLES, limit: int | None = None) -> None:
@@ -39,7 +39,7 @@ class Durations:
         self.samples: deque[int] = deque(maxlen=samples)
 
     def add(self, duration: int) -> None:
-        """Count one duration in ns."""
+        """Counts one duration in ns."""
         self.count += 1
         self.total += duration
         self.samples.append(duration)
@@ -56,21 +56,21 @@ class Durations:
         self._notable = min(self.longest, limit)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forgets all durations."""
         self.count = self.total = self.longest = self.over = self._notable = 0
         self.samples.clear()
 
 
 @dataclass(frozen=True)
 class LevelSummary:
-    """A level's figures. The percentiles are of the most recent samples, the rest of all.
+    """The figures of a level. The percentiles are of the most recent samples, the others of all.
 
-    :ivar count: how often the level ran
-    :ivar mean_us: microseconds; 0 when it never ran, as the other three
-    :ivar p50_us: median
-    :ivar p99_us: 99th percentile
-    :ivar max_us: the longest
-    :ivar over: how often it took longer than it should [Bug Check 0x133]
+    :ivar count: the number of runs
+    :ivar mean_us: the mean in microseconds; this and the next three are 0 if there was no run
+    :ivar p50_us: the median
+    :ivar p99_us: the 99th percentile
+    :ivar max_us: the longest run
+    :ivar over: the number of runs that took longer than they should [Bug Check 0x133]
     """
 
     count: int
@@ -99,6 +99,6 @@ def summarise(parts: Iterable[Durations]) -> LevelSummary:
 
 
 def _percentile(ordered: list[int], percent: int) -> float:
-    """Nearest rank, in microseconds."""
+    """The percentile by nearest rank, in microseconds."""
     rank = max(1, -(-len(ordered) * percent // 100))
     return ordered[rank - 1] / 1000
