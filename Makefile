@@ -49,6 +49,7 @@ soak: ready ## load the shipped driver for ten minutes; ARGS go to tests/soak/so
 
 docs: .make/venv .make/native ## build the pages in build/docs, and the lists that they have
 	@.venv/bin/python build-tools/ddi_reference.py
+	@rm -rf build/docs # pages of modules that are gone would stay
 	@.venv/bin/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
 	@.venv/bin/python build-tools/check_pages.py build/docs
 

@@ -7,6 +7,7 @@ works on an index that lies beside the pages.
 """
 
 import importlib
+import re
 import tomllib
 from enum import Enum
 from pathlib import Path
@@ -42,7 +43,7 @@ nitpick_ignore_regex = [
     # So do the names of type variables, and those that only a type checker imports.
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
     (r"py:class", r"(tuple|dict)\[str|RequestBase|Watch|Line|Entry"),
-    (r"py:class", r"InterruptConnection|Incident|BusFunction"),
+    (r"py:class", r"InterruptConnection|Incident|BusFunction|FailStop"),
 ]
 
 html_theme = "furo"
@@ -60,8 +61,6 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 # A docstring's `name` is code, as in Markdown.
 default_role = "code"
 highlight_language = "text"
-# Without dashes: `--option` in a command's help is two hyphens.
-smartquotes_action = "qe"
 copybutton_prompt_text = "$ "
 
 autodoc_member_order = "bysource"
@@ -113,6 +112,12 @@ def keep_values(
     return False if isinstance(value, Enum) else None
 
 
+def mark_options(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
+    """Set `--option` in a command's help as code, where two hyphens are not a dash."""
+    text = re.sub(r"(`[^`]*`)|--[a-z][a-z-]+", lambda m: m[1] or f"``{m[0]}``", "\n".join(lines))
+    lines[:] = text.split("\n")
+
+
 def add_ranges(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
     """Show the range of a numeric option, which `--help` shows and sphinx-click does not."""
     for option in ctx.command.params:
@@ -148,5 +153,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("homes", find_homes(), "env", dict)
     app.connect("autodoc-skip-member", keep_values)
     app.connect("missing-reference", find_public_name)
+    app.connect("sphinx-click-process-description", mark_options)
     app.connect("sphinx-click-process-options", add_ranges)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
