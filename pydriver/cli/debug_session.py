@@ -268,8 +268,7 @@ class DebugSession:
             value = int(text, 0)
         except ValueError:
             value = {"true": True, "on": True, "false": False, "off": False}.get(text, text)
-        path = f"/machine/peripheral/{identifier}"
-        self._system.machine.qmp("qom-set", path=path, property=name, value=value)
+        self._system.machine.set_property(identifier, name, value)
         return ""
 
     def restart(self, line: str) -> str:

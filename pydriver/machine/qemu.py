@@ -31,6 +31,8 @@ LOG_TAIL = 8192
 QUIT_TIMEOUT = 2.0
 RESET_TIMEOUT = 5.0
 BAR2_ID = "bar2"
+PERIPHERALS = "/machine/peripheral"
+"""Path of the devices that have an id in QEMU's object model."""
 MIB = 1 << 20
 
 
@@ -185,6 +187,25 @@ class Machine:
         except MachineError:
             self.check_alive()
             raise
+
+    def properties(self, device: str) -> tuple[str, ...]:
+        """The names of a device's properties [QMP ``qom-list``].
+
+        :param device: id of the device, which its ``-device`` argument has given it
+        :raises MachineError: there is no such device
+        """
+        listed = self.qmp("qom-list", path=f"{PERIPHERALS}/{device}")
+        return tuple(each["name"] for each in listed)
+
+    def set_property(self, device: str, name: str, value: int | str) -> None:
+        """Sets a property of a device [QMP ``qom-set``].
+
+        :param device: id of the device, which its ``-device`` argument has given it
+        :param name: name of the property, such as ``fault-removed``
+        :param value: value of the property's type; a bool for a flag
+        :raises MachineError: there is no such device or property, or the value is refused
+        """
+        self.qmp("qom-set", path=f"{PERIPHERALS}/{device}", property=name, value=value)
 
     def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
         """Has ``listener(name, data)`` called, on the QMP thread, for each QMP event."""

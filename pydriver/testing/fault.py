@@ -29,13 +29,12 @@ class Fault:
     def __init__(self, watch: "Watch") -> None:
         self._watch = watch
         self._machine = watch.system.machine
-        self._path = f"/machine/peripheral/{device_id(self._machine.config)}"
+        self._device = device_id(self._machine.config)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What can be broken: the properties, without ``fault-``."""
-        listed = self._machine.qmp("qom-list", path=self._path)
-        names = (each["name"] for each in listed)
+        names = self._machine.properties(self._device)
         return tuple(sorted(each.removeprefix(PREFIX) for each in names if each.startswith(PREFIX)))
 
     def set(self, **faults: int | bool) -> None:
@@ -67,7 +66,7 @@ class Fault:
         __tracebackhide__ = True
         self._watch.worsen(Fate.SPENT)
         try:
-            self._machine.qmp("qom-set", path=self._path, property=name, value=value)
+            self._machine.set_property(self._device, name, value)
         except MachineError as error:
             names = self.names
             if name.removeprefix(PREFIX) in names:

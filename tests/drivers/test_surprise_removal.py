@@ -28,7 +28,7 @@ QUEUES, DEPTH, BLOCK = 8, 64, 4096
 LOAD = QUEUES * DEPTH
 TIMEOUT = 30.0
 WATCHDOG_US = 60_000_000
-PATH = "/machine/peripheral/dma"
+DMA = "dma"
 
 REMOVED = {STATUS_NO_SUCH_DEVICE, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE}
 """The driver had it; it waited in a queue; it came when the queues were closed."""
@@ -51,7 +51,7 @@ def running(cpus: int) -> Iterator[tuple[System, Device]]:
 
 def pull_out(system: System, device: Device) -> None:
     """First the hardware goes, then the bus driver tells."""
-    system.machine.qmp("qom-set", path=PATH, property="fault-removed", value=True)
+    system.machine.set_property(DMA, "fault-removed", True)
     device.surprise_remove()
 
 
@@ -88,7 +88,7 @@ class Ends:
 def test_all_that_the_device_has_ends_once_with_a_removal_status(cpus: int) -> None:
     with running(cpus) as (system, device):
         queues = device.get_typed_context(mqdma.MqdmaDevice).queues
-        system.machine.qmp("qom-set", path=PATH, property="fault-hang", value=(1 << QUEUES) - 1)
+        system.machine.set_property(DMA, "fault-hang", (1 << QUEUES) - 1)
         ends = Ends()
         with device.open() as file:
             for _ in range(2 * LOAD):

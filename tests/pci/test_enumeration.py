@@ -67,12 +67,11 @@ def test_function_tells_what_it_is(bus: PciBus) -> None:
 def test_removed_function_is_not_present(system: System) -> None:
     mqdma = system.bus.find(*MQDMA)
     assert mqdma.is_present
-    fault = {"path": "/machine/peripheral/mqdma", "property": "fault-removed"}
-    system.machine.qmp("qom-set", **fault, value=True)
+    system.machine.set_property("mqdma", "fault-removed", True)
     try:
         assert not mqdma.is_present
     finally:
-        system.machine.qmp("qom-set", **fault, value=False)
+        system.machine.set_property("mqdma", "fault-removed", False)
     assert mqdma.is_present
 
 

@@ -45,7 +45,7 @@ QUEUES, DEPTH, BLOCK = 4, 8, 16384
 APPLICATIONS = 3
 WINDOW = 12
 TIMEOUT = 30.0
-PATH = "/machine/peripheral/dma"
+DEVICE = "dma"
 REPAIRED = ("lost", "hung", "corrupt", "dma", "spurious")
 """Faults that the driver makes good."""
 
@@ -231,7 +231,7 @@ class Trouble:
     def fault(self) -> None:
         fault = FAULTS[self._random.choice(REPAIRED)]
         for name, value in fault.settings(self._random.randrange(QUEUES)):
-            self._system.machine.qmp("qom-set", path=PATH, property=name, value=value)
+            self._system.machine.set_property(DEVICE, name, value)
 
 
 def resident_bytes() -> int:

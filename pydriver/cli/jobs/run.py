@@ -160,8 +160,7 @@ class RunJob(Job):
         assert self._system is not None
         # The driver gives request i to queue i % queues.
         for name, value in FAULTS[self._options.fault].settings(number % self._options.queues):
-            path = f"/machine/peripheral/{DEVICE}"
-            self._system.machine.qmp("qom-set", path=path, property=name, value=value)
+            self._system.machine.set_property(DEVICE, name, value)
 
 
 def _lost(queue: "HardwareQueue") -> int:
