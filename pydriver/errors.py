@@ -17,6 +17,7 @@ __all__ = (
     "PciTimeoutError",
     "PydriverError",
     "Stalled",
+    "StateError",
     "VectorsExhaustedError",
 )
 
@@ -35,6 +36,10 @@ class MachineError(PydriverError):
 
 class MachineDied(MachineError):
     """The QEMU process ended although nobody asked it to; says so with its last lines."""
+
+
+class StateError(PydriverError):
+    """A call that the state of its object does not allow: before its start, or after its end."""
 
 
 class Stalled(PydriverError):

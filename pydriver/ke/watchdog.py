@@ -97,7 +97,7 @@ class Watchdog:
         self._stays: dict[int, _Stay] = {}
         self._calls: dict[int, _Call] = {}
         self._end = Event()
-        self._holders = 0
+        self._holders: set[object] = set()
         self._held_since = 0.0
         self._guard = Lock()  # guards the two, and the limits that a hold moves
         self._thread = Thread(target=self._run, name="pydriver-watchdog", daemon=True)
@@ -131,17 +131,22 @@ class Watchdog:
             else:
                 self._calls[ident] = outer
 
-    def hold(self) -> None:
-        """Lets no time count from now on: the machine is stopped. Counts its calls."""
+    def hold(self, holder: object) -> None:
+        """Lets no time count from now on: the machine is stopped.
+
+        :param holder: the one to whose :meth:`release` this lasts, if others do not hold, too
+        """
         with self._guard:
             if not self._holders:
                 self._held_since = monotonic()
-            self._holders += 1
+            self._holders.add(holder)
 
-    def release(self) -> None:
-        """Undoes one :meth:`hold`."""
+    def release(self, holder: object) -> None:
+        """Undoes :meth:`hold`; nothing happens if it does not hold."""
         with self._guard:
-            self._holders -= 1
+            if holder not in self._holders:
+                return
+            self._holders.remove(holder)
             if not self._holders:
                 self._stays.clear()
                 for call in list(self._calls.values()):

@@ -285,6 +285,12 @@ class Machine:
         os.close(self._log_fd)
         self._log_fd = -1
 
+    def kill(self) -> None:
+        """Kills QEMU, if it runs. Any thread may call it; :meth:`quit` gives everything back."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(OSError):  # it has just ended
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
     def quit(self) -> None:
         """Ends QEMU and gives everything back. Idempotent."""
         self._stack.close()

@@ -16,7 +16,7 @@ from functools import partial
 from threading import Event
 from typing import Any, Self, TypeVar
 
-from pydriver.errors import LinkStopped, MachineDied, PydriverError
+from pydriver.errors import LinkStopped, MachineDied, PydriverError, StateError
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.driver_object import DriverObject
 from pydriver.ke.interrupts import InterruptVectors
@@ -33,6 +33,7 @@ from pydriver.pci import IoApic, PciBus
 from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
 from pydriver.system.breakpoints import breakpoints_stop
 from pydriver.system.register_trace import begin_trace
+from pydriver.system.state import Stateful, SystemState, require
 from pydriver.trace import Capture, Recorder
 from pydriver.trace.access import Access, Observer
 from pydriver.trace.registers import RegisterTrace
@@ -74,36 +75,70 @@ class SystemConfig:
 
 
 DriverT = TypeVar("DriverT")
+PartT = TypeVar("PartT")
 
 
-class System:
+class System(Stateful):
     """A running system. Use it as a context manager, or call :meth:`start` and :meth:`close`.
 
     :param config: what to start
-    :ivar machine: QEMU
-    :ivar link: to its vCPUs
-    :ivar kernel: processors, DPCs, threads, recorder
-    :ivar pci: the enumerated bus
-    :ivar vectors: of the interrupts
+    :ivar state: where in its life the system is
     :ivar registry: values that drivers keep
     :ivar namespace: how applications find devices
     """
 
-    machine: Machine
-    link: Link
-    kernel: Kernel
-    pci: PciBus
-    vectors: InterruptVectors
-
     def __init__(self, config: SystemConfig | None = None) -> None:
         self.config = config or SystemConfig()
+        self.state = SystemState.NEW
         self.registry = Registry()
         self.namespace = Namespace()
+        self._machine: Machine | None = None
+        self._link: Link | None = None
+        self._kernel: Kernel | None = None
+        self._pci: PciBus | None = None
+        self._vectors: InterruptVectors | None = None
         self._drivers: list[DriverObject] = []
         self._stack = contextlib.ExitStack()
-        self._unloadable = False
-        self._stopped = False
         self._frozen = Event()  # the failure, or the end, has been dealt with
+
+    # Its parts: they exist from some point of its start, and for ever after
+
+    @property
+    def machine(self) -> Machine:
+        """QEMU."""
+        return self._existing(self._machine, "machine")
+
+    @property
+    def link(self) -> Link:
+        """The link to QEMU's vCPUs."""
+        return self._existing(self._link, "link")
+
+    @property
+    def kernel(self) -> Kernel:
+        """Processors, DPCs, threads, recorder."""
+        return self._existing(self._kernel, "kernel")
+
+    @property
+    def pci(self) -> PciBus:
+        """The enumerated bus."""
+        return self._existing(self._pci, "bus")
+
+    @property
+    def vectors(self) -> InterruptVectors:
+        """The vectors of the interrupts."""
+        return self._existing(self._vectors, "vectors")
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it has come so far that there is a kernel, be it now or in the past."""
+        return self._kernel is not None
+
+    def _existing(self, part: PartT | None, name: str) -> PartT:
+        if part is None:
+            raise StateError(f"the system {self.state.value}: it has no {name}")
+        return part
+
+    # Life
 
     def __enter__(self) -> Self:
         self.start()
@@ -115,67 +150,76 @@ class System:
         error: BaseException | None = None,
         traceback: object = None,
     ) -> None:
+        kernel = self.kernel
         if isinstance(error, MachineDied):  # nobody who serves a processor may have noticed yet
-            self.kernel.fail(error)
-        # After an error nobody knows what a driver waits for: the power is cut instead.
-        self._unloadable = self._unloadable and kind is None
-        failed = self.kernel.failure is not None
-        self.close()
+            kernel.fail(error)
+        failed = kernel.failure is not None
+        # After an error nobody knows what a driver waits for.
+        (self.close if kind is None else self.abort)()
         if failed and isinstance(error, LinkStopped):  # all that who was at a processor knows
-            self.kernel.raise_failure()
+            kernel.raise_failure()
 
+    @require(SystemState.NEW)
     def start(self) -> None:
         """Starts the machine, its processors and the kernel, and enumerates the bus.
 
         :raises MachineError: QEMU does not start
         :raises LinkError: the guest does not
+        :raises StateError: the system has been started before
         """
+        self.state = SystemState.BOOTING
+        try:
+            with contextlib.ExitStack() as stack:
+                self._start(stack)
+                self._stack = stack.pop_all()
+        except BaseException:
+            self.state = SystemState.CLOSED
+            raise
+        self.state = SystemState.RUNNING
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
         config = self.config
-        with contextlib.ExitStack() as stack:
-            # With Python's 5 ms, an application's thread that computes would keep each ISR
-            # waiting for that long, several times.
-            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
-            sys.setswitchinterval(SWITCH_INTERVAL)
-            # What exists now is not garbage: a full collection that looks at it takes 5 ms, and
-            # would do so in the middle of an ISR.
-            stack.callback(gc.unfreeze)
-            gc.freeze()
-            trace = config.trace
-            options: tuple[str, ...] = ()
-            if trace is not None:
-                options = trace.qemu_options()
-                stack.callback(trace.stop)
-            self.machine = Machine(config.machine, options)
-            stack.callback(self.machine.quit)
-            self.machine.start()
-            self.link = Link(self.machine, self._make_processor())
-            stack.callback(self.link.close)
-            self.link.open()
-            self.kernel = Kernel(
-                self.link.processors,
-                self._freeze,
-                workers=config.workers,
-                recorder=Recorder(config.events) if trace is None else trace,
-                verifier=config.verifier,
-                probe=config.probe,
-            )
-            # Entered last, left first: the threads end, then nobody uses the link.
-            stack.callback(self._stop_kernel)
-            self.kernel.start()
-            self.machine.listen(self._on_event)
-            stack.enter_context(breakpoints_stop(self.machine, self.kernel))
-            access = self.kernel.access
-            with self.kernel.borrowed():
-                self.pci = PciBus.start(access)
-                doorbell = self.pci.find(VENDOR_ID, DEVICE_ID)
-                apic_ids = [each.apic_id for each in self.link.processors]
-                address = connect_doorbell(doorbell, apic_ids)
-                self.vectors = InterruptVectors(self.kernel, IoApic(access))
-                if config.register_trace is not None:
-                    begin_trace(config.register_trace, self.machine, self.pci)
-            self.link.set_doorbell(address)
-            self._stack = stack.pop_all()
-        self._unloadable = True
+        # With Python's 5 ms, an application's thread that computes would keep each ISR
+        # waiting for that long, several times.
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        # What exists now is not garbage: a full collection that looks at it takes 5 ms, and
+        # would do so in the middle of an ISR.
+        stack.callback(gc.unfreeze)
+        gc.freeze()
+        trace = config.trace
+        options: tuple[str, ...] = ()
+        if trace is not None:
+            options = trace.qemu_options()
+            stack.callback(trace.stop)
+        self._machine = machine = Machine(config.machine, options)
+        stack.callback(machine.quit)
+        machine.start()
+        self._link = link = Link(machine, self._make_processor())
+        stack.callback(link.close)
+        link.open()
+        self._kernel = kernel = Kernel(
+            link.processors,
+            self._freeze,
+            workers=config.workers,
+            recorder=Recorder(config.events) if trace is None else trace,
+            verifier=config.verifier,
+            probe=config.probe,
+        )
+        # Entered last, left first: the threads end, then nobody uses the link.
+        stack.callback(self._stop_kernel)
+        kernel.start()
+        machine.listen(self._on_event)
+        stack.enter_context(breakpoints_stop(machine, kernel))
+        self.state = SystemState.ENUMERATING
+        with kernel.borrowed():
+            self._pci = bus = PciBus.start(kernel.access)
+            apic_ids = [each.apic_id for each in link.processors]
+            address = connect_doorbell(bus.find(VENDOR_ID, DEVICE_ID), apic_ids)
+            self._vectors = InterruptVectors(kernel, IoApic(kernel.access))
+            if config.register_trace is not None:
+                begin_trace(config.register_trace, machine, bus)
+        link.set_doorbell(address)
 
     def close(self) -> None:
         """Unloads the drivers, ends all threads and the machine. Idempotent.
@@ -183,21 +227,40 @@ class System:
         :raises BugCheck: a driver's removal ended in one
         :raises VerifierError: rules were broken, and nothing worse has happened
         """
-        unload = self._unloadable and self.kernel.failure is None
-        self._unloadable = False
+        if self.state is not SystemState.RUNNING or self.kernel.failure is not None:
+            self.abort()
+            return
+        self.state = SystemState.ENDING
         try:
-            if unload:
-                self.unload_drivers()
-                self._report_violations()
+            self.unload_drivers()
+            self._report_violations()
         except LinkStopped:
             self.check()
             raise
         finally:
-            self._drivers.clear()
-            self._stack.close()
-        if unload:
-            self.kernel.verifier.check()
+            self.abort()
+        self.kernel.verifier.check()
 
+    def abort(self) -> None:
+        """Cuts the power, and ends all threads: no driver is unloaded. Idempotent."""
+        if self.state in {SystemState.NEW, SystemState.CLOSED}:
+            return
+        self.state = SystemState.ENDING
+        self._drivers.clear()
+        self._stack.close()
+        self.state = SystemState.CLOSED
+
+    def cut_power(self) -> None:
+        """Kills QEMU, if it runs: all who wait for the machine hear that it has died.
+
+        Any thread may call it, in every state.
+        """
+        if self._machine is not None:
+            self._machine.kill()
+
+    # Drivers
+
+    @require(SystemState.RUNNING)
     def load_driver(
         self, driver_entry: Callable[[DriverObject], DriverT], name: str = ""
     ) -> DriverT:
@@ -208,6 +271,7 @@ class System:
             of its package if the module is called ``driver``
         :return: what the entry returned
         :raises NtStatusError: the entry failed
+        :raises StateError: the system is not running
         """
         name = name or driver_entry.__module__.removesuffix(".driver").rpartition(".")[2]
         driver_object = DriverObject(self.kernel, self, name)
@@ -225,6 +289,7 @@ class System:
         """The drivers that are loaded, in the order in which they were."""
         return tuple(self._drivers)
 
+    @require(SystemState.RUNNING, SystemState.ENDING)
     def unload_drivers(self) -> None:
         """Removes all devices and unloads all drivers, the last one first."""
         while self._drivers:
@@ -253,11 +318,11 @@ class System:
 
     def _on_event(self, name: str, data: dict[str, Any]) -> None:
         """On the QMP thread: whoever stops the machine stops the watchdogs, too."""
-        stopped = {"STOP": True, "RESUME": False}.get(name, self._stopped)
-        if stopped != self._stopped:
-            self._stopped = stopped
-            watchdog = self.kernel.watchdog
-            (watchdog.hold if stopped else watchdog.release)()
+        watchdog = self.kernel.watchdog
+        if name == "STOP":
+            watchdog.hold(self)
+        elif name == "RESUME":
+            watchdog.release(self)
 
     def _freeze(self) -> None:
         failure = self.kernel.failure

@@ -80,7 +80,7 @@ def _test_locals(
 @contextlib.contextmanager
 def _paused(watch: "Watch") -> Iterator[None]:
     machine, watchdog = watch.system.machine, watch.system.kernel.watchdog
-    watchdog.hold()
+    watchdog.hold(watch)
     try:
         # What does not let itself be stopped is looked at as it is.
         with contextlib.suppress(BugCheck, PydriverError):
@@ -89,7 +89,7 @@ def _paused(watch: "Watch") -> Iterator[None]:
         with contextlib.suppress(BugCheck, PydriverError):
             machine.resume()
     finally:
-        watchdog.release()
+        watchdog.release(watch)
 
 
 def _interact(banner: str, names: dict[str, Any]) -> None:

@@ -193,7 +193,7 @@ def _model(device: str) -> str:
 
 def _end(system: System) -> None:
     # As after an error: nothing is left to unload, or nobody knows what a driver waits for.
-    system.__exit__(PydriverError)
+    system.abort()
 
 
 def _works(system: System) -> bool:

@@ -8,7 +8,6 @@ by cutting the power: without QEMU, every wait of the thread ends with an error.
 """
 
 import contextlib
-import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -114,8 +113,8 @@ class Job(ABC):
 
     def _levels(self) -> dict[str, LevelSummary]:
         """What the ISRs, DPCs and work items have taken, as soon as there is a system."""
-        kernel = getattr(self._system, "kernel", None)
-        return kernel.summary() if kernel is not None else {}
+        system = self._system
+        return system.kernel.summary() if system is not None and system.has_kernel else {}
 
     def _idle(self, system: System, seconds: float) -> None:
         """Does nothing, as its step."""
@@ -130,15 +129,13 @@ class Job(ABC):
         :param stall: what did not move
         """
         system = self._system
-        if self.on_failure is not None and system is not None and hasattr(system, "kernel"):
+        if self.on_failure is not None and system is not None and system.has_kernel:
             self.on_failure(system, Stalled(stall))
 
     def cut(self) -> None:
         """Cuts the power, if it is on: the thread ends soon."""
-        machine = getattr(self._system, "machine", None)
-        if machine is not None and machine.pidfd >= 0:
-            with contextlib.suppress(OSError):  # it has just been switched off
-                signal.pidfd_send_signal(machine.pidfd, signal.SIGKILL)
+        if self._system is not None:
+            self._system.cut_power()
 
     def _run(self) -> None:
         try:
