@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """Fetch a Debian source package without root and without touching the system's apt.
 
-The private configuration takes two things from the system: where its packages come from, with
-``deb`` turned into ``deb-src``, and how to reach that place (all of ``Acquire``: proxies,
+The private configuration takes two things from the system: the origins of its packages, with
+``deb`` turned into ``deb-src``, and the ways to reach them (all of ``Acquire``: proxies,
 certificates, time-outs; keys and passwords stay where they are and are read from there). State,
-lists and cache live in a directory of our own. The system's hooks (``APT::Update::Post-Invoke`` and
-the like) are left out, because they change the system.
+lists and cache are in a directory of our own. The system's hooks (``APT::Update::Post-Invoke`` and
+similar ones) are left out, because they change the system.
 """
 
 import os
@@ -21,17 +21,17 @@ from pathlib import Path
 #: Suites that name a release of the distribution by its state.
 _STATE_SUITES = {"stable", "oldstable", "oldoldstable", "testing", "unstable", "sid"}
 
-#: What may follow the name of a release in a suite of the distribution itself.
+#: The suffixes that a suite of the distribution itself may have after the name of its release.
 _POCKETS = {"", "-updates", "-security", "/updates"}
 
 
 class AptError(Exception):
-    """The source package could not be fetched; the message says what was tried."""
+    """The source package could not be fetched. The message says what was tried."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One place of packages: the options, the address, one suite and its components."""
+    """One origin of packages: the options, the address, one suite and its components."""
 
     options: tuple[tuple[str, str], ...]
     uri: str
@@ -46,7 +46,7 @@ class Origin:
         return "".join(f"{name}: {value}\n" for name, value in (*fields, *self.options))
 
 
-# The one-line format spells an option in lower case, deb822 spells the same as a field.
+# The one-line format spells an option in lower case; in deb822 the same option is a field.
 _OPTION_FIELDS = {
     "signed-by": "Signed-By",
     "trusted": "Trusted",
@@ -93,7 +93,7 @@ def parse_deb822(text: str) -> list[Origin]:
         last = ""
         for line in stanza.splitlines():
             if line[:1] in (" ", "\t") and last:
-                fields[last] += "\n" + line  # a key that is written out spans lines
+                fields[last] += "\n" + line  # a key that is written out has several lines
             elif ":" in line:
                 name, _, value = line.partition(":")
                 last = name.strip().lower()
@@ -115,7 +115,7 @@ def parse_deb822(text: str) -> list[Origin]:
 
 
 def of_distribution(origins: Iterable[Origin], codename: str) -> list[Origin]:
-    """Keep what belongs to the distribution itself and may carry QEMU: its suites, with main."""
+    """Keep the suites of the distribution itself that may have QEMU: those with main."""
 
     def belongs(origin: Origin) -> bool:
         if "main" not in origin.components:
@@ -148,7 +148,7 @@ def codename() -> str:
     try:
         release = platform.freedesktop_os_release()
     except OSError as error:
-        raise AptError(f"what distribution is this? {error}") from error
+        raise AptError(f"cannot tell which distribution this is: {error}") from error
     name = release.get("VERSION_CODENAME", "")
     if not name:
         raise AptError(f"{release.get('PRETTY_NAME', 'this system')} names no VERSION_CODENAME")
@@ -193,7 +193,7 @@ def _write_configuration(root: Path, origins: Iterable[Origin]) -> Path:
         Path(directories["Dir"]) / directories["Dir::State"] / directories["Dir::State::status"]
     )
     ours = [
-        # The system's own files of settings hold its hooks: we were given `Acquire` already.
+        # The system's own configuration files have its hooks; `Acquire` is already in `inherited`.
         ("Dir::Etc::main", f"{root}/none"),
         ("Dir::Etc::parts", f"{root}/empty"),
         ("Dir::Etc::sourcelist", f"{root}/none"),
@@ -203,7 +203,7 @@ def _write_configuration(root: Path, origins: Iterable[Origin]) -> Path:
         ("Dir::Cache", f"{root}/cache"),
         ("Dir::Log", f"{root}"),
         ("Acquire::Languages", "none"),
-        # apt as root reads a cache below /root, where its own user cannot look.
+        # apt as root reads a cache below /root, which apt's own user cannot read.
         ("APT::Sandbox::User", "root"),
     ]
     inherited = [item for item in groups.get("Acquire", []) if item[1]]
@@ -218,8 +218,8 @@ def fetch(
     """Download the source package ``package`` of ``suite`` into the directory ``into``.
 
     ``run`` executes a command in a directory with an environment, keeps its output in the log and
-    raises when it fails. Returns the path of the ``.dsc`` file. The checksums and signatures were
-    checked by apt. Raises `AptError` when the system's sources do not lead to the package.
+    raises when it fails. Returns the path of the ``.dsc`` file, whose signature and checksums apt
+    has checked. Raises `AptError` when the system's sources do not lead to the package.
     """
     here = codename()
     origins = for_suite(of_distribution(system_origins(), here), here, suite)

@@ -11,14 +11,14 @@ The cache (``$XDG_CACHE_HOME/pydriver``, by default ``~/.cache/pydriver``) holds
   and the compiler. It is kept so that a change of the device compiles one file;
 - ``qemu-<key>/``: the finished binary and its log, keyed by the tree and the device's files.
 
-Invariants. A directory under one of these names is complete: each is made under a temporary name
-and renamed, so that neither Ctrl-C nor a power cut leaves half of one. Who writes below ``tree-*``
-or makes a ``source-*`` holds the lock beside it; ninja inherits the lock, so that it stays locked
-until the last compiler ended, even when this script is killed. A finished ``qemu-*`` is never
-changed, hence read without a lock.
+Invariants: a directory under one of these names is complete. Each is made under a temporary name
+and renamed, so that neither Ctrl-C nor a power cut leaves half of one. A process that writes below
+``tree-*`` or makes a ``source-*`` holds the lock beside it; ninja inherits the lock, which stays
+locked until the last compiler has ended, even when this script is killed. A finished ``qemu-*`` is
+never changed, and therefore read without a lock.
 
 The variants: ``asan`` is all of QEMU with AddressSanitizer and UBSan (a tree of its own); ``gcov``
-is the normal tree, linked once more with a ``mqdma.c`` that counts its lines.
+is the normal tree, linked again with a ``mqdma.c`` that counts its lines.
 
 ``QEMU_SRC`` names an unpacked QEMU source tree to use instead of the distribution's; it is copied.
 """
@@ -74,7 +74,7 @@ GCOV_FLAGS = ["--coverage", "-fprofile-update=atomic", "-O0"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where QEMU's source comes from, with a name that tells one content from another."""
+    """The origin of QEMU's source, with a name that identifies the content."""
 
     name: str
     path: Path  # a .dsc file or the directory of an unpacked tree
@@ -119,7 +119,7 @@ def source_from_apt(cache: Path, suite: str, progress: Progress) -> Source:
 
 
 def compiler_identity() -> str:
-    """Return what distinguishes this machine's compiler from another's."""
+    """Return a text that identifies this machine's compiler."""
     flags = ["-dumpfullversion", "-dumpmachine"]
     try:
         result = subprocess.run(["cc", *flags], capture_output=True, text=True, check=True)
@@ -130,15 +130,15 @@ def compiler_identity() -> str:
 
 def configure_options(variant: Variant) -> list[str]:
     """Return the options of ``configure`` that do not depend on QEMU's version."""
-    # Line numbers (-g1) are enough for backtraces; all of -g takes a fifth more time.
+    # Line numbers (-g1) are enough for backtraces; full -g takes a fifth more time.
     if variant == "asan":
-        # Checked casts cost time on each register access, and find bugs: so only here.
+        # Checked casts find bugs, but cost time on each register access: only here.
         return ["--extra-cflags=-g1 -O1", *OPTIONS, "--enable-qom-cast-debug"]
     return ["--extra-cflags=-g1", *OPTIONS, "--disable-qom-cast-debug"]
 
 
 def sanitizer_options(tree: Path) -> list[str]:
-    """Return what switches the sanitizers on, one option in QEMU 7.2, two in 10.0."""
+    """Return the options for the sanitizers, one in QEMU 7.2, two in 10.0."""
     known = (tree / "scripts/meson-buildoptions.sh").read_text()
     if "--enable-asan" in known:
         return ["--enable-asan", "--enable-ubsan"]
@@ -146,7 +146,7 @@ def sanitizer_options(tree: Path) -> list[str]:
 
 
 def device_content() -> list[tuple[str, bytes]]:
-    """Return what the device is made of: its files' names and contents, and how they are laid."""
+    """Return the names and contents of the device's files and of the script that lays them over."""
     files = [*overlay.device_files(), Path(overlay.__file__)]
     return [(path.name, path.read_bytes()) for path in files]
 
@@ -157,13 +157,13 @@ def tool_environment() -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS"}}
     environment["PATH"] = here + os.pathsep + environment.get("PATH", os.defpath)
     environment["LC_ALL"] = "C.UTF-8"
-    # ninja prints "[done/total] what"; this is its default, made certain.
+    # ninja prints "[done/total] what": its default, which the environment may have changed.
     environment["NINJA_STATUS"] = "[%f/%t] "
     return environment
 
 
 class Tree:
-    """An unpacked, configured source tree in the cache. Hold its lock while using it."""
+    """An unpacked, configured source tree in the cache. The caller holds its lock."""
 
     def __init__(self, path: Path, lock: int, progress: Progress) -> None:
         self.path = path
@@ -174,7 +174,7 @@ class Tree:
         self.log = Log(path.with_name(f"{path.name}.log"))
 
     def prepare(self, source: Source, options: list[str], *, sanitize: bool) -> None:
-        """Unpack and configure, as far as it has not been done, and lay the device over it."""
+        """Unpack and configure, unless that has been done, and lay the device over it."""
         if not self.path.is_dir():
             self._unpack(source)
         overlay.overlay(self.source)
@@ -256,8 +256,8 @@ class Tree:
     def build_counting(self, normal: Path) -> dict[str, Path]:
         """Link the binary again with a ``mqdma.c`` that counts its lines.
 
-        Returns the files to keep by name: the binary and ``mqdma.gcno``. The counts go to where
-        ``GCOV_PREFIX`` and ``GCOV_PREFIX_STRIP`` say.
+        Returns the files to keep by name: the binary and ``mqdma.gcno``. ``GCOV_PREFIX`` and
+        ``GCOV_PREFIX_STRIP`` give the place of the counts.
         """
         self._progress.say("compiling mqdma.c with gcov")
         directory = self.build / "gcov"
@@ -293,17 +293,17 @@ def build(variant: Variant, suite: str, progress: Progress) -> Path:
     content = device_content()
     result = cache / f"qemu-{digest(tree_key, variant, content)}"
     if result.is_dir():
-        os.utime(result)  # in use: `prune` looks at this
+        os.utime(result)  # in use: `prune` removes the oldest
         return result
 
     path = cache / f"tree-{tree_key}"
     with locked(cache / f"{path.name}.lock", progress) as lock:
-        if result.is_dir():  # the build that held the lock was ours as well
+        if result.is_dir():  # another build, which held the lock, made the same
             return result
         tree = Tree(path, lock, progress)
         tree.prepare(source, options, sanitize=sanitize)
         if device_content() != content:
-            raise BuildError("qemu-device/ changed while the build began; run it again")
+            raise BuildError("qemu-device/ changed while the build began; run make again")
         progress.say(f"compiling QEMU {source.name} ({variant})")
         keep = {BINARY: tree.ninja()}
         if variant == "gcov":
@@ -329,7 +329,7 @@ def point(link: Path, target: Path) -> None:
     """Make ``link`` a symbolic link to ``target``, replacing an older one in one step."""
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.is_symlink() and link.readlink() == target:
-        # make compares times: say that this was looked at now.
+        # make compares times: the link is up to date from now on.
         os.utime(link, follow_symlinks=False)
         return
     temporary = link.with_name(f".{link.name}.{os.getpid()}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The cache that clones share: locks, and directories that are complete or not there at all."""
+"""The cache that clones share: locks, and directories that either are complete or do not exist."""
 
 import contextlib
 import fcntl
@@ -14,14 +14,14 @@ from pathlib import Path
 from command_log import BuildError
 from progress import Progress
 
-#: How many finished binaries the cache holds at most.
+#: The most finished binaries that the cache keeps.
 BINARIES_KEPT = 16
 
 
 def cache_directory() -> Path:
-    """Return the project's cache directory, which is made if need be."""
+    """Return the project's cache directory, which is made if necessary."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     root = Path(base) if base.startswith("/") else Path.home() / ".cache"
     cache = root / "pydriver"
     cache.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def cache_directory() -> Path:
 
 
 def digest(*parts: object) -> str:
-    """Return a short hash of ``parts``; bytes count as they are, anything else by its repr."""
+    """Return a short hash of ``parts``: of bytes as they are, of anything else its repr."""
     total = hashlib.sha256()
     for part in parts:
         total.update(
@@ -60,7 +60,7 @@ def made_at_once(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        # Somebody without our lock may have been faster: theirs is as good.
+        # Another process without our lock may have been faster: its directory is as good.
         with contextlib.suppress(OSError):
             temporary.rename(path)
         if not path.is_dir():
@@ -70,15 +70,15 @@ def made_at_once(path: Path) -> Iterator[Path]:
 
 
 def prune(cache: Path) -> None:
-    """Remove the binaries that have not been asked for longest; each edit of the device makes one.
+    """Remove the binaries that have not been used for longest; each edit of the device makes one.
 
-    A clone that still links to one finds its link broken and builds it again.
+    A clone that still has a link to such a binary finds the link broken and builds it again.
     """
 
     def age(path: Path) -> float:
         try:
             return -path.stat().st_mtime
-        except FileNotFoundError:  # somebody else prunes too
+        except FileNotFoundError:  # another process prunes, too
             return 0.0
 
     for path in sorted(cache.glob("qemu-*"), key=age)[BINARIES_KEPT:]:

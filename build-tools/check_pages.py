@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Check the pages that Sphinx has built: links, and that nothing on them is from elsewhere.
+"""Check the pages that Sphinx has built: their links, and that they load nothing from elsewhere.
 
     check_pages.py FOLDER
 
-- A link between the pages leads to a page or a file that is there, and to an anchor that it has.
-- A link to the outside is one that a browser can follow; whether somebody answers is not looked at,
-  because whether a page builds must not depend on other people's servers.
-- What a page loads (scripts, styles, pictures) lies beside it: pages are read without a network.
+- A link between the pages leads to a page or a file that exists, and to an anchor that it has.
+- A link to the outside is one that a browser can follow. Whether a server answers is not checked,
+  because the result must not depend on other people's servers.
+- Everything that a page loads (scripts, styles, pictures) lies beside it: pages are read without a
+  network.
 - Each public name of the packages, and each option of each command, is in the reference.
 """
 
@@ -33,12 +34,12 @@ NOT_LOADED = {"canonical", "index", "search", "next", "prev"}
 
 
 class Page(HTMLParser):
-    """What matters of a page.
+    """The links and anchors of a page.
 
-    :param path: the file
-    :ivar anchors: that can be linked to
-    :ivar links: that a reader can follow
-    :ivar loaded: what the browser loads by itself
+    :param path: the file of the page
+    :ivar anchors: the anchors to which a link can lead
+    :ivar links: the links that a reader can follow
+    :ivar loaded: the files that the browser loads by itself
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +50,7 @@ class Page(HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep what an element says."""
+        """Keeps the anchors and links of an element."""
         values = dict(attrs)
         self.anchors |= {value for name in ("id", "name") if (value := values.get(name))}
         for name, value in attrs:
@@ -60,9 +61,9 @@ class Page(HTMLParser):
 
 
 def problems_of_links(folder: Path) -> list[str]:
-    """What is wrong with links, and with what is loaded.
+    """The problems with links, and with files that are loaded.
 
-    :param folder: of the pages
+    :param folder: the folder of the pages
     """
     pages = {path.resolve(): Page(path) for path in sorted(folder.rglob("*.html"))}
     found = []
@@ -76,11 +77,11 @@ def problems_of_links(folder: Path) -> list[str]:
                 elif parts.scheme not in {"http", "https", "data"} or not (
                     parts.netloc or parts.scheme == "data"
                 ):
-                    found.append(f"{where}: nobody can follow {link}")
+                    found.append(f"{where}: a browser cannot follow {link}")
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.exists():
-                found.append(f"{where}: there is no {link}")
+                found.append(f"{where}: {link} does not exist")
             elif parts.fragment and target in pages:
                 anchors = pages[target].anchors
                 if unquote(parts.fragment) not in anchors:
@@ -91,7 +92,7 @@ def problems_of_links(folder: Path) -> list[str]:
 def missing_names(folder: Path) -> list[str]:
     """The public names that are not in the reference.
 
-    :param folder: of the pages
+    :param folder: the folder of the pages
     """
     # A name that two packages offer is described once; a name for a type has no description.
     inventory = InventoryFile.loads((folder / "objects.inv").read_bytes(), uri="")
@@ -107,7 +108,7 @@ def missing_names(folder: Path) -> list[str]:
 def missing_options(folder: Path) -> list[str]:
     """The options of the commands that are not in the reference.
 
-    :param folder: of the pages
+    :param folder: the folder of the pages
     """
     inventory = InventoryFile.loads((folder / "objects.inv").read_bytes(), uri="")
     documented = inventory.data["std:cmdoption"]
@@ -122,9 +123,9 @@ def missing_options(folder: Path) -> list[str]:
 
 
 def contexts(context: click.Context) -> Iterator[click.Context]:
-    """A command, and those below it.
+    """A command, and its subcommands.
 
-    :param context: of the command
+    :param context: the context of the command
     """
     yield context
     if isinstance(context.command, click.Group):
@@ -135,7 +136,7 @@ def contexts(context: click.Context) -> Iterator[click.Context]:
 
 
 def main() -> int:
-    """Print what is wrong."""
+    """Print the problems."""
     folder = Path(sys.argv[1])
     found = [*problems_of_links(folder), *missing_names(folder), *missing_options(folder)]
     print("\n".join(found) or f"{folder}/index.html is ready")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Run the commands of a build, and keep what they print for the one that fails."""
+"""Run the commands of a build, and keep their output in case one fails."""
 
 import re
 import shlex
@@ -12,16 +12,16 @@ from typing import IO, NoReturn
 #: Lines of the log that are shown when a step fails.
 LOG_TAIL = 30
 
-#: ninja's report of a step that ended well: how many are done, of how many, and what it was.
+#: ninja's report of a step that succeeded: the steps done, the steps in total, and the step.
 NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\] (.*)")
 
 
 class BuildError(Exception):
-    """The build cannot go on; the message says what failed and where the log is."""
+    """The build cannot go on. The message says what failed and where the log is."""
 
 
 class Log:
-    """Runs commands, keeps what they print in one file, and shows its tail when one fails."""
+    """Runs commands, keeps their output in one file, and shows the end of it when one fails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,8 @@ class Log:
     ) -> None:
         """Run ``command`` in ``directory``; raise `BuildError` when it fails.
 
-        ``on_line`` sees each line of output; ``inherit`` are descriptors that the command keeps.
+        ``on_line`` is called with each line of output; the command inherits the descriptors in
+        ``inherit``.
         """
         print(f"$ cd {directory} && {shlex.join(command)}", file=self._file, flush=True)
         try:
@@ -64,7 +65,7 @@ class Log:
                     on_line(line.rstrip("\n"))
             code = process.wait()
         except BaseException:
-            # ninja stops its compilers and removes their unfinished files when it is told to.
+            # On SIGTERM, ninja stops its compilers and removes their unfinished files.
             process.terminate()
             process.wait()
             raise
@@ -77,7 +78,7 @@ class Log:
         """Raise a `BuildError` with ``text`` and the end of the log."""
         self._file.flush()
         lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        # What other compilers finished meanwhile would hide the one that failed.
+        # Reports of other compilers that finished in the meantime would hide the failure.
         telling = [line for line in lines if not NINJA_STEP.match(line)]
         quoted = "\n".join(f"  | {line[:200]}" for line in telling[-LOG_TAIL:])
         raise BuildError(f"{text}\n{quoted}\n  the whole log: {self.path}")

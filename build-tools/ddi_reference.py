@@ -28,7 +28,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "reference" / "ddi.md"
 MISTAKES = PROJECT / "docs" / "reference" / "verifier.md"
 COVERED = PROJECT / "tests" / "reference" / "covered.json"
-"""The list of tests: beside them, because an installed pydriver has no tests to name."""
+"""The list of tests. It lies beside them, because an installed pydriver has no tests."""
 
 assert pydriver.wdf  # its modules fill the registry
 
@@ -96,7 +96,7 @@ class Mistake(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the test's name says."""
+        """The test's name as words."""
         return _words(self.test)
 
 
@@ -105,7 +105,7 @@ def _words(test: str) -> str:
 
 
 def _offered(method: str) -> str:
-    """A method as a driver names it: by the package that offers its class, where one does."""
+    """The name of a method in a driver: with the package that offers its class, if one does."""
     module, _, path = method.partition(":")
     name = path.partition(".")[0]
     for package in (pydriver.wdf, pydriver.ke):
@@ -115,11 +115,11 @@ def _offered(method: str) -> str:
 
 
 def marks(tests: Path, name: str) -> Iterator[tuple[str, list[Any]]]:
-    """The tests with a mark of some name, and its arguments; marks of parameters, too.
+    """The tests with a certain mark, also on a parameter, and the arguments of the mark.
 
-    :param tests: folder
-    :param name: of the mark
-    :raises SystemExit: an argument is no literal
+    :param tests: the folder of the tests
+    :param name: the name of the mark
+    :raises SystemExit: an argument is not a literal
     """
     for path in sorted(tests.rglob("test_*.py")):
         where = path.relative_to(tests.parent).as_posix()
@@ -144,7 +144,7 @@ def _arguments(test: ast.FunctionDef, name: str, mark: ast.AST) -> list[Any]:
     assert isinstance(mark, ast.Call)
     values = [each.value for each in mark.args if isinstance(each, ast.Constant)]
     if len(values) < len(mark.args) or mark.keywords:
-        raise SystemExit(f"{test.name}: {name}() takes literals, as they are written")
+        raise SystemExit(f"{test.name}: {name}() takes only literals")
     return values
 
 
@@ -212,7 +212,7 @@ def mistakes_document(found: list[Mistake]) -> str:
 
 
 def main() -> int:
-    """Write the files, or with --check see whether they are as they would be written."""
+    """Write the files, or with --check see whether they are up to date."""
     tests: dict[str, list[str]] = defaultdict(list, covered(PROJECT / "tests"))
     known = {name: tests[name] for name in sorted(REGISTRY)}
     texts = {
@@ -227,7 +227,7 @@ def main() -> int:
             if not path.exists() or path.read_text(encoding="utf-8") != text
         ]
         for path in stale:
-            print(f"{path} is not up to date: make docs")
+            print(f"{path} is not up to date: run make docs")
         return int(bool(stale))
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Run tests against a QEMU whose mqdma.c counts its lines, and check what they reach.
+"""Run tests against a QEMU whose mqdma.c counts its lines, and check how many they reach.
 
     device_coverage.py QEMU COMMAND...
 
-The counts are merged by all the QEMUs that the command starts (libgcov locks the file), so a QEMU
-that is killed instead of told to quit loses its own.
+All QEMUs that the command starts add their counts to one file, which libgcov locks. A QEMU that is
+killed, instead of ended by `quit`, loses its counts.
 """
 
 import gzip
@@ -24,7 +24,7 @@ SOURCE = "mqdma.c"
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Write sorted line numbers with the neighbours drawn together: ``3, 7-9``."""
+    """Write sorted line numbers, neighbours as ranges: ``3, 7-9``."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
 #
-# Find out what this machine lacks for `host.sh build`, `host.sh lint` or `host.sh test`, and get it:
-# installed as Debian packages where this may be done without asking (root, or sudo without a password);
-# otherwise print the one command to run, and fail. Nothing is touched when nothing is missing.
+# Find what this machine lacks for `host.sh build`, `host.sh lint` or `host.sh test`, and install it
+# as Debian packages if that is possible without a question (root, or sudo without a password);
+# otherwise print the one command to run, and fail. If nothing is missing, nothing is changed.
 
 set -eu
 
-# Each line: the Debian package, and a command that succeeds where its purpose is served. Only the
-# purpose counts, so a tool from elsewhere is as good as the package.
+# Each line has a Debian package, and a command that succeeds if its purpose is served. Only the
+# purpose counts: a tool from elsewhere is as good as the package.
 needs() {
-    # Always: Python, a compiler, what the build of QEMU asks for, and file systems for the tests.
+    # Always: Python, a compiler, the needs of the build of QEMU, and file systems for the tests.
     cat <<'EOF'
 python3          python3 -c 'import sys'
 python3-venv     python3 -c 'import ensurepip, venv'
@@ -46,7 +46,7 @@ have() { for tool; do command -v "$tool" || return; done; }
 header() { [ -f "$1" ]; }
 cc_has() { echo "#include <$1>" | cc -E -o /dev/null - ; }
 
-# What `venv.sh` makes the environment from, unless told otherwise.
+# The Python from which `venv.sh` makes the environment, unless $PYTHON names another.
 python3() { "${PYTHON:-/usr/bin/python3}" "$@"; }
 
 missing() {
@@ -78,7 +78,7 @@ if [ -n "$lacking" ]; then
     say "installing$lacking"
     log=.make/apt.log
     mkdir -p .make
-    # Another apt may be at work, on a machine that has just started for example: wait for it.
+    # Another apt may be running, for example on a machine that has just started: wait for it.
     if ! {
         $as_root env DEBIAN_FRONTEND=noninteractive \
             apt-get -o DPkg::Lock::Timeout=300 update &&

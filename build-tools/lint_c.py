@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Check all C sources of the project with each compiler that is here, warnings being errors.
+"""Check all C sources of the project with each compiler that is installed; warnings are errors.
 
     lint_c.py QEMU
 
 The guest is checked freestanding, the native module with cffi's and Python's headers, the device
-with the command that compiled it in QEMU's tree; ``about.json`` beside the binary ``QEMU`` has it.
+with the command that compiled it in QEMU's tree, from ``about.json`` beside the binary ``QEMU``.
 """
 
 import json
@@ -34,7 +34,7 @@ GUEST_FLAGS = [
 
 @dataclass(frozen=True)
 class Check:
-    """One source file, the arguments it is compiled with, and where the command runs."""
+    """One source file, the arguments for the compiler, and the directory to run it in."""
 
     source: Path
     arguments: list[str]
@@ -52,14 +52,14 @@ def native() -> Iterator[Check]:
     include = ["-I", str(PROJECT / "pydriver/abi"), "-I", str(PROJECT / "qemu-device")]
     python = ["-isystem", sysconfig.get_path("include")]
     for source in sorted((PROJECT / "pydriver/abi").glob("*.c")):
-        if source.name != "_native.c":  # cffi's output, if it was left there
+        if source.name != "_native.c":  # cffi's output, if it is still there
             yield Check(source, ["-std=gnu11", "-O2", *include, *python])
 
 
 def device(qemu: Path) -> Iterator[Check]:
-    """The device, as QEMU's build compiles it but from this directory.
+    """The device, compiled as in QEMU's build, but from this directory.
 
-    QEMU's own headers are not ours to warn about, so they become system headers.
+    QEMU's own headers become system headers, so that they cause no warnings.
     """
     about = json.loads((qemu.resolve().parent / "about.json").read_text())
     build = Path(about["build"])
@@ -77,9 +77,9 @@ def device(qemu: Path) -> Iterator[Check]:
             continue
         else:
             arguments.append(word)
-    # trace.h, which includes what QEMU's build generates, is in the tree only.
+    # trace.h, which includes a file that QEMU's build generates, is only in the tree.
     arguments += ["-isystem", str(build.parent / "src/hw/mqdma")]
-    # QEMU's interfaces hand parameters to functions that do not want all of them.
+    # QEMU's interfaces pass functions parameters that they do not all need.
     arguments += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
     yield Check(source, arguments, build)
 
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> int:
     failed = 0
     for compiler in compilers:
         for check in checks:
-            # A flag that only the other compiler knows is no finding.
+            # A flag that only the other compiler knows is not a finding.
             extra = ["-Wno-unknown-warning-option", "-Wno-unused-command-line-argument"]
             command = [compiler, *WARNINGS, *check.arguments]
             command += [*(extra if compiler == "clang" else []), str(check.source)]

@@ -10,7 +10,7 @@ mkdir -p .make
 exec 9>.make/native.lock
 flock 9
 log=.make/native.log
-# --force: setuptools would not notice a changed header. CFLAGS keep their system defaults.
+# --force: setuptools does not notice a changed header. CFLAGS keep the defaults of the system.
 if ! .venv/bin/python setup.py --quiet build_ext --inplace --force >"$log" 2>&1; then
     cat "$log" >&2
     exit 1

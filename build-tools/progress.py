@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A progress display for long builds: one living line on a terminal, else a few plain lines."""
+"""A progress display for long builds: one live line on a terminal, else a few plain lines."""
 
 import shutil
 import sys
 import time
 from typing import TextIO
 
-#: Without a terminal, a line is written when this many seconds have passed ...
+#: Without a terminal, seconds between two lines.
 _PLAIN_SECONDS = 15.0
-#: ... and on a terminal not more often than this.
+#: On a terminal, the least seconds between two updates.
 _LIVE_SECONDS = 0.1
 
 
@@ -19,9 +19,9 @@ def _clock(seconds: float) -> str:
 
 
 class Progress:
-    """Tells what a build does and how far it is.
+    """Shows the current step of a build and how much is done.
 
-    ``title`` stands before each line; ``stream`` is where they go (standard error by default).
+    ``title`` stands before each line; the lines go to ``stream`` (standard error by default).
     """
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
@@ -40,7 +40,7 @@ class Progress:
         self._last = time.monotonic()
 
     def update(self, done: int, total: int, what: str = "") -> None:
-        """Tell that ``done`` of ``total`` steps are done and that ``what`` is being worked on."""
+        """Show that ``done`` of ``total`` steps are done and that ``what`` is being made."""
         now = time.monotonic()
         if self._first is None or done < self._first[0]:
             self._first = (done, now)
@@ -66,7 +66,7 @@ class Progress:
         self._drawn = True
 
     def close(self) -> None:
-        """Take the living line away."""
+        """Remove the live line."""
         self._erase()
 
     def _erase(self) -> None:

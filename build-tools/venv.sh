@@ -3,8 +3,8 @@
 # Copyright (c) 2026 the pydriver authors
 #
 # Make .venv/: the dependencies, pydriver itself (editable) and its compiled part.
-# Two makes at once are safe (a lock), and so is an interrupted one: an environment that was not
-# finished is made anew.
+# Two makes at the same time are safe (a lock), and so is an interrupted one: an unfinished
+# environment is made again.
 
 set -eu
 
@@ -15,8 +15,8 @@ flock 9
 
 say() { echo "venv: $*" >&2; }
 
-# An environment does not survive being moved, nor another Python: then it is made anew. When only
-# what it should hold has changed, it is updated.
+# An environment does not survive a move, nor another Python: it is made again then. If only the
+# packages that it should have differ, it is updated.
 base="$(pwd) $("$python" -VV)"
 content=$(cat pyproject.toml setup.py | sha256sum)
 if [ -x .venv/bin/pydriver ] && [ "$(cat .make/venv-done 2>/dev/null)" = "$base
@@ -42,7 +42,7 @@ if [ ! -x .venv/bin/python ] || [ "$(head -n 1 .make/venv-done 2>/dev/null)" != 
 fi
 rm -f .make/venv-done
 say "installing pydriver and its dependencies"
-# Without isolation: what builds the compiled part is installed once, not again for each build.
+# Without isolation: the tools for the compiled part are installed once, not for each build.
 logged .venv/bin/python -m pip install 'setuptools>=77' 'cffi>=1.16'
 logged .venv/bin/python -m pip install --no-build-isolation --editable '.[dev,docs]'
 printf '%s\n%s\n' "$base" "$content" >.make/venv-done.new
