@@ -9,6 +9,7 @@ the debugger there is no bug check: see `pydriver.ke.verifier`.
 from dataclasses import dataclass
 from enum import IntEnum
 
+from pydriver.declarations.registry import enumeration
 from pydriver.ke.irql import irql_name
 from pydriver.place import Place
 
@@ -54,6 +55,30 @@ WDF_VIOLATION = 0x10D
 _NAMES = {value: name for name, value in globals().items() if name.isupper() and name[0] != "_"}
 
 
+@enumeration(
+    "WDF_BUGCHECK_CODES",
+    "",
+    names={
+        "RECURSIVE_LOCK": "WDF_RECURSIVE_LOCK",
+        "VERIFIER_FATAL_ERROR": "WDF_VERIFIER_FATAL_ERROR",
+        "REQUIRED_PARAMETER_IS_NULL": "WDF_REQUIRED_PARAMETER_IS_NULL",
+        "INVALID_HANDLE": "WDF_INVALID_HANDLE",
+        "REQUEST_FATAL_ERROR": "WDF_REQUEST_FATAL_ERROR",
+        "OBJECT_ERROR": "WDF_OBJECT_ERROR",
+        "DMA_FATAL_ERROR": "WDF_DMA_FATAL_ERROR",
+        "QUEUE_FATAL_ERROR": "WDF_QUEUE_FATAL_ERROR",
+        "INVALID_LOCK_OPERATION": "WDF_INVALID_LOCK_OPERATION",
+        "VERIFIER_IRQL_MISMATCH": "WDF_VERIFIER_IRQL_MISMATCH",
+        "VERIFIER_CRITICAL_REGION_MISMATCH": "WDF_VERIFIER_CRITICAL_REGION_MISMATCH",
+    },
+    more={
+        "WDF_POWER_ROUTINE_TIMED_OUT": 1,
+        "WDF_INVALID_INTERRUPT": 9,
+        "WDF_PNP_FATAL_ERROR": 12,
+        "WDF_POWER_MULTIPLE_PPO": 13,
+        "WDF_API_UNAVAILABLE": 16,
+    },
+)
 class WdfViolation(IntEnum):
     """Parameter 1 of WDF_VIOLATION [WDF_BUGCHECK_CODES]."""
 

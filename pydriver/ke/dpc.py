@@ -14,6 +14,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from pydriver.declarations.registry import enumeration, stands_for
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
@@ -30,6 +31,15 @@ MAXIMUM_DEPTH: Final = 4
 """DPCs in a queue that wait no longer [MaximumDpcQueueDepth]."""
 
 
+@enumeration(
+    "KDPC_IMPORTANCE",
+    names={
+        "LOW": "LowImportance",
+        "MEDIUM": "MediumImportance",
+        "HIGH": "HighImportance",
+        "MEDIUM_HIGH": "MediumHighImportance",
+    },
+)
 class Importance(IntEnum):
     """Where in the queue a DPC is inserted: High at the head [KeSetImportanceDpc]."""
 
@@ -39,6 +49,7 @@ class Importance(IntEnum):
     MEDIUM_HIGH = 3
 
 
+@stands_for("KDPC")
 class KDpc(QueuedDpc):
     """One DPC. It is in one queue at most; it leaves the queue before its routine is called.
 

@@ -4,6 +4,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.registry import stands_for
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ("DriverObject",)
 
 
+@stands_for("DRIVER_OBJECT")
 class DriverObject:
     """What a driver's entry gets [DRIVER_OBJECT].
 

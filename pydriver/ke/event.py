@@ -8,6 +8,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import enumeration, stands_for
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.clock import TICKS_PER_SECOND, timeout_ticks
 from pydriver.ke.ddi import function_ddi
@@ -23,6 +24,10 @@ SET_EVENT_ABOVE_DISPATCH = 0x80
 """Parameter 1 of 0xC4: KeSetEvent at a wrong IRQL."""
 
 
+@enumeration(
+    "EVENT_TYPE",
+    names={"NOTIFICATION": "NotificationEvent", "SYNCHRONIZATION": "SynchronizationEvent"},
+)
 class EventType(IntEnum):
     """What a signal does to the waiters [EVENT_TYPE, TIMER_TYPE]."""
 
@@ -117,6 +122,7 @@ class Dispatcher:
     "VOID (PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)",
     highest=HIGH_LEVEL,
 )
+@stands_for("KEVENT")
 class KEvent(Dispatcher):
     """A kernel event.
 

@@ -9,6 +9,7 @@ who wants it.
 
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from pydriver.declarations.registry import stands_for
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     SPIN_LOCK_ALREADY_OWNED,
@@ -32,6 +33,7 @@ ACQUIRED_ABOVE_DISPATCH = 0x42
 
 
 @function_ddi("KeInitializeSpinLock", "VOID (PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
+@stands_for("KSPIN_LOCK")
 class KSpinLock:
     """A spin lock; the caller keeps the IRQL that it restores.
 

@@ -9,6 +9,7 @@ set the timer.
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import stands_for
 from pydriver.ke.clock import TICKS_PER_MS, timeout_ticks
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.event import Dispatcher, EventType
@@ -26,6 +27,7 @@ __all__ = ("KTimer",)
 
 @function_ddi("KeInitializeTimer", "VOID (PKTIMER Timer)", highest=HIGH_LEVEL)
 @function_ddi("KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=HIGH_LEVEL)
+@stands_for("KTIMER")
 class KTimer(Dispatcher):
     """A kernel timer [KeInitializeTimerEx]. It is signaled when it expires.
 

@@ -8,6 +8,7 @@ The PnP and power sequences are in `pydriver.wdf.pnp`.
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_ACCESS_DENIED,
@@ -65,6 +66,7 @@ __all__ = ("Device",)
 _DISPATCHABLE = frozenset(RequestType)
 
 
+@handle("WDFDEVICE")
 class Device(DeviceProperties):
     """A device.
 

@@ -8,6 +8,7 @@ from enum import IntFlag
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import callbacks, enumeration, handle, structure
 from pydriver.errors import PydriverError
 from pydriver.ke.irql import HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.mutex import Mutex
@@ -50,6 +51,22 @@ DEFAULT_POOL_TAG = 0x206B6444
 """``'Ddk '``, which stands for no tag."""
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_DRIVER_DEVICE_ADD": "NTSTATUS ("
+        "_In_ WDFDRIVER Driver, _Inout_ PWDFDEVICE_INIT DeviceInit)",
+        "EVT_WDF_DRIVER_UNLOAD": "VOID (_In_ WDFDRIVER Driver)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@enumeration(
+    "WDF_DRIVER_INIT_FLAGS",
+    "WdfDriverInit",
+    names={"VERIFY_ON": "WdfVerifyOn", "VERIFIER_ON": "WdfVerifierOn"},
+)
 class DriverInitFlags(IntFlag):
     """WDF_DRIVER_INIT_FLAGS."""
 
@@ -60,6 +77,16 @@ class DriverInitFlags(IntFlag):
     COMPANION = 0x10
 
 
+@structure(
+    "WDF_DRIVER_CONFIG",
+    """
+    ULONG Size;
+    PFN_WDF_DRIVER_DEVICE_ADD EvtDriverDeviceAdd;
+    PFN_WDF_DRIVER_UNLOAD EvtDriverUnload;
+    ULONG DriverInitFlags;
+    ULONG DriverPoolTag;
+    """,
+)
 @dataclass(slots=True)
 class DriverConfig:
     """WDF_DRIVER_CONFIG.
@@ -77,6 +104,7 @@ class DriverConfig:
     driver_pool_tag: int = 0
 
 
+@handle("WDFDRIVER")
 class Driver(Object):
     """A driver.
 

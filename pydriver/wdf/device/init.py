@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from pydriver.declarations.registry import callbacks, opaque, stands_for
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
 from pydriver.pci import InterruptMode
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 __all__ = ("DeviceInit",)
 
 
+opaque("WDFDEVICE_INIT")
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_IO_IN_CALLER_CONTEXT": "VOID (_In_ WDFDEVICE Device, _In_ WDFREQUEST Request)",
+    },
+)
+
+
+@stands_for("WDFDEVICE_INIT")
 @dataclass
 class DeviceInit:
     """WDFDEVICE_INIT: what EvtDriverDeviceAdd sets up before it creates the device.

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pydriver.declarations.registry import constants, enumeration, structure
 from pydriver.ke.irql import APC_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
@@ -51,6 +52,29 @@ PCI_WHICHSPACE_CONFIG = 0
 CONFIG_BYTES = 4096
 
 
+@enumeration(
+    "DEVICE_REGISTRY_PROPERTY",
+    "DeviceProperty",
+    names={
+        "HARDWARE_ID": "DevicePropertyHardwareID",
+        "COMPATIBLE_IDS": "DevicePropertyCompatibleIDs",
+        "BUS_TYPE_GUID": "DevicePropertyBusTypeGuid",
+    },
+    more={
+        "DevicePropertyBootConfiguration": 0x3,
+        "DevicePropertyBootConfigurationTranslated": 0x4,
+        "DevicePropertyClassName": 0x5,
+        "DevicePropertyClassGuid": 0x6,
+        "DevicePropertyManufacturer": 0x8,
+        "DevicePropertyFriendlyName": 0x9,
+        "DevicePropertyUINumber": 0x11,
+        "DevicePropertyInstallState": 0x12,
+        "DevicePropertyRemovalPolicy": 0x13,
+        "DevicePropertyResourceRequirements": 0x14,
+        "DevicePropertyAllocatedResources": 0x15,
+        "DevicePropertyContainerID": 0x16,
+    },
+)
 class DeviceProperty(IntEnum):
     """DEVICE_REGISTRY_PROPERTY: those that a PCI device has without an INF file."""
 
@@ -67,6 +91,7 @@ class DeviceProperty(IntEnum):
     ADDRESS = 0x10
 
 
+@constants("DEVPROP_TYPE", "DEVPROP_TYPE_", c_type="DEVPROPTYPE")
 class DevicePropertyType(IntEnum):
     """DEVPROP_TYPE_*."""
 
@@ -76,6 +101,19 @@ class DevicePropertyType(IntEnum):
     STRING_LIST = 0x2012
 
 
+@structure(
+    "WDF_DEVICE_PROPERTY_DATA",
+    """
+    ULONG Size;
+    const DEVPROPKEY *PropertyKey;
+    LCID Lcid;
+    ULONG Flags;
+    """,
+    omits=(
+        "Lcid",
+        "Flags",
+    ),
+)
 @dataclass(frozen=True)
 class DevicePropertyData:
     """WDF_DEVICE_PROPERTY_DATA.
@@ -86,6 +124,28 @@ class DevicePropertyData:
     property_key: int
 
 
+@structure(
+    "BUS_INTERFACE_STANDARD",
+    """
+    USHORT Size;
+    USHORT Version;
+    PVOID Context;
+    PINTERFACE_REFERENCE InterfaceReference;
+    PINTERFACE_DEREFERENCE InterfaceDereference;
+    PTRANSLATE_BUS_ADDRESS TranslateBusAddress;
+    PGET_DMA_ADAPTER GetDmaAdapter;
+    PGET_SET_DEVICE_DATA SetBusData;
+    PGET_SET_DEVICE_DATA GetBusData;
+    """,
+    attributes={"Context": "function"},
+    omits=(
+        "Version",
+        "InterfaceReference",
+        "InterfaceDereference",
+        "TranslateBusAddress",
+        "GetDmaAdapter",
+    ),
+)
 @dataclass(frozen=True)
 class BusInterfaceStandard:
     """BUS_INTERFACE_STANDARD of the PCI bus driver: configuration space; at IRQL <= DISPATCH_LEVEL.

@@ -5,6 +5,7 @@
 from enum import IntFlag
 from typing import ClassVar
 
+from pydriver.declarations.registry import constants, handle
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.registry import Registry
 from pydriver.ke.status import (
@@ -33,6 +34,11 @@ _QUERY_VALUE = 0x0001
 _CONTROL_SET = "\\Registry\\Machine\\System\\CurrentControlSet"
 
 
+@constants(
+    "PLUGPLAY_REGKEY",
+    "PLUGPLAY_REGKEY_",
+    more={"PLUGPLAY_REGKEY_CURRENT_HWPROFILE": 4},
+)
 class PlugPlayRegistryKey(IntFlag):
     """PLUGPLAY_REGKEY_*: which of a device's keys."""
 
@@ -56,6 +62,7 @@ def device_key(instance: str, kind: PlugPlayRegistryKey) -> str:
     return f"{_CONTROL_SET}\\Enum\\{instance}\\Device Parameters"
 
 
+@handle("WDFKEY")
 class RegistryKey(Object):
     """An open registry key.
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import structure
 from pydriver.errors import MachineError
 from pydriver.ke.status import STATUS_INSUFFICIENT_RESOURCES, NtStatusError
 
@@ -37,6 +38,15 @@ MAXIMUM_MAP_REGISTERS = 64
 """Of one adapter, if the device does not reach all memory: 252 KiB at any offset in a page."""
 
 
+@structure(
+    "SCATTER_GATHER_ELEMENT",
+    """
+    PHYSICAL_ADDRESS Address;
+    ULONG Length;
+    ULONG_PTR Reserved;
+    """,
+    omits=("Reserved",),
+)
 @dataclass(frozen=True, slots=True)
 class ScatterGatherElement:
     """One piece of memory that the device finds in one place [SCATTER_GATHER_ELEMENT].
@@ -49,6 +59,15 @@ class ScatterGatherElement:
     length: int
 
 
+@structure(
+    "SCATTER_GATHER_LIST",
+    """
+    ULONG NumberOfElements;
+    ULONG_PTR Reserved;
+    SCATTER_GATHER_ELEMENT Elements[];
+    """,
+    omits=("NumberOfElements", "Reserved"),
+)
 @dataclass(frozen=True, slots=True)
 class ScatterGatherList:
     """The memory of one transfer, in its order [SCATTER_GATHER_LIST].

@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from pydriver.declarations.registry import handle, structure
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
 from pydriver.wdf.dma.adapter import PAGE_SIZE, reserve_below
@@ -20,6 +21,13 @@ from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, che
 __all__ = ("CommonBuffer", "CommonBufferConfig")
 
 
+@structure(
+    "WDF_COMMON_BUFFER_CONFIG",
+    """
+    ULONG Size;
+    ULONG AlignmentRequirement;
+    """,
+)
 @dataclass(slots=True)
 class CommonBufferConfig:
     """WDF_COMMON_BUFFER_CONFIG.
@@ -30,6 +38,7 @@ class CommonBufferConfig:
     alignment_requirement: int
 
 
+@handle("WDFCOMMONBUFFER")
 class CommonBuffer(Object):
     """A common buffer.
 

@@ -8,6 +8,7 @@ from enum import Enum, IntEnum, IntFlag
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import callbacks, enumeration, handle, structure
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     NT_SUCCESS,
@@ -40,6 +41,21 @@ UNLIMITED_FRAGMENTS = 0xFFFFFFFF
 DMA_V3 = 3
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_DMA_ENABLER_FILL": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+        "EVT_WDF_DMA_ENABLER_FLUSH": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+        "EVT_WDF_DMA_ENABLER_ENABLE": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+        "EVT_WDF_DMA_ENABLER_DISABLE": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+        "EVT_WDF_DMA_ENABLER_SELFMANAGED_IO_START": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+        "EVT_WDF_DMA_ENABLER_SELFMANAGED_IO_STOP": "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@enumeration("WDF_DMA_PROFILE", "WdfDmaProfile", more={"WdfDmaProfileInvalid": 0})
 class DmaProfile(IntEnum):
     """WDF_DMA_PROFILE."""
 
@@ -53,6 +69,7 @@ class DmaProfile(IntEnum):
     SYSTEM_DUPLEX = 8
 
 
+@enumeration("WDF_DMA_DIRECTION", "WdfDmaDirection")
 class DmaDirection(IntEnum):
     """WDF_DMA_DIRECTION."""
 
@@ -60,6 +77,14 @@ class DmaDirection(IntEnum):
     WRITE_TO_DEVICE = 1
 
 
+@enumeration(
+    "WDF_DMA_ENABLER_CONFIG_FLAGS",
+    names={
+        "NONE": "",
+        "NO_SGLIST_PREALLOCATION": "WDF_DMA_ENABLER_CONFIG_NO_SGLIST_PREALLOCATION",
+        "REQUIRE_SINGLE_TRANSFER": "WDF_DMA_ENABLER_CONFIG_REQUIRE_SINGLE_TRANSFER",
+    },
+)
 class DmaEnablerFlags(IntFlag):
     """WDF_DMA_ENABLER_CONFIG_FLAGS."""
 
@@ -80,6 +105,23 @@ _PACKET = {DmaProfile.PACKET, DmaProfile.PACKET64}
 EnablerCallback = Callable[["DmaEnabler"], int | None]
 
 
+@structure(
+    "WDF_DMA_ENABLER_CONFIG",
+    """
+    ULONG Size;
+    WDF_DMA_PROFILE Profile;
+    size_t MaximumLength;
+    PFN_WDF_DMA_ENABLER_FILL EvtDmaEnablerFill;
+    PFN_WDF_DMA_ENABLER_FLUSH EvtDmaEnablerFlush;
+    PFN_WDF_DMA_ENABLER_DISABLE EvtDmaEnablerDisable;
+    PFN_WDF_DMA_ENABLER_ENABLE EvtDmaEnablerEnable;
+    PFN_WDF_DMA_ENABLER_SELFMANAGED_IO_START EvtDmaEnablerSelfManagedIoStart;
+    PFN_WDF_DMA_ENABLER_SELFMANAGED_IO_STOP EvtDmaEnablerSelfManagedIoStop;
+    ULONG AddressWidthOverride;
+    ULONG WdmDmaVersionOverride;
+    ULONG Flags;
+    """,
+)
 @dataclass(slots=True)
 class DmaEnablerConfig:
     """WDF_DMA_ENABLER_CONFIG.
@@ -120,6 +162,7 @@ class PowerStep(Enum):
     ON = 4
 
 
+@handle("WDFDMAENABLER")
 class DmaEnabler(Object):
     """A DMA enabler.
 

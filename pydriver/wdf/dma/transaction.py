@@ -4,6 +4,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -47,6 +48,7 @@ class TransferInfo(NamedTuple):
     scatter_gather_list_size: int
 
 
+@handle("WDFDMATRANSACTION")
 class DmaTransaction(DmaTransfers):
     """A DMA transaction; see :mod:`pydriver.wdf.dma.transfers` for its states."""
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydriver.declarations.registry import callbacks
 from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
@@ -40,6 +41,20 @@ if TYPE_CHECKING:
     from pydriver.wdf.memory.mdl import Mdl
 
 __all__ = ("READY", "DmaTransactionState", "DmaTransfers", "ProgramDma", "ReserveDma")
+
+
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_PROGRAM_DMA": "BOOLEAN ("
+        "_In_ WDFDMATRANSACTION Transaction, _In_ WDFDEVICE Device, "
+        "_In_ WDFCONTEXT Context, _In_ WDF_DMA_DIRECTION Direction, "
+        "_In_ PSCATTER_GATHER_LIST SgList)",
+        "EVT_WDF_RESERVE_DMA": "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ PVOID Context)",
+    },
+    lowest=DISPATCH_LEVEL,
+    highest=DISPATCH_LEVEL,
+)
 
 
 class DmaTransactionState(IntEnum):

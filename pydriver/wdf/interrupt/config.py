@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import callbacks, enumeration, structure
+from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.wdf.object.tri_state import TriState
 
 if TYPE_CHECKING:
@@ -31,6 +33,46 @@ __all__ = (
 )
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_INTERRUPT_ISR": "BOOLEAN (_In_ WDFINTERRUPT Interrupt, _In_ ULONG MessageID)",
+        "EVT_WDF_INTERRUPT_SYNCHRONIZE": "BOOLEAN ("
+        "_In_ WDFINTERRUPT Interrupt, _In_ WDFCONTEXT Context)",
+        "EVT_WDF_INTERRUPT_ENABLE": "NTSTATUS ("
+        "_In_ WDFINTERRUPT Interrupt, _In_ WDFDEVICE AssociatedDevice)",
+        "EVT_WDF_INTERRUPT_DISABLE": "NTSTATUS ("
+        "_In_ WDFINTERRUPT Interrupt, _In_ WDFDEVICE AssociatedDevice)",
+    },
+    highest=HIGH_LEVEL,
+)
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_INTERRUPT_DPC": "VOID ("
+        "_In_ WDFINTERRUPT Interrupt, _In_ WDFOBJECT AssociatedObject)",
+    },
+    lowest=DISPATCH_LEVEL,
+    highest=DISPATCH_LEVEL,
+)
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_INTERRUPT_WORKITEM": "VOID ("
+        "_In_ WDFINTERRUPT Interrupt, _In_ WDFOBJECT AssociatedObject)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@enumeration(
+    "WDF_INTERRUPT_POLICY",
+    "WdfIrqPolicy",
+    names={
+        "ALL_CLOSE": "WdfIrqPolicyAllCloseProcessors",
+        "ONE_CLOSE": "WdfIrqPolicyOneCloseProcessor",
+    },
+)
 class InterruptPolicy(IntEnum):
     """WDF_INTERRUPT_POLICY: which processors take the interrupt."""
 
@@ -42,6 +84,7 @@ class InterruptPolicy(IntEnum):
     SPREAD_MESSAGES_ACROSS_ALL_PROCESSORS = 5
 
 
+@enumeration("WDF_INTERRUPT_PRIORITY", "WdfIrqPriority")
 class InterruptPriority(IntEnum):
     """WDF_INTERRUPT_PRIORITY: which DIRQL it gets."""
 
@@ -59,6 +102,7 @@ IRQLS = {
 """DIRQLs in the order in which vectors are looked for; Undefined is as Normal."""
 
 
+@enumeration("KINTERRUPT_MODE")
 class KInterruptMode(IntEnum):
     """KINTERRUPT_MODE."""
 
@@ -66,6 +110,9 @@ class KInterruptMode(IntEnum):
     LATCHED = 1
 
 
+@enumeration(
+    "WDF_INTERRUPT_POLARITY", "WdfInterrupt", names={"UNKNOWN": "WdfInterruptPolarityUnknown"}
+)
 class InterruptPolarity(IntEnum):
     """WDF_INTERRUPT_POLARITY."""
 
@@ -74,6 +121,7 @@ class InterruptPolarity(IntEnum):
     ACTIVE_LOW = 2
 
 
+@enumeration("CM_SHARE_DISPOSITION", "CmResourceShare", c_type="UCHAR")
 class ShareDisposition(IntEnum):
     """CM_SHARE_DISPOSITION."""
 
@@ -83,6 +131,32 @@ class ShareDisposition(IntEnum):
     SHARED = 3
 
 
+@structure(
+    "WDF_INTERRUPT_CONFIG",
+    """
+    ULONG Size;
+    WDFSPINLOCK SpinLock;
+    WDF_TRI_STATE ShareVector;
+    BOOLEAN FloatingSave;
+    BOOLEAN AutomaticSerialization;
+    PFN_WDF_INTERRUPT_ISR EvtInterruptIsr;
+    PFN_WDF_INTERRUPT_DPC EvtInterruptDpc;
+    PFN_WDF_INTERRUPT_ENABLE EvtInterruptEnable;
+    PFN_WDF_INTERRUPT_DISABLE EvtInterruptDisable;
+    PFN_WDF_INTERRUPT_WORKITEM EvtInterruptWorkItem;
+    PCM_PARTIAL_RESOURCE_DESCRIPTOR InterruptRaw;
+    PCM_PARTIAL_RESOURCE_DESCRIPTOR InterruptTranslated;
+    WDFWAITLOCK WaitLock;
+    BOOLEAN PassiveHandling;
+    WDF_TRI_STATE ReportInactiveOnPowerDown;
+    BOOLEAN CanWakeDevice;
+    """,
+    older={
+        "1.9": "EvtInterruptDisable",
+        "1.11 beta": "PassiveHandling",
+        "1.11": "ReportInactiveOnPowerDown",
+    },
+)
 @dataclass(slots=True)
 class InterruptConfig:
     """WDF_INTERRUPT_CONFIG.
@@ -127,6 +201,15 @@ class InterruptConfig:
     can_wake_device: bool = False
 
 
+@structure(
+    "GROUP_AFFINITY",
+    """
+    KAFFINITY Mask;
+    USHORT Group;
+    USHORT Reserved[3];
+    """,
+    omits=("Reserved",),
+)
 @dataclass(frozen=True, slots=True)
 class GroupAffinity:
     """GROUP_AFFINITY.
@@ -139,6 +222,15 @@ class GroupAffinity:
     group: int = 0
 
 
+@structure(
+    "WDF_INTERRUPT_EXTENDED_POLICY",
+    """
+    ULONG Size;
+    WDF_INTERRUPT_POLICY Policy;
+    WDF_INTERRUPT_PRIORITY Priority;
+    GROUP_AFFINITY TargetProcessorSetAndGroup;
+    """,
+)
 @dataclass(slots=True)
 class InterruptExtendedPolicy:
     """WDF_INTERRUPT_EXTENDED_POLICY. The priority must be changed: its default is refused.
@@ -153,6 +245,28 @@ class InterruptExtendedPolicy:
     target_processor_set_and_group: GroupAffinity = field(default_factory=GroupAffinity)
 
 
+@structure(
+    "WDF_INTERRUPT_INFO",
+    """
+    ULONG Size;
+    ULONG64 Reserved1;
+    KAFFINITY TargetProcessorSet;
+    ULONG Reserved2;
+    ULONG MessageNumber;
+    ULONG Vector;
+    KIRQL Irql;
+    KINTERRUPT_MODE Mode;
+    WDF_INTERRUPT_POLARITY Polarity;
+    BOOLEAN MessageSignaled;
+    UCHAR ShareDisposition;
+    _Alignas(8) USHORT Group;
+    """,
+    older={"1.7": "ShareDisposition"},
+    omits=(
+        "Reserved1",
+        "Reserved2",
+    ),
+)
 @dataclass(frozen=True, slots=True)
 class InterruptInfo:
     """WDF_INTERRUPT_INFO.

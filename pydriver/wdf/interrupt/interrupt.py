@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_STATE,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ("Interrupt", "InterruptState")
 
 
+@handle("WDFINTERRUPT")
 class Interrupt(InterruptConnection):
     """An interrupt object.
 

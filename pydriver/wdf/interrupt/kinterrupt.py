@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.registry import stands_for
 from pydriver.ke.irql import LAST_DEVICE_LEVEL
 from pydriver.wdf.object.ddi import function_ddi, irql_violation
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ("KInterrupt",)
 
 
+@stands_for("KINTERRUPT")
 class KInterrupt:
     """A connected interrupt [IoConnectInterruptEx].
 

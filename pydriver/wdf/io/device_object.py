@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import constants, enumeration, stands_for
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ IRP_MJ_CLOSE = 0x02
 IRP_MJ_CLEANUP = 0x12
 
 
+@enumeration(
+    "WDF_DEVICE_IO_TYPE", "WdfDeviceIo", more={"WdfDeviceIoUndefined": 0, "WdfDeviceIoMaximum": 5}
+)
 class DeviceIoType(IntEnum):
     """WDF_DEVICE_IO_TYPE: how the buffers of reads and writes reach the driver."""
 
@@ -34,6 +38,7 @@ class DeviceIoType(IntEnum):
     BUFFERED_OR_DIRECT = 4
 
 
+@constants("DO", "DO_")
 class DeviceObjectFlags(IntFlag):
     """DO_*: flags of a device object."""
 
@@ -47,6 +52,7 @@ class DeviceObjectFlags(IntFlag):
 NO_FLAGS = DeviceObjectFlags(0)
 
 
+@stands_for("DEVICE_OBJECT")
 @dataclass
 class DeviceObject:
     """DEVICE_OBJECT.
@@ -105,6 +111,7 @@ def make_device_object(init: "DeviceInit", attached_to: DeviceObject) -> DeviceO
     )
 
 
+@stands_for("FILE_OBJECT")
 @dataclass(frozen=True)
 class WdmFileObject:
     """FILE_OBJECT.

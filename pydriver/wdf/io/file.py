@@ -12,6 +12,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_FILE_CLOSED, NtStatusError
@@ -35,6 +36,7 @@ DEVICE_CONTROL_INTERNAL = RequestType.DEVICE_CONTROL_INTERNAL
 _NOTHING = memoryview(b"")
 
 
+@handle("WDFFILEOBJECT")
 class File(Object):
     """An open handle.
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import callbacks, enumeration, structure
+from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, NtStatusError
 from pydriver.wdf.object.object import ExecutionLevel, ObjectAttributes, SynchronizationScope
 from pydriver.wdf.object.tri_state import TriState
@@ -20,6 +22,24 @@ if TYPE_CHECKING:
 __all__ = ("FileObjectClass", "FileObjectConfig", "serializes_file_callbacks")
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_DEVICE_FILE_CREATE": "VOID (_In_ WDFDEVICE Device, _In_ WDFREQUEST Request, "
+        "_In_ WDFFILEOBJECT FileObject)",
+        "EVT_WDF_FILE_CLOSE": "VOID (_In_ WDFFILEOBJECT FileObject)",
+        "EVT_WDF_FILE_CLEANUP": "VOID (_In_ WDFFILEOBJECT FileObject)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@enumeration(
+    "WDF_FILEOBJECT_CLASS",
+    "WdfFileObjectWdf",
+    names={"INVALID": "WdfFileObjectInvalid", "NOT_REQUIRED": "WdfFileObjectNotRequired"},
+    more={"WdfFileObjectCanBeOptional": 2147483648},
+)
 class FileObjectClass(IntEnum):
     """WDF_FILEOBJECT_CLASS: whether there is a WDFFILEOBJECT, and where its address is kept."""
 
@@ -30,6 +50,17 @@ class FileObjectClass(IntEnum):
     CANNOT_USE_FS_CONTEXTS = 4
 
 
+@structure(
+    "WDF_FILEOBJECT_CONFIG",
+    """
+    ULONG Size;
+    PFN_WDF_DEVICE_FILE_CREATE EvtDeviceFileCreate;
+    PFN_WDF_FILE_CLOSE EvtFileClose;
+    PFN_WDF_FILE_CLEANUP EvtFileCleanup;
+    WDF_TRI_STATE AutoForwardCleanupClose;
+    WDF_FILEOBJECT_CLASS FileObjectClass;
+    """,
+)
 @dataclass(slots=True)
 class FileObjectConfig:
     """WDF_FILEOBJECT_CONFIG: all callbacks at PASSIVE_LEVEL.

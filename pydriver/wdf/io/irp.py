@@ -12,6 +12,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.registry import enumeration, stands_for
 from pydriver.ke.status import NT_SUCCESS, STATUS_PENDING, NtStatusError, status_name
 
 if TYPE_CHECKING:
@@ -36,6 +37,39 @@ METHOD_NEITHER = 3
 FILE_DEVICE_UNKNOWN = 0x22
 
 
+@enumeration(
+    "WDF_REQUEST_TYPE",
+    "WdfRequestType",
+    more={
+        "WdfRequestTypeCreateNamedPipe": 1,
+        "WdfRequestTypeClose": 2,
+        "WdfRequestTypeQueryInformation": 5,
+        "WdfRequestTypeSetInformation": 6,
+        "WdfRequestTypeQueryEA": 7,
+        "WdfRequestTypeSetEA": 8,
+        "WdfRequestTypeFlushBuffers": 9,
+        "WdfRequestTypeQueryVolumeInformation": 10,
+        "WdfRequestTypeSetVolumeInformation": 11,
+        "WdfRequestTypeDirectoryControl": 12,
+        "WdfRequestTypeFileSystemControl": 13,
+        "WdfRequestTypeShutdown": 16,
+        "WdfRequestTypeLockControl": 17,
+        "WdfRequestTypeCleanup": 18,
+        "WdfRequestTypeCreateMailSlot": 19,
+        "WdfRequestTypeQuerySecurity": 20,
+        "WdfRequestTypeSetSecurity": 21,
+        "WdfRequestTypePower": 22,
+        "WdfRequestTypeSystemControl": 23,
+        "WdfRequestTypeDeviceChange": 24,
+        "WdfRequestTypeQueryQuota": 25,
+        "WdfRequestTypeSetQuota": 26,
+        "WdfRequestTypePnp": 27,
+        "WdfRequestTypeOther": 28,
+        "WdfRequestTypeUsb": 64,
+        "WdfRequestTypeNoFormat": 255,
+        "WdfRequestTypeMax": 256,
+    },
+)
 class RequestType(IntEnum):
     """WDF_REQUEST_TYPE, the IRP's major function."""
 
@@ -46,6 +80,12 @@ class RequestType(IntEnum):
     DEVICE_CONTROL_INTERNAL = 0xF
 
 
+@enumeration(
+    "MODE",
+    c_type="KPROCESSOR_MODE",
+    names={"KERNEL": "KernelMode", "USER": "UserMode"},
+    more={"MaximumMode": 2},
+)
 class ProcessorMode(IntEnum):
     """KPROCESSOR_MODE: who sent a request."""
 
@@ -69,6 +109,7 @@ def ctl_code(
     return device_type << 16 | access << 14 | function << 2 | method
 
 
+@stands_for("IRP")
 class Irp:
     """One request of an application, or of another driver.
 

@@ -9,6 +9,7 @@ follows the device's power, `io_queue_retrieval` gives requests that the driver 
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_DEVICE_STATE,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ("IoQueue",)
 
 
+@handle("WDFQUEUE")
 class IoQueue(QueueRetrieval):
     """A queue of requests."""
 

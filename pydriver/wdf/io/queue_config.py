@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.registry import callbacks, enumeration, structure
 from pydriver.wdf.object.tri_state import TriState
 
 if TYPE_CHECKING:
@@ -22,6 +23,36 @@ __all__ = (
 )
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_IO_QUEUE_IO_DEFAULT": "VOID (_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request)",
+        "EVT_WDF_IO_QUEUE_IO_STOP": "VOID ("
+        "_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request, _In_ ULONG ActionFlags)",
+        "EVT_WDF_IO_QUEUE_IO_RESUME": "VOID (_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request)",
+        "EVT_WDF_IO_QUEUE_IO_READ": "VOID ("
+        "_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request, _In_ size_t Length)",
+        "EVT_WDF_IO_QUEUE_IO_WRITE": "VOID ("
+        "_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request, _In_ size_t Length)",
+        "EVT_WDF_IO_QUEUE_IO_DEVICE_CONTROL": "VOID (_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request, "
+        "_In_ size_t OutputBufferLength, _In_ size_t InputBufferLength, "
+        "_In_ ULONG IoControlCode)",
+        "EVT_WDF_IO_QUEUE_IO_INTERNAL_DEVICE_CONTROL": "VOID ("
+        "_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request, "
+        "_In_ size_t OutputBufferLength, _In_ size_t InputBufferLength, "
+        "_In_ ULONG IoControlCode)",
+        "EVT_WDF_IO_QUEUE_IO_CANCELED_ON_QUEUE": "VOID ("
+        "_In_ WDFQUEUE Queue, _In_ WDFREQUEST Request)",
+        "EVT_WDF_IO_QUEUE_STATE": "VOID (_In_ WDFQUEUE Queue, _In_ WDFCONTEXT Context)",
+    },
+)
+
+
+@enumeration(
+    "WDF_IO_QUEUE_DISPATCH_TYPE",
+    "WdfIoQueueDispatch",
+    more={"WdfIoQueueDispatchInvalid": 0, "WdfIoQueueDispatchMax": 4},
+)
 class IoQueueDispatchType(IntEnum):
     """WDF_IO_QUEUE_DISPATCH_TYPE."""
 
@@ -30,6 +61,7 @@ class IoQueueDispatchType(IntEnum):
     MANUAL = 3
 
 
+@enumeration("WDF_IO_QUEUE_STATE", "WdfIoQueue")
 class IoQueueState(IntFlag):
     """WDF_IO_QUEUE_STATE."""
 
@@ -71,6 +103,12 @@ _NOTHING = IoQueueState.NO_REQUESTS | IoQueueState.DRIVER_NO_REQUESTS
 _RUNS = IoQueueState.ACCEPT_REQUESTS | IoQueueState.DISPATCH_REQUESTS
 
 
+@enumeration(
+    "WDF_REQUEST_STOP_ACTION_FLAGS",
+    "WdfRequestStopAction",
+    names={"CANCELABLE": "WdfRequestStopRequestCancelable"},
+    more={"WdfRequestStopActionInvalid": 0},
+)
 class IoStopAction(IntFlag):
     """WDF_REQUEST_STOP_ACTION_FLAGS."""
 
@@ -82,6 +120,32 @@ class IoStopAction(IntFlag):
 StateCallback = Callable[["IoQueue", Any], None]
 
 
+@structure(
+    "WDF_IO_QUEUE_CONFIG",
+    """
+    ULONG Size;
+    WDF_IO_QUEUE_DISPATCH_TYPE DispatchType;
+    WDF_TRI_STATE PowerManaged;
+    BOOLEAN AllowZeroLengthRequests;
+    BOOLEAN DefaultQueue;
+    PFN_WDF_IO_QUEUE_IO_DEFAULT EvtIoDefault;
+    PFN_WDF_IO_QUEUE_IO_READ EvtIoRead;
+    PFN_WDF_IO_QUEUE_IO_WRITE EvtIoWrite;
+    PFN_WDF_IO_QUEUE_IO_DEVICE_CONTROL EvtIoDeviceControl;
+    PFN_WDF_IO_QUEUE_IO_INTERNAL_DEVICE_CONTROL EvtIoInternalDeviceControl;
+    PFN_WDF_IO_QUEUE_IO_STOP EvtIoStop;
+    PFN_WDF_IO_QUEUE_IO_RESUME EvtIoResume;
+    PFN_WDF_IO_QUEUE_IO_CANCELED_ON_QUEUE EvtIoCanceledOnQueue;
+    union {
+        struct {
+            ULONG NumberOfPresentedRequests;
+        } Parallel;
+    } Settings;
+    WDFDRIVER Driver;
+    """,
+    older={"1.7": "EvtIoCanceledOnQueue", "1.9": "Settings"},
+    omits=("Driver",),
+)
 @dataclass(slots=True)
 class IoQueueConfig:
     """WDF_IO_QUEUE_CONFIG.

@@ -14,6 +14,7 @@ What a driver must not do is a violation for the verifier; the call then does wh
 
 from typing import TYPE_CHECKING, Self, cast
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_SUCCESS,
@@ -44,6 +45,7 @@ __all__ = ("Request",)
 _RUNNING = StopState.RUNNING
 
 
+@handle("WDFREQUEST")
 class Request(RequestBase):
     """A request: one that a queue presents, or one that the driver has made."""
 

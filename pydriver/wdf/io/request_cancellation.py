@@ -10,6 +10,7 @@ replaces the callback has won: `unmark` gives the request back to the driver, `c
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import callbacks
 from pydriver.ke.status import (
     STATUS_CANCELLED,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from pydriver.wdf.io.request import Request
 
 __all__ = ("cancel", "cancel_held", "cancel_in", "end_cancelled", "mark", "unmark")
+
+
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_REQUEST_CANCEL": "VOID (_In_ WDFREQUEST Request)",
+    },
+)
 
 
 def mark(request: "Request", routine: CancelCallback, what: str, *, call: bool) -> int:

@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 
+from pydriver.declarations.registry import structure
 from pydriver.ke.status import STATUS_SUCCESS
 from pydriver.wdf.io.irp import METHOD_NEITHER, Irp, RequestType
 
@@ -12,6 +13,46 @@ __all__ = ("CONTROLS", "RequestParameters", "RequestReuseParams", "parameters_of
 CONTROLS = frozenset({RequestType.DEVICE_CONTROL, RequestType.DEVICE_CONTROL_INTERNAL})
 
 
+@structure(
+    "WDF_REQUEST_PARAMETERS",
+    """
+    USHORT Size;
+    UCHAR MinorFunction;
+    WDF_REQUEST_TYPE Type;
+    union {
+        struct {
+            PIO_SECURITY_CONTEXT SecurityContext;
+            ULONG Options;
+            _Alignas(8) USHORT FileAttributes;
+            USHORT ShareAccess;
+            _Alignas(8) ULONG EaLength;
+        } Create;
+        struct {
+            size_t Length;
+            _Alignas(8) ULONG Key;
+            LONGLONG DeviceOffset;
+        } Read;
+        struct {
+            size_t Length;
+            _Alignas(8) ULONG Key;
+            LONGLONG DeviceOffset;
+        } Write;
+        struct {
+            size_t OutputBufferLength;
+            _Alignas(8) size_t InputBufferLength;
+            _Alignas(8) ULONG IoControlCode;
+            PVOID Type3InputBuffer;
+        } DeviceIoControl;
+        struct {
+            PVOID Arg1;
+            PVOID Arg2;
+            _Alignas(8) ULONG IoControlCode;
+            PVOID Arg4;
+        } Others;
+    } Parameters;
+    """,
+    omits=("Parameters.Create", "Parameters.Others"),
+)
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
     """WDF_REQUEST_PARAMETERS.
@@ -49,6 +90,16 @@ def parameters_of(irp: Irp) -> RequestParameters:
     )
 
 
+@structure(
+    "WDF_REQUEST_REUSE_PARAMS",
+    """
+    ULONG Size;
+    ULONG Flags;
+    NTSTATUS Status;
+    PIRP NewIrp;
+    """,
+    omits=("Flags",),
+)
 @dataclass(slots=True)
 class RequestReuseParams:
     """WDF_REQUEST_REUSE_PARAMS.

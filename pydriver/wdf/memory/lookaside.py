@@ -5,6 +5,7 @@
 from threading import Lock
 from typing import ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.irql import APC_LEVEL
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
 from pydriver.wdf.memory.memory import Memory, PagedMemory, PoolType, check_pool_irql, default_tag
@@ -18,6 +19,7 @@ DEPTH = 256
 """Most blocks that a list keeps [ExInitializeNPagedLookasideList]."""
 
 
+@handle("WDFLOOKASIDE")
 class LookasideList(Object):
     """A lookaside list.
 

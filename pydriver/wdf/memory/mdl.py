@@ -5,11 +5,13 @@
 import contextlib
 
 from pydriver.abi._native import ffi
+from pydriver.declarations.registry import stands_for
 from pydriver.wdf.object.ddi import function_ddi
 
 __all__ = ("Mdl",)
 
 
+@stands_for("MDL")
 class Mdl:
     """The description of one buffer [MDL, MmBuildMdlForNonPagedPool].
 

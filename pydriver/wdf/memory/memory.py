@@ -10,6 +10,7 @@ import contextlib
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from pydriver.declarations.registry import enumeration, handle
 from pydriver.ke.bugcheck import (
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
     DRIVER_VERIFIER_DETECTED_VIOLATION,
@@ -47,6 +48,17 @@ NONPAGED_ALLOCATION = 0x02
 FX_TYPE_MEMORY_PREALLOCATED = 0x1022
 
 
+@enumeration(
+    "POOL_TYPE",
+    names={"NON_PAGED": "NonPagedPool", "PAGED": "PagedPool", "NON_PAGED_NX": "NonPagedPoolNx"},
+    more={
+        "NonPagedPoolMustSucceed": 2,
+        "NonPagedPoolCacheAligned": 4,
+        "PagedPoolCacheAligned": 5,
+        "NonPagedPoolCacheAlignedMustS": 6,
+        "NonPagedPoolNxCacheAligned": 516,
+    },
+)
 class PoolType(IntEnum):
     """POOL_TYPE."""
 
@@ -76,6 +88,7 @@ def check_pool_irql(kernel: "Kernel", pool_type: PoolType, size: int, what: str)
     )
 
 
+@handle("WDFMEMORY")
 class Memory(Object):
     """A memory object: its buffer is pool, and freed with the last reference.
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NoReturn, overload
 
+import pydriver.ke.structures  # noqa: F401 -- declares what is represented here
+from pydriver.declarations.registry import handle, represents
 from pydriver.ke.status import STATUS_ACCESS_DENIED, NtStatusError
 from pydriver.wdf.memory.registers import MappedPorts, MappedRegisters, mm_map_io_space_ex
 from pydriver.wdf.object.ddi import ddi
@@ -25,6 +27,11 @@ __all__ = (
 )
 
 
+@represents(
+    "CM_PARTIAL_RESOURCE_DESCRIPTOR",
+    {"u.Memory.Start": "start", "u.Memory.Length": "length", "Flags": "prefetchable"},
+    adds=("bar",),
+)
 @dataclass(frozen=True, slots=True)
 class MemoryDescriptor:
     """CmResourceTypeMemory: a BAR in memory.
@@ -46,6 +53,11 @@ class MemoryDescriptor:
         return mm_map_io_space_ex(self._kernel, self.start, self.length)
 
 
+@represents(
+    "CM_PARTIAL_RESOURCE_DESCRIPTOR",
+    {"u.Port.Start": "start", "u.Port.Length": "length"},
+    adds=("bar",),
+)
 @dataclass(frozen=True, slots=True)
 class PortDescriptor:
     """CmResourceTypePort: a BAR of I/O ports.
@@ -65,6 +77,16 @@ class PortDescriptor:
         return MappedPorts(self._kernel, self.start, self.length)
 
 
+@represents(
+    "CM_PARTIAL_RESOURCE_DESCRIPTOR",
+    {
+        "Flags": "message_signaled",
+        "u.Interrupt.Level": "level",
+        "u.Interrupt.Vector": "vector",
+        "u.Interrupt.Affinity": "affinity",
+    },
+    adds=("message", "block", "line"),
+)
 @dataclass(frozen=True, slots=True)
 class InterruptDescriptor:
     """CmResourceTypeInterrupt: one message, or the line.
@@ -93,6 +115,7 @@ class InterruptDescriptor:
 ResourceDescriptor = MemoryDescriptor | PortDescriptor | InterruptDescriptor
 
 
+@handle("WDFCMRESLIST")
 class ResourceList(Object, Sequence[ResourceDescriptor]):
     """A resource list of a device: BARs in the order of their indices, then interrupts.
 

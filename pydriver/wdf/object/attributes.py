@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.registry import callbacks, enumeration, structure, typedef
+from pydriver.ke.irql import HIGH_LEVEL
 from pydriver.ke.status import (
     STATUS_WDF_EXECUTION_LEVEL_INVALID,
     STATUS_WDF_OBJECT_ATTRIBUTES_INVALID,
@@ -29,6 +31,33 @@ __all__ = (
 )
 
 
+typedef("const WDF_OBJECT_CONTEXT_TYPE_INFO *PCWDF_OBJECT_CONTEXT_TYPE_INFO")
+structure(
+    "WDF_OBJECT_CONTEXT_TYPE_INFO",
+    """
+    ULONG Size;
+    PCSTR ContextName;
+    size_t ContextSize;
+    PCWDF_OBJECT_CONTEXT_TYPE_INFO UniqueType;
+    PFN_GET_UNIQUE_CONTEXT_TYPE EvtDriverGetUniqueContextType;
+    """,
+)
+callbacks(
+    __name__,
+    {"GET_UNIQUE_CONTEXT_TYPE": "PCWDF_OBJECT_CONTEXT_TYPE_INFO (VOID)"},
+    pointer="PFN_",
+    highest=HIGH_LEVEL,
+)
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_OBJECT_CONTEXT_CLEANUP": "VOID (_In_ WDFOBJECT Object)",
+        "EVT_WDF_OBJECT_CONTEXT_DESTROY": "VOID (_In_ WDFOBJECT Object)",
+    },
+)
+
+
+@enumeration("WDF_EXECUTION_LEVEL", "WdfExecutionLevel")
 class ExecutionLevel(IntEnum):
     """WDF_EXECUTION_LEVEL."""
 
@@ -38,6 +67,7 @@ class ExecutionLevel(IntEnum):
     DISPATCH = 3
 
 
+@enumeration("WDF_SYNCHRONIZATION_SCOPE", "WdfSynchronizationScope")
 class SynchronizationScope(IntEnum):
     """WDF_SYNCHRONIZATION_SCOPE."""
 
@@ -51,6 +81,21 @@ class SynchronizationScope(IntEnum):
 ObjectCallback = Callable[[Any], None]
 
 
+@structure(
+    "WDF_OBJECT_ATTRIBUTES",
+    """
+    ULONG Size;
+    PFN_WDF_OBJECT_CONTEXT_CLEANUP EvtCleanupCallback;
+    PFN_WDF_OBJECT_CONTEXT_DESTROY EvtDestroyCallback;
+    WDF_EXECUTION_LEVEL ExecutionLevel;
+    WDF_SYNCHRONIZATION_SCOPE SynchronizationScope;
+    WDFOBJECT ParentObject;
+    size_t ContextSizeOverride;
+    PCWDF_OBJECT_CONTEXT_TYPE_INFO ContextTypeInfo;
+    """,
+    attributes={"ContextTypeInfo": "context_type"},
+    omits=("ContextSizeOverride",),
+)
 @dataclass(slots=True)
 class ObjectAttributes:
     """WDF_OBJECT_ATTRIBUTES.

@@ -5,12 +5,14 @@
 from threading import Lock
 from typing import ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.wdf.object.ddi import creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_handle
 
 __all__ = ("Collection",)
 
 
+@handle("WDFCOLLECTION")
 class Collection(Object):
     """A collection. It references its objects, so that their handles stay valid.
 

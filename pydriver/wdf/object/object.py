@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -87,6 +88,7 @@ class DeferredDeletion:
     thread: int = 0
 
 
+@handle("WDFOBJECT")
 class Object:
     """What every framework object is.
 

@@ -4,9 +4,12 @@
 
 from enum import IntEnum
 
+from pydriver.declarations.registry import enumeration
+
 __all__ = ("TriState",)
 
 
+@enumeration("WDF_TRI_STATE", "Wdf")
 class TriState(IntEnum):
     """WDF_TRI_STATE."""
 

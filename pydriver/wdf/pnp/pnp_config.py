@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.registry import callbacks, enumeration, structure
+from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.wdf.object.tri_state import TriState
+from pydriver.wdf.pnp.device_states import PNP_STATES, POWER_POLICY_STATES, POWER_STATES
 
 if TYPE_CHECKING:
     from pydriver.wdf.device.device import Device
@@ -28,6 +31,53 @@ __all__ = (
 )
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_DEVICE_D0_ENTRY": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDF_POWER_DEVICE_STATE PreviousState)",
+        "EVT_WDF_DEVICE_D0_ENTRY_POST_INTERRUPTS_ENABLED": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDF_POWER_DEVICE_STATE PreviousState)",
+        "EVT_WDF_DEVICE_D0_EXIT": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDF_POWER_DEVICE_STATE TargetState)",
+        "EVT_WDF_DEVICE_D0_EXIT_PRE_INTERRUPTS_DISABLED": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDF_POWER_DEVICE_STATE TargetState)",
+        "EVT_WDF_DEVICE_PREPARE_HARDWARE": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDFCMRESLIST ResourcesRaw, "
+        "_In_ WDFCMRESLIST ResourcesTranslated)",
+        "EVT_WDF_DEVICE_RELEASE_HARDWARE": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDFCMRESLIST ResourcesTranslated)",
+        "EVT_WDF_DEVICE_SELF_MANAGED_IO_CLEANUP": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_SELF_MANAGED_IO_FLUSH": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_SELF_MANAGED_IO_INIT": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_SELF_MANAGED_IO_SUSPEND": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_SELF_MANAGED_IO_RESTART": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_SURPRISE_REMOVAL": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_QUERY_REMOVE": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_QUERY_STOP": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_USAGE_NOTIFICATION": "VOID ("
+        "_In_ WDFDEVICE Device, _In_ WDF_SPECIAL_FILE_TYPE NotificationType, "
+        "_In_ BOOLEAN IsInNotificationPath)",
+        "EVT_WDF_DEVICE_RELATIONS_QUERY": "VOID ("
+        "_In_ WDFDEVICE Device, _In_ DEVICE_RELATION_TYPE RelationType)",
+        "EVT_WDF_DEVICE_USAGE_NOTIFICATION_EX": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ WDF_SPECIAL_FILE_TYPE NotificationType, "
+        "_In_ BOOLEAN IsInNotificationPath)",
+        "EVT_WDF_DEVICE_ARM_WAKE_FROM_S0": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_DISARM_WAKE_FROM_S0": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_WAKE_FROM_S0_TRIGGERED": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_ARM_WAKE_FROM_SX": "NTSTATUS (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_DISARM_WAKE_FROM_SX": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_WAKE_FROM_SX_TRIGGERED": "VOID (_In_ WDFDEVICE Device)",
+        "EVT_WDF_DEVICE_ARM_WAKE_FROM_SX_WITH_REASON": "NTSTATUS ("
+        "_In_ WDFDEVICE Device, _In_ BOOLEAN DeviceWakeEnabled, "
+        "_In_ BOOLEAN ChildrenArmedForWake)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@enumeration("WDF_POWER_DEVICE_STATE", "WdfPowerDevice", more={"WdfPowerDeviceMaximum": 7})
 class PowerDeviceState(IntEnum):
     """WDF_POWER_DEVICE_STATE."""
 
@@ -54,6 +104,7 @@ class DeviceState(Enum):
     REMOVED = "removed"
 
 
+@enumeration("WDF_DEVICE_PNP_STATE", "WdfDevStatePnp", more=PNP_STATES)
 class DevicePnpState(IntEnum):
     """WDF_DEVICE_PNP_STATE: those that a device of ours can be seen in."""
 
@@ -76,28 +127,40 @@ class DevicePnpState(IntEnum):
     FAILED = 0x12B
 
 
+@enumeration("WDF_DEVICE_POWER_STATE", "WdfDevStatePower", more=POWER_STATES)
 class DevicePowerState(IntEnum):
     """WDF_DEVICE_POWER_STATE: those that a device of ours can be seen in."""
 
     OBJECT_CREATED = 0x300
     D0 = 0x307
-    D0_STARTING = 0x318
-    GOTO_DX = 0x31E
-    STOPPED = 0x33B
-    DX = 0x317
+    D0_STARTING = 0x30F
+    GOTO_DX = 0x31A
+    STOPPED = 0x315
+    DX = 0x31F
 
 
+@enumeration("WDF_DEVICE_POWER_POLICY_STATE", "WdfDevStatePwrPol", more=POWER_POLICY_STATES)
 class DevicePowerPolicyState(IntEnum):
     """WDF_DEVICE_POWER_POLICY_STATE: those that a device of ours can be seen in."""
 
     OBJECT_CREATED = 0x500
-    STARTED = 0x505
-    STARTED_WAKE_CAPABLE = 0x51C
-    WAITING_UNARMED = 0x50D
-    WAITING_ARMED = 0x52A
-    STOPPED = 0x569
+    STARTED = 0x565
+    STARTED_WAKE_CAPABLE = 0x531
+    WAITING_UNARMED = 0x508
+    WAITING_ARMED = 0x53E
+    STOPPED = 0x563
 
 
+@enumeration(
+    "WDF_SPECIAL_FILE_TYPE",
+    "WdfSpecialFile",
+    more={
+        "WdfSpecialFileUndefined": 0,
+        "WdfSpecialFilePostDisplay": 5,
+        "WdfSpecialFileGuestAssigned": 6,
+        "WdfSpecialFileMax": 7,
+    },
+)
 class SpecialFileType(IntEnum):
     """WDF_SPECIAL_FILE_TYPE."""
 
@@ -107,6 +170,18 @@ class SpecialFileType(IntEnum):
     BOOT = 4
 
 
+@enumeration(
+    "DEVICE_RELATION_TYPE",
+    names={
+        "BUS": "BusRelations",
+        "EJECTION": "EjectionRelations",
+        "POWER": "PowerRelations",
+        "REMOVAL": "RemovalRelations",
+        "TARGET_DEVICE": "TargetDeviceRelation",
+        "SINGLE_BUS": "SingleBusRelations",
+    },
+    more={"TransportRelations": 6},
+)
 class DeviceRelationType(IntEnum):
     """DEVICE_RELATION_TYPE."""
 
@@ -118,6 +193,7 @@ class DeviceRelationType(IntEnum):
     SINGLE_BUS = 5
 
 
+@enumeration("WDF_DEVICE_FAILED_ACTION", "WdfDeviceFailed", more={"WdfDeviceFailedUndefined": 0})
 class DeviceFailedAction(IntEnum):
     """WDF_DEVICE_FAILED_ACTION."""
 
@@ -125,6 +201,21 @@ class DeviceFailedAction(IntEnum):
     NO_RESTART = 2
 
 
+@structure(
+    "WDF_DEVICE_STATE",
+    """
+    ULONG Size;
+    WDF_TRI_STATE Disabled;
+    WDF_TRI_STATE DontDisplayInUI;
+    WDF_TRI_STATE Failed;
+    WDF_TRI_STATE NotDisableable;
+    WDF_TRI_STATE Removed;
+    WDF_TRI_STATE ResourcesChanged;
+    WDF_TRI_STATE AssignedToGuest;
+    """,
+    older={"1.27": "ResourcesChanged"},
+    omits=("AssignedToGuest",),
+)
 @dataclass(slots=True)
 class DeviceStateFlags:
     """WDF_DEVICE_STATE: what the driver tells the PnP manager of its device."""
@@ -145,6 +236,30 @@ UsageExCallback = Callable[["Device", SpecialFileType, bool], int | None]
 PowerCallback = Callable[["Device", PowerDeviceState], int | None]
 
 
+@structure(
+    "WDF_PNPPOWER_EVENT_CALLBACKS",
+    """
+    ULONG Size;
+    PFN_WDF_DEVICE_D0_ENTRY EvtDeviceD0Entry;
+    PFN_WDF_DEVICE_D0_ENTRY_POST_INTERRUPTS_ENABLED EvtDeviceD0EntryPostInterruptsEnabled;
+    PFN_WDF_DEVICE_D0_EXIT EvtDeviceD0Exit;
+    PFN_WDF_DEVICE_D0_EXIT_PRE_INTERRUPTS_DISABLED EvtDeviceD0ExitPreInterruptsDisabled;
+    PFN_WDF_DEVICE_PREPARE_HARDWARE EvtDevicePrepareHardware;
+    PFN_WDF_DEVICE_RELEASE_HARDWARE EvtDeviceReleaseHardware;
+    PFN_WDF_DEVICE_SELF_MANAGED_IO_CLEANUP EvtDeviceSelfManagedIoCleanup;
+    PFN_WDF_DEVICE_SELF_MANAGED_IO_FLUSH EvtDeviceSelfManagedIoFlush;
+    PFN_WDF_DEVICE_SELF_MANAGED_IO_INIT EvtDeviceSelfManagedIoInit;
+    PFN_WDF_DEVICE_SELF_MANAGED_IO_SUSPEND EvtDeviceSelfManagedIoSuspend;
+    PFN_WDF_DEVICE_SELF_MANAGED_IO_RESTART EvtDeviceSelfManagedIoRestart;
+    PFN_WDF_DEVICE_SURPRISE_REMOVAL EvtDeviceSurpriseRemoval;
+    PFN_WDF_DEVICE_QUERY_REMOVE EvtDeviceQueryRemove;
+    PFN_WDF_DEVICE_QUERY_STOP EvtDeviceQueryStop;
+    PFN_WDF_DEVICE_USAGE_NOTIFICATION EvtDeviceUsageNotification;
+    PFN_WDF_DEVICE_RELATIONS_QUERY EvtDeviceRelationsQuery;
+    PFN_WDF_DEVICE_USAGE_NOTIFICATION_EX EvtDeviceUsageNotificationEx;
+    """,
+    older={"1.9": "EvtDeviceRelationsQuery"},
+)
 @dataclass(slots=True)
 class PnpPowerEventCallbacks:
     """WDF_PNPPOWER_EVENT_CALLBACKS: all at PASSIVE_LEVEL. ``None`` for NTSTATUS is STATUS_SUCCESS.
@@ -187,6 +302,20 @@ class PnpPowerEventCallbacks:
     evt_device_usage_notification_ex: UsageExCallback | None = None
 
 
+@structure(
+    "WDF_POWER_POLICY_EVENT_CALLBACKS",
+    """
+    ULONG Size;
+    PFN_WDF_DEVICE_ARM_WAKE_FROM_S0 EvtDeviceArmWakeFromS0;
+    PFN_WDF_DEVICE_DISARM_WAKE_FROM_S0 EvtDeviceDisarmWakeFromS0;
+    PFN_WDF_DEVICE_WAKE_FROM_S0_TRIGGERED EvtDeviceWakeFromS0Triggered;
+    PFN_WDF_DEVICE_ARM_WAKE_FROM_SX EvtDeviceArmWakeFromSx;
+    PFN_WDF_DEVICE_DISARM_WAKE_FROM_SX EvtDeviceDisarmWakeFromSx;
+    PFN_WDF_DEVICE_WAKE_FROM_SX_TRIGGERED EvtDeviceWakeFromSxTriggered;
+    PFN_WDF_DEVICE_ARM_WAKE_FROM_SX_WITH_REASON EvtDeviceArmWakeFromSxWithReason;
+    """,
+    older={"1.5": "EvtDeviceWakeFromSxTriggered"},
+)
 @dataclass(slots=True)
 class PowerPolicyEventCallbacks:
     """WDF_POWER_POLICY_EVENT_CALLBACKS: all at PASSIVE_LEVEL.

@@ -5,6 +5,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from pydriver.declarations.registry import enumeration, enumerators, structure
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.pnp.pnp_config import PowerDeviceState
 
@@ -23,6 +24,7 @@ DEFAULT_IDLE_TIMEOUT = 5000
 LONGEST_IDLE_TIMEOUT = 0x7FFFFFFF
 
 
+@enumeration("WDF_POWER_POLICY_S0_IDLE_CAPABILITIES", "Idle", more={"IdleCapsInvalid": 0})
 class PowerPolicyS0IdleCapabilities(IntEnum):
     """WDF_POWER_POLICY_S0_IDLE_CAPABILITIES."""
 
@@ -31,6 +33,18 @@ class PowerPolicyS0IdleCapabilities(IntEnum):
     USB_SELECTIVE_SUSPEND = 3
 
 
+@enumeration(
+    "WDF_POWER_POLICY_S0_IDLE_USER_CONTROL",
+    "",
+    names={"DO_NOT_ALLOW": "IdleDoNotAllowUserControl", "ALLOW": "IdleAllowUserControl"},
+    more={"IdleUserControlInvalid": 0},
+)
+@enumeration(
+    "WDF_POWER_POLICY_SX_WAKE_USER_CONTROL",
+    "",
+    names={"DO_NOT_ALLOW": "WakeDoNotAllowUserControl", "ALLOW": "WakeAllowUserControl"},
+    more={"WakeUserControlInvalid": 0},
+)
 class PowerPolicyUserControl(IntEnum):
     """WDF_POWER_POLICY_S0_IDLE_USER_CONTROL and WDF_POWER_POLICY_SX_WAKE_USER_CONTROL."""
 
@@ -38,6 +52,35 @@ class PowerPolicyUserControl(IntEnum):
     ALLOW = 2
 
 
+enumerators(
+    "WDF_POWER_POLICY_IDLE_TIMEOUT_TYPE",
+    {
+        "DriverManagedIdleTimeout": 0,
+        "SystemManagedIdleTimeout": 1,
+        "SystemManagedIdleTimeoutWithHint": 2,
+    },
+)
+
+
+@structure(
+    "WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS",
+    """
+    ULONG Size;
+    WDF_POWER_POLICY_S0_IDLE_CAPABILITIES IdleCaps;
+    DEVICE_POWER_STATE DxState;
+    ULONG IdleTimeout;
+    WDF_POWER_POLICY_S0_IDLE_USER_CONTROL UserControlOfIdleSettings;
+    WDF_TRI_STATE Enabled;
+    WDF_TRI_STATE PowerUpIdleDeviceOnSystemWake;
+    WDF_POWER_POLICY_IDLE_TIMEOUT_TYPE IdleTimeoutType;
+    WDF_TRI_STATE ExcludeD3Cold;
+    """,
+    older={"1.7": "Enabled", "1.9": "PowerUpIdleDeviceOnSystemWake"},
+    omits=(
+        "IdleTimeoutType",
+        "ExcludeD3Cold",
+    ),
+)
 @dataclass(slots=True)
 class IdleSettings:
     """WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.
@@ -58,6 +101,18 @@ class IdleSettings:
     power_up_idle_device_on_system_wake: int = TriState.USE_DEFAULT
 
 
+@structure(
+    "WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS",
+    """
+    ULONG Size;
+    DEVICE_POWER_STATE DxState;
+    WDF_POWER_POLICY_SX_WAKE_USER_CONTROL UserControlOfWakeSettings;
+    WDF_TRI_STATE Enabled;
+    BOOLEAN ArmForWakeIfChildrenAreArmedForWake;
+    BOOLEAN IndicateChildWakeOnParentWake;
+    """,
+    older={"1.5": "Enabled"},
+)
 @dataclass(slots=True)
 class WakeSettings:
     """WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import callbacks, handle, structure
 from pydriver.ke.dpc import KDpc
+from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST
 from pydriver.wdf.object.ddi import HIGH_LEVEL, PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
 from pydriver.wdf.object.object import Object, ObjectAttributes, require_device
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 __all__ = ("Dpc", "DpcConfig")
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_DPC": "VOID (_In_ WDFDPC Dpc)",
+    },
+    lowest=DISPATCH_LEVEL,
+    highest=DISPATCH_LEVEL,
+)
+
+
+@structure(
+    "WDF_DPC_CONFIG",
+    """
+    ULONG Size;
+    PFN_WDF_DPC EvtDpcFunc;
+    BOOLEAN AutomaticSerialization;
+    """,
+)
 @dataclass(slots=True)
 class DpcConfig:
     """WDF_DPC_CONFIG.
@@ -30,6 +50,7 @@ class DpcConfig:
     automatic_serialization: bool = True
 
 
+@handle("WDFDPC")
 class Dpc(Object):
     """A DPC object."""
 

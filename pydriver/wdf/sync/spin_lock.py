@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.bugcheck import (
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     SPIN_LOCK_ALREADY_OWNED,
@@ -53,6 +54,7 @@ class Acquisition:
         return cls(note[THREAD], caller, note[ACQUIRED], note[HELD])
 
 
+@handle("WDFSPINLOCK")
 class SpinLock(Object):
     """A spin lock.
 

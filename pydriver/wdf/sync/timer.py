@@ -7,6 +7,7 @@ from functools import partial
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
+from pydriver.declarations.registry import callbacks, handle, structure
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
@@ -34,6 +35,26 @@ __all__ = ("Timer", "TimerConfig")
 MAXLONG: Final = 0x7FFFFFFF
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_TIMER": "VOID (_In_ WDFTIMER Timer)",
+    },
+)
+
+
+@structure(
+    "WDF_TIMER_CONFIG",
+    """
+    ULONG Size;
+    PFN_WDF_TIMER EvtTimerFunc;
+    ULONG Period;
+    BOOLEAN AutomaticSerialization;
+    ULONG TolerableDelay;
+    _Alignas(8) BOOLEAN UseHighResolutionTimer;
+    """,
+    older={"1.7": "AutomaticSerialization", "1.11": "TolerableDelay"},
+)
 @dataclass(slots=True)
 class TimerConfig:
     """WDF_TIMER_CONFIG.
@@ -54,6 +75,7 @@ class TimerConfig:
     use_high_resolution_timer: bool = False
 
 
+@handle("WDFTIMER")
 class Timer(Object):
     """A timer object.
 

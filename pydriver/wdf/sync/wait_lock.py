@@ -5,6 +5,7 @@
 from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.registry import handle
 from pydriver.ke.event import EventType, KEvent
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, NtStatusError
 from pydriver.wdf.object.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ("WaitLock",)
 
 
+@handle("WDFWAITLOCK")
 class WaitLock(Object):
     """A wait lock. Not recursive: who acquires it twice waits for ever, as in WDF."""
 

@@ -9,6 +9,7 @@ from threading import Lock, get_ident
 from time import perf_counter_ns
 from typing import ClassVar, Self
 
+from pydriver.declarations.registry import callbacks, handle, structure
 from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
@@ -32,6 +33,23 @@ from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, sele
 __all__ = ("WorkItem", "WorkItemConfig")
 
 
+callbacks(
+    __name__,
+    {
+        "EVT_WDF_WORKITEM": "VOID (_In_ WDFWORKITEM WorkItem)",
+    },
+    highest=PASSIVE_LEVEL,
+)
+
+
+@structure(
+    "WDF_WORKITEM_CONFIG",
+    """
+    ULONG Size;
+    PFN_WDF_WORKITEM EvtWorkItemFunc;
+    BOOLEAN AutomaticSerialization;
+    """,
+)
 @dataclass(slots=True)
 class WorkItemConfig:
     """WDF_WORKITEM_CONFIG.
@@ -117,6 +135,7 @@ class QueuedWork:
             idle.set()
 
 
+@handle("WDFWORKITEM")
 class WorkItem(Object):
     """A work item object."""
 

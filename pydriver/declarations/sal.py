@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A signature with source annotations (SAL): what C has of it, and what the annotations say.
+
+SAL 2.0 is Microsoft's language for the directions, sizes and NULLs of parameters; C compilers
+other than theirs do not know it. [Understanding SAL; sal.h]
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ("Direction", "Parameter", "Signature", "parse_signature")
+
+
+class Direction(Enum):
+    """Whether the callee reads what a parameter is, or points to, or writes it."""
+
+    IN = "in"
+    OUT = "out"
+    INOUT = "inout"
+
+
+_ANNOTATION = re.compile(r"(_[A-Z]\w*_)\s*(?=\(|[\s*]|\b)")
+_SIZED = re.compile(
+    r"_(?:In|Out|Inout|Outptr)(?:_opt)?(?:_result)?"
+    r"_(?:reads|writes|updates|bytebuffer|buffer)(?P<bytes>_bytes)?(?:_all)?(?:_opt)?_$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter.
+
+    :ivar name: in C
+    :ivar declaration: in C, without annotations: ``WDFDPC *Dpc``
+    :ivar annotations: in order, with their arguments: ``_Out_writes_bytes_(Length)``
+    :ivar direction: by the first annotation that has one
+    :ivar optional: NULL is allowed
+    :ivar pointer: what is written is a pointer (``_Outptr_``)
+    :ivar size: of the buffer that it points to: an expression of other parameters; ``""``: none
+    :ivar in_bytes: the size counts bytes, not elements
+    """
+
+    name: str
+    declaration: str
+    annotations: tuple[str, ...]
+    direction: Direction
+    optional: bool
+    pointer: bool
+    size: str
+    in_bytes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature.
+
+    :ivar result: type of the result, in C
+    :ivar parameters: in order
+    """
+
+    result: str
+    parameters: tuple[Parameter, ...]
+
+    def prototype(self, name: str) -> str:
+        """The declaration of a function, in C, without annotations.
+
+        :param name: of the function
+        """
+        parameters = ", ".join(each.declaration for each in self.parameters) or "void"
+        return f"{self.result} {name}({parameters});"
+
+
+def parse_signature(text: str) -> Signature:
+    """Takes a signature apart.
+
+    :param text: ``NTSTATUS (_In_ WDFDEVICE Device, _Out_ WDFKEY *Key)``
+    :raises ValueError: a parameter has no name or no direction, or it is not a signature
+    """
+    found = re.fullmatch(r"\s*([\w\s*]+?)\s*\((.*)\)\s*", text, re.S)
+    if found is None:
+        raise ValueError(f"not a result and parameters: {text}")
+    result, inside = found.groups()
+    if inside.strip().upper() in {"VOID", ""}:
+        return Signature(result, ())
+    return Signature(result, tuple(_parameter(each, text) for each in _split(inside)))
+
+
+def _split(inside: str) -> Iterator[str]:
+    depth = start = 0
+    for position, character in enumerate(inside):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            yield inside[start:position].strip()
+            start = position + 1
+    yield inside[start:].strip()
+
+
+def _parameter(text: str, signature: str) -> Parameter:
+    annotations: list[str] = []
+    rest = text
+    while found := _ANNOTATION.match(rest):
+        end = found.end(1)
+        argument = re.match(r"\s*(\((?:[^()]|\([^()]*\))*\))", rest[end:])
+        annotation = found[1]
+        if argument is not None:
+            annotation += argument[1]
+            end += argument.end()
+        annotations.append(annotation)
+        rest = rest[end:].lstrip()
+    direction = _direction(annotations)
+    name = re.search(r"\b(\w+)(?:\[\w*\])?$", rest)
+    if direction is None or name is None or not rest[: name.start()].strip():
+        raise ValueError(
+            f"a parameter needs a direction, a type and a name: {text!r} of {signature}"
+        )
+    size, in_bytes = _size(annotations)
+    return Parameter(
+        name[1],
+        rest,
+        tuple(annotations),
+        direction,
+        any("_opt_" in each.partition("(")[0] for each in annotations),
+        any(each.startswith("_Outptr_") for each in annotations),
+        size,
+        in_bytes,
+    )
+
+
+def _direction(annotations: list[str]) -> Direction | None:
+    for each in annotations:
+        for start, direction in (
+            ("_Inout_", Direction.INOUT),
+            ("_In_", Direction.IN),
+            ("_Out", Direction.OUT),
+        ):
+            if each.startswith(start):
+                return direction
+    return None
+
+
+def _size(annotations: list[str]) -> tuple[str, bool]:
+    for each in annotations:
+        word, _, argument = each.partition("(")
+        found = _SIZED.match(word)
+        if found is not None:
+            return argument.removesuffix(")").strip(), "bytes" in word or "bytebuffer" in word
+    return "", False
