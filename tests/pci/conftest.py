@@ -2,22 +2,23 @@
 # Copyright (c) 2026 the pydriver authors
 """One q35 machine with two processors and many devices, for all tests of this folder.
 
-The tests' thread owns both processors for good, so that no service thread is needed: an interrupt
-is served while this thread waits for a command of the processor that took it.
+A test borrows both processors, so that no service thread has anything to do: an interrupt is served
+while the test waits for a command of the processor that took it.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from pydriver.abi._native import lib
 
-from pydriver.link import Link, ProcessorLink
-from pydriver.machine import Machine, MachineConfig
+from pydriver.link import ProcessorLink
+from pydriver.machine import MachineConfig
 from pydriver.pci import IoApic, PciBus, PciFunction, VectorAllocator
-from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
+from pydriver.pci.ivshmem import VENDOR_ID
+from pydriver.system import System
 
 TIMEOUT = 10.0
 
@@ -54,18 +55,6 @@ NVME = (0x1B36, 0x0010)
 ROOT_PORT = (0x1B36, 0x000C)
 
 EDU_ID, EDU_RAISE, EDU_ACKNOWLEDGE = 0x00, 0x60, 0x64
-
-
-@dataclass(frozen=True)
-class System:
-    machine: Machine
-    link: Link
-    bus: PciBus
-    ioapic: IoApic
-
-    @property
-    def processors(self) -> list[ProcessorLink]:
-        return self.link.processors
 
 
 class Arrival(NamedTuple):
@@ -127,57 +116,57 @@ class Interrupts:
         return self.vectors
 
 
-@pytest.fixture(scope="session")
-def pci_system() -> Iterator[System]:
-    config = MachineConfig(cpus=2, bar2=1 << 20, devices=DEVICES, options=OPTIONS)
-    with Machine(config) as machine, Link(machine) as link:
-        for processor in link.processors:
-            processor.acquire()
-        bus = PciBus.start(link.processors[0])
-        doorbell = bus.find(VENDOR_ID, DEVICE_ID)
-        link.set_doorbell(
-            connect_doorbell(doorbell, [processor.apic_id for processor in link.processors])
-        )
-        yield System(machine, link, bus, IoApic(link.processors[0]))
-        for processor in link.processors:
-            processor.release()
+@pytest.fixture
+def machine_config(machine_config: MachineConfig) -> MachineConfig:
+    return replace(machine_config, cpus=2, bar2=1 << 20, devices=DEVICES, options=OPTIONS)
 
 
 @pytest.fixture
-def system(pci_system: System) -> Iterator[System]:
-    """The machine; afterwards all functions but the doorbell are switched off."""
-    pci_system.machine.check_alive()
-    yield pci_system
-    for function in pci_system.bus.functions:
+def processors(system: System) -> Iterator[list[ProcessorLink]]:
+    """Both processors, borrowed; afterwards all functions but the doorbell are switched off."""
+    kernel = system.kernel
+    kernel.current.home, other = kernel.processors
+    home = kernel.borrow()  # for the bus: it reads and writes where the kernel's caller is
+    other.link.acquire()
+    yield system.link.processors
+    for function in system.pci.functions:
         if function.vendor_id != VENDOR_ID and not function.is_bridge:
             function.disable()
-    for gsi in range(pci_system.ioapic.inputs):
-        pci_system.ioapic.mask(gsi)
+    ioapic = system.vectors.ioapic
+    for gsi in range(ioapic.inputs):
+        ioapic.mask(gsi)
+    other.link.release()
+    kernel.give_back(home)
 
 
 @pytest.fixture
-def cpu(system: System) -> ProcessorLink:
-    return system.processors[0]
+def cpu(processors: list[ProcessorLink]) -> ProcessorLink:
+    return processors[0]
 
 
 @pytest.fixture
-def bus(system: System) -> PciBus:
-    return system.bus
+def bus(system: System, cpu: ProcessorLink) -> PciBus:
+    return system.pci
 
 
 @pytest.fixture
-def interrupts(system: System) -> Iterator[Interrupts]:
-    saved = [list(processor.handlers) for processor in system.processors]
-    interrupts = Interrupts(system.processors)
+def ioapic(system: System, cpu: ProcessorLink) -> IoApic:
+    return system.vectors.ioapic
+
+
+@pytest.fixture
+def interrupts(processors: list[ProcessorLink]) -> Iterator[Interrupts]:
+    saved = [list(processor.handlers) for processor in processors]
+    interrupts = Interrupts(processors)
     yield interrupts
     interrupts.settle()
-    for processor, handlers in zip(system.processors, saved, strict=True):
+    for processor, handlers in zip(processors, saved, strict=True):
         processor.handlers[:] = handlers
 
 
 @pytest.fixture
-def vectors(system: System) -> VectorAllocator:
-    return VectorAllocator([processor.apic_id for processor in system.processors])
+def vectors(processors: list[ProcessorLink]) -> VectorAllocator:
+    return VectorAllocator([processor.apic_id for processor in processors])
 
 
 @pytest.fixture

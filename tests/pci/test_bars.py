@@ -9,9 +9,10 @@ import pytest
 
 from pydriver.errors import PciResourceError
 from pydriver.link import ProcessorLink
+from pydriver.machine import Machine
 from pydriver.pci import Bar, BarKind, PciBus, PciFunction
 from pydriver.pci.q35 import WINDOWS, Windows
-from tests.pci.conftest import E1000E, EDU, EDU_ID, MQDMA, NVME, System
+from tests.pci.conftest import E1000E, EDU, EDU_ID, MQDMA, NVME
 
 
 def shape(function: PciFunction) -> list[tuple[int, BarKind, bool, int]]:
@@ -63,14 +64,14 @@ def test_function_answers_at_its_ports(bus: PciBus, cpu: ProcessorLink) -> None:
 
 
 def test_prefetchable_64_bit_bar_is_above_4_gib_and_reaches_its_memory(
-    system: System, mqdma: PciFunction, cpu: ProcessorLink
+    machine: Machine, mqdma: PciFunction, cpu: ProcessorLink
 ) -> None:
     address = mqdma.bar_address(2)
     assert address >= 1 << 32
     cpu.write64(address + 0x1000, 0x0123456789ABCDEF)
     cpu.sync()
-    assert system.machine.bar2 is not None
-    assert bytes(system.machine.bar2.view[0x1000:0x1008])[::-1].hex() == "0123456789abcdef"
+    assert machine.bar2 is not None
+    assert bytes(machine.bar2.view[0x1000:0x1008])[::-1].hex() == "0123456789abcdef"
 
 
 def test_bridge_forwards_64_bit_memory(bus: PciBus, cpu: ProcessorLink) -> None:

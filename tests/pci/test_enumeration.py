@@ -5,8 +5,9 @@
 import pytest
 
 from pydriver.errors import PciNotFoundError
-from pydriver.pci import PciBus
-from tests.pci.conftest import E1000E, EDU, MQDMA, NVME, ROOT_PORT, System
+from pydriver.machine import Machine
+from pydriver.pci import PciBus, PciFunction
+from tests.pci.conftest import E1000E, EDU, MQDMA, NVME, ROOT_PORT
 
 
 def test_every_device_is_found_where_it_was_put(bus: PciBus) -> None:
@@ -64,14 +65,13 @@ def test_function_tells_what_it_is(bus: PciBus) -> None:
     assert str(nvme) == "00:07.0 [1b36:0010]"
 
 
-def test_removed_function_is_not_present(system: System) -> None:
-    mqdma = system.bus.find(*MQDMA)
+def test_removed_function_is_not_present(machine: Machine, mqdma: PciFunction) -> None:
     assert mqdma.is_present
-    system.machine.set_property("mqdma", "fault-removed", True)
+    machine.set_property("mqdma", "fault-removed", True)
     try:
         assert not mqdma.is_present
     finally:
-        system.machine.set_property("mqdma", "fault-removed", False)
+        machine.set_property("mqdma", "fault-removed", False)
     assert mqdma.is_present
 
 

@@ -8,14 +8,9 @@ from pydriver.errors import PciError
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptPin, IoApic, PciBus, PciFunction, Trigger
 from pydriver.pci.q35 import root_gsi
-from tests.pci.conftest import EDU, EDU_ACKNOWLEDGE, EDU_RAISE, Interrupts, System
+from tests.pci.conftest import EDU, EDU_ACKNOWLEDGE, EDU_RAISE, Interrupts
 
 VECTOR = 0x81
-
-
-@pytest.fixture
-def ioapic(system: System) -> IoApic:
-    return system.ioapic
 
 
 def acknowledge(cpu: ProcessorLink, edu: PciFunction) -> None:
@@ -158,9 +153,9 @@ def test_two_functions_share_an_input(
 
 
 def test_interrupt_goes_to_the_processor_that_was_named(
-    system: System, edu: PciFunction, ioapic: IoApic, interrupts: Interrupts
+    processors: list[ProcessorLink], edu: PciFunction, ioapic: IoApic, interrupts: Interrupts
 ) -> None:
-    other = system.processors[1]
+    other = processors[1]
     gsi = edu.enable_intx()
     interrupts.watch(VECTOR, 1, serve=lambda: acknowledge(other, edu))
     ioapic.connect(gsi, VECTOR, other.apic_id)
@@ -170,8 +165,10 @@ def test_interrupt_goes_to_the_processor_that_was_named(
     assert interrupts.arrivals[0].processor == 1
 
 
-def test_entry_reads_back_as_it_was_written(system: System, ioapic: IoApic) -> None:
-    apic_id = system.processors[1].apic_id
+def test_entry_reads_back_as_it_was_written(
+    processors: list[ProcessorLink], ioapic: IoApic
+) -> None:
+    apic_id = processors[1].apic_id
     ioapic.connect(23, 0x9A, apic_id)
     entry = ioapic.read(23)
     assert (entry.vector, entry.destination, entry.trigger) == (0x9A, apic_id, Trigger.LEVEL)

@@ -8,7 +8,7 @@ from pydriver.abi._native import lib
 from pydriver.errors import CapabilityError, PciResourceError
 from pydriver.link import ProcessorLink
 from pydriver.pci import InterruptMode, PciBus, PciFunction, VectorAllocator, message
-from tests.pci.conftest import EDU_ACKNOWLEDGE, EDU_RAISE, Interrupts, System
+from tests.pci.conftest import EDU_ACKNOWLEDGE, EDU_RAISE, Interrupts
 
 
 def raise_interrupt(cpu: ProcessorLink, mqdma: PciFunction, queue: int) -> None:
@@ -107,7 +107,6 @@ def test_msi_that_the_function_cannot_do_is_an_error(edu: PciFunction, mqdma: Pc
 
 
 def test_each_msix_vector_goes_to_its_own_processor_and_irql(
-    system: System,
     mqdma: PciFunction,
     cpu: ProcessorLink,
     interrupts: Interrupts,
