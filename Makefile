@@ -32,8 +32,8 @@ help: ## show this list
 run: ready ## stream INPUT through the emulated system; ARGS go to `pydriver run`
 	@.venv/bin/pydriver run "$(INPUT)" $(ARGS)
 
-test: ready .make/host-test ## run the tests; ARGS go to pytest
-	@.venv/bin/pytest $(ARGS)
+test: ready .make/host-test ## run the tests on all cores; ARGS go to pytest
+	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
 
 test-asan: ready .make/qemu-asan ## test the device in a QEMU with AddressSanitizer and UBSan
 	@build-tools/with-asan.sh $(QEMU)-asan .venv/bin/pytest -o timeout=300 tests/device $(ARGS)

@@ -24,6 +24,53 @@ MODES = {
 }
 
 
+# What the system really has, told before it ends.
+LOOK = """
+import json, sys
+from pydriver.drivers import mqdma
+from pydriver.system import System
+close = System.close
+def look(system):
+    if system.drivers and system.kernel.failure is None:
+        qmp = system.machine.qmp
+        (driver_object,) = system.drivers
+        (device,) = driver_object.driver.devices
+        connected = [each for each in device.interrupts if each.processor is not None]
+        print("used:", json.dumps({
+            "accel": "kvm" if qmp("query-kvm")["enabled"] else "tcg",
+            "cpus": len(qmp("query-cpus-fast")),
+            "interrupts": system.pci.find(mqdma.VENDOR, mqdma.DEVICE).interrupt_mode.value,
+            "messages": len(connected),
+            "targets": sorted({each.processor.number for each in connected}),
+        }), file=sys.stderr)
+    close(system)
+System.close = look
+"""
+
+
+def option(arguments: tuple[str | Path, ...], name: str, default: str) -> str:
+    """The value of an option of a command line."""
+    return str(arguments[arguments.index(name) + 1]) if name in arguments else default
+
+
+def assert_obeyed(result: Result, *arguments: str | Path) -> None:
+    """The system of a run that was started with `LOOK` is what the options ask for."""
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("used: ")]
+    used = json.loads(line.removeprefix("used: "))
+    cpus = int(option(arguments, "--cpus", "1"))
+    mode = option(arguments, "--interrupts", "msix")
+    queues = int(option(arguments, "--queues", "4"))
+    most = int(option(arguments, "--messages", "64"))
+    assert used["accel"] == option(arguments, "--accel", "tcg")
+    assert used["cpus"] == cpus
+    assert used["interrupts"] == mode
+    # MSI-X: one for each queue, and one for errors. MSI: all that the device has.
+    messages = min(most, {"msix": queues + 1, "msi": 32, "intx": 1}[mode])
+    assert used["messages"] == messages
+    # The messages of MSI have one address, which is one processor's.
+    assert used["targets"] == list(range(min(cpus, messages) if mode == "msix" else 1))
+
+
 def report(result: Result) -> dict[str, Any]:
     """The JSON report."""
     parsed = json.loads(result.stdout)
@@ -32,9 +79,10 @@ def report(result: Result) -> dict[str, Any]:
 
 
 def assert_correct(path: Path, *arguments: str | Path) -> dict[str, Any]:
-    """Streams a file, and looks at every figure that must be right."""
-    result = run("run", path, "--json", *arguments)
+    """Streams a file; looks at every figure that must be right, and at what the options change."""
+    result = run("run", path, "--json", *arguments, prelude=LOOK)
     assert result.code == 0, result.stderr
+    assert_obeyed(result, *arguments)
     found = report(result)
     size = path.stat().st_size
     assert found["verdict"] == "correct"
@@ -72,11 +120,13 @@ def test_streams_with_several_processors(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_streams_with_kvm(small: Path, cpus: int, mode: str) -> None:
-    result = run("run", small, "--json", "--accel", "kvm", "--cpus", str(cpus), *MODES[mode])
+    options = ("--accel", "kvm", "--cpus", str(cpus), *MODES[mode])
+    result = run("run", small, "--json", *options, prelude=LOOK)
     if "KVM is not usable" in result.stderr:
         assert result.code == 2
         pytest.skip(result.stderr.strip())
     assert result.code == 0, result.stderr
+    assert_obeyed(result, *options)
     assert report(result)["verdict"] == "correct"
 
 
