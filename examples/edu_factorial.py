@@ -3,7 +3,7 @@
 # ruff: noqa: D101, D103 -- README.md shows this file, from the next line on
 """A driver for QEMU's `edu` device, which computes a factorial and interrupts when it is done."""
 
-from pydriver import ke, wdf
+from pydriver import System, SystemConfig, ke, wdf
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
 from pydriver.machine import MachineConfig
 
@@ -68,7 +68,7 @@ def dpc(interrupt: wdf.Interrupt, device: wdf.Device) -> None:  # at DISPATCH_LE
 
 
 if __name__ == "__main__":  # at PASSIVE_LEVEL: the system, then an application
-    with ke.System(ke.SystemConfig(MachineConfig(devices=("edu",)))) as system:
+    with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
         edu_driver = system.load_driver(driver_entry)
         with edu_driver.add_device(system.pci.find(0x1234, 0x11E8)).open() as file:
             for n in range(1, 13):

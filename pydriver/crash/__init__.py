@@ -3,7 +3,7 @@
 """Crash directories: what a system leaves when it fails, and what that says. ::
 
     report = CrashDirectory(Path("crash"))
-    with ke.System(ke.SystemConfig(machine, on_failure=report)) as system:
+    with System(SystemConfig(machine, on_failure=report)) as system:
         ...
 
 writes `crash/` at a bug check, when QEMU dies, and at the end if the verifier has found something.
