@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The guest's ELF image: its symbols, and whether its structures are the ones we know."""
+"""The guest's ELF image: its symbols, and a check of its structures against the host's."""
 
 import fnmatch
 from functools import cached_property
@@ -21,7 +21,7 @@ class GuestImage:
     """An ELF file that QEMU loads at its physical addresses.
 
     :param path: the image
-    :raises ConfigurationError: if it is missing or not an ELF file with symbols
+    :raises ConfigurationError: the file is missing, or is not an ELF file with symbols
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,8 @@ class GuestImage:
     def symbol(self, name: str) -> int:
         """The address of a symbol.
 
-        :raises LinkError: if the image does not export it
+        :param name: the name of the symbol
+        :raises LinkError: the image does not have the symbol
         """
         try:
             return int(self._symbols[name])
@@ -58,7 +59,7 @@ class GuestImage:
             raise LinkError(f"guest image {self.path} has no symbol {name!r}") from None
 
     def nearest(self, address: int) -> str:
-        """``await_command+0x12``: the symbol at or before an address; empty if there is none."""
+        """The symbol at or before an address, as ``await_command+0x12``; empty if there is none."""
         best = max(
             ((value, name) for name, value in self._symbols.items() if value <= address),
             default=None,
@@ -69,7 +70,7 @@ class GuestImage:
         return f"{best[1]}+{offset:#x}" if offset else best[1]
 
     def symbols(self, pattern: str = "*") -> list[tuple[int, str]]:
-        """Addresses and names of the symbols that a shell pattern fits, by address."""
+        """Addresses and names of the symbols that match a shell pattern, by address."""
         return sorted(
             (int(value), name)
             for name, value in self._symbols.items()
@@ -82,23 +83,23 @@ class GuestImage:
         return self.symbol("guest_end")
 
     def check_layout(self, unit: str, structures: tuple[str, ...]) -> None:
-        """Compares structures as the guest was compiled with as cffi sees them.
+        """Compares structures in the guest's debugging information with those that cffi has.
 
-        :param unit: name of the compilation unit whose debugging information has them all
-        :param structures: tags, e.g. ``link_mailbox``
-        :raises LinkError: naming the first member that differs
+        :param unit: the name of the compilation unit whose debugging information has them all
+        :param structures: the tags of the structures, for example ``link_mailbox``
+        :raises LinkError: a member differs; the message names the first one
         """
         found = self._structures(unit, structures)
         for tag in structures:
             host = _host_layout(tag)
             guest = found.get(tag)
             if guest is None:
-                raise LinkError(f"guest image {self.path}: no debugging information on {tag}")
+                raise LinkError(f"guest image {self.path}: no debugging information about {tag}")
             for member, place in host.items():
                 if guest.get(member) != place:
                     raise LinkError(
                         f"struct {tag}: {member} is at {place} here, but at "
-                        f"{guest.get(member)} in {self.path}; build the guest again"
+                        f"{guest.get(member)} in {self.path}; build the guest again (make guest)"
                     )
 
     def _structures(self, unit: str, wanted: tuple[str, ...]) -> dict[str, dict[str, int]]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The server's side of ``ivshmem-doorbell``: eventfds by which both sides wake each other.
+"""The server's side of ``ivshmem-doorbell``: the eventfds with which the two sides wake each other.
 
-QEMU is the only client and connects before it starts, so everything that the protocol would ever
-send fits into the socket pair beforehand and no thread has to serve it. [QEMU,
+QEMU is the only client and connects before it starts. Everything that the protocol will ever send
+therefore fits into the socket pair in advance, and no thread has to serve it. [QEMU,
 docs/specs/ivshmem-spec.txt, "Protocol: server sends"]
 """
 
@@ -20,15 +20,18 @@ CONTROLLER = 0
 GUEST = 1
 PROTOCOL_VERSION = 0
 DOORBELL_VECTORS = 2
-"""Towards the controller, for each vCPU: one for the service thread, one for the owner."""
+"""The vectors towards the controller for each vCPU: for the service thread, and for the owner."""
 
 
 class DoorbellServer:
-    """Eventfds for ``processors`` vCPUs; ``socket`` is what QEMU inherits.
+    """The eventfds of some vCPUs.
 
-    :ivar upcall_fds: the guest rings: an upcall was published; one for each vCPU
-    :ivar done_fds: the guest rings: a command was executed; one for each vCPU
-    :ivar wake_fds: rings the guest: MSI-X vector i of the device wakes vCPU i
+    :param processors: the number of vCPUs
+    :ivar vectors: the number of vectors towards the controller
+    :ivar socket: the end of the socket pair that QEMU inherits
+    :ivar upcall_fds: the eventfds by which a vCPU says that it has published an upcall
+    :ivar done_fds: the eventfds by which a vCPU says that it has executed a command
+    :ivar wake_fds: the eventfds that wake the vCPUs, by MSI-X vector i of the device for vCPU i
     """
 
     def __init__(self, processors: int) -> None:
@@ -50,7 +53,11 @@ class DoorbellServer:
 
     @staticmethod
     def ring_values(processor: int) -> tuple[int, int]:
-        """What the guest writes to the doorbell register: for an upcall, for a command done."""
+        """The values that a vCPU writes to the doorbell register: for an upcall, and for a command
+        that is done.
+
+        :param processor: the number of the vCPU
+        """
         first = CONTROLLER << 16 | processor * DOORBELL_VECTORS
         return first, first + 1
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Whether the host lets this process make virtual machines with KVM."""
+"""A check whether the host lets this process make virtual machines with KVM."""
 
 import fcntl
 import os
@@ -18,9 +18,9 @@ KVM_API_VERSION = 12
 
 
 def check_kvm() -> None:
-    """Makes a virtual machine, and gives it back.
+    """Makes a virtual machine, and closes it.
 
-    :raises ConfigurationError: it cannot be made; the message says why
+    :raises ConfigurationError: the machine cannot be made; the message says why
     """
     try:
         kvm = os.open(KVM, os.O_RDWR | os.O_CLOEXEC)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Memory that QEMU and the controller share: anonymous files, and what is reserved in them."""
+"""Memory that QEMU and the controller share: anonymous files, and reservations in them."""
 
 import mmap
 import os
@@ -14,11 +14,12 @@ __all__ = ("Reservations", "SharedMemory")
 
 
 class SharedMemory:
-    """A memfd, mapped here and handed to QEMU as ``/proc/self/fd/N``: it has no name to leak.
+    """A memfd, mapped here and passed to QEMU as ``/proc/self/fd/N``: it leaves no name behind.
 
-    :param name: shown in ``/proc/PID/maps``
-    :param size: bytes, a multiple of the page size
-    :raises MachineError: if the system has no memory, or no descriptor, for it
+    :param name: the name that ``/proc/PID/maps`` shows
+    :param size: the size in bytes, a multiple of the page size
+    :raises ConfigurationError: the size is not a positive multiple of the page size
+    :raises MachineError: the system has no memory, or no descriptor, for it
     """
 
     def __init__(self, name: str, size: int) -> None:
@@ -41,11 +42,15 @@ class SharedMemory:
         self._buffer = ffi.from_buffer(self._map)
 
     def pointer(self, offset: int = 0, ctype: str = "uint8_t *") -> Any:
-        """A cffi pointer to ``offset`` bytes into the memory, valid until :meth:`close`."""
+        """A cffi pointer into the memory, valid until :meth:`close`.
+
+        :param offset: the offset from the start of the memory, in bytes
+        :param ctype: the C type of the pointer
+        """
         return ffi.cast(ctype, self._buffer + offset)
 
     def close(self) -> None:
-        """Unmaps and closes; pointers and slices that are still in use keep the mapping alive."""
+        """Unmaps the memory and closes it; pointers and slices in use keep the mapping alive."""
         if self.fd < 0:
             return
         os.close(self.fd)
@@ -55,7 +60,7 @@ class SharedMemory:
         try:
             self._map.close()
         except BufferError:
-            # A caller still holds a slice; the mapping goes when that does.
+            # A caller still holds a slice; the mapping ends with it.
             del self._map
 
 
@@ -64,8 +69,8 @@ class Reservations:
 
     Any thread may call it.
 
-    :param start: first address
-    :param end: address after the last
+    :param start: the first address
+    :param end: the address after the last one
     """
 
     def __init__(self, start: int, end: int) -> None:
@@ -74,9 +79,13 @@ class Reservations:
         self._lock = Lock()
 
     def reserve(self, size: int, align: int = 4096) -> int:
-        """Takes ``size`` bytes at a multiple of ``align`` (a power of two).
+        """Takes a range of addresses.
 
-        :raises MachineError: if no gap is large enough
+        :param size: the length of the range in bytes
+        :param align: a power of two; the range starts at a multiple of it
+        :return: the first address
+        :raises ConfigurationError: a parameter is not positive, or ``align`` is not a power of two
+        :raises MachineError: no gap is large enough
         """
         if size <= 0 or align <= 0 or align & (align - 1):
             raise ConfigurationError(f"cannot reserve {size} bytes aligned to {align}")
@@ -88,16 +97,21 @@ class Reservations:
                     self._free[index : index + 1] = [gap for gap in gaps if gap[0] < gap[1]]
                     self._taken[address] = size
                     return address
-        raise MachineError(f"guest memory is exhausted: {size} bytes aligned to {align} asked")
+        raise MachineError(
+            f"guest memory is exhausted: no room for {size} bytes aligned to {align}"
+        )
 
     @property
     def taken(self) -> list[tuple[int, int]]:
-        """What is lent out, by first address and address after the last, in order."""
+        """The ranges that are reserved, each as its first address and the one after its last."""
         with self._lock:
             return sorted((start, start + size) for start, size in self._taken.items())
 
     def release(self, address: int) -> None:
-        """Gives back what :meth:`reserve` returned."""
+        """Gives a range back.
+
+        :param address: the address that :meth:`reserve` returned
+        """
         with self._lock:
             size = self._taken.pop(address)
             merged: list[tuple[int, int]] = []

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """QMP for synchronous callers: a thread that owns the QEMU process and qemu.qmp's event loop.
 
-The thread starts QEMU itself, because the kernel kills a child that asked for it
-(``PR_SET_PDEATHSIG``) when the *thread* that created it ends: so QEMU lives exactly as long as this
-thread, and never survives the controller, whatever kills that.
+The thread itself starts QEMU, because with ``PR_SET_PDEATHSIG`` the kernel kills a child when the
+*thread* that created it ends. QEMU therefore lives exactly as long as this thread, and never
+survives the controller, whatever ends that.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ("QmpThread",)
 
 QMP_TIMEOUT = 10.0
-"""Seconds for a command; QEMU answers in less than one millisecond unless it hangs."""
+"""The seconds in which a command must be answered; unless QEMU hangs, it takes less than 1 ms."""
 
 
 class QmpThread:
     """Starts QEMU and speaks QMP on an already connected socket.
 
-    :param spawn: starts the process
-    :param peer: the controller's end of the socket pair; owned by this object from now on
+    :param spawn: a function that starts the process
+    :param peer: the controller's end of the socket pair; this object owns it from now on
     """
 
     def __init__(self, spawn: Callable[[], "subprocess.Popen[bytes]"], peer: socket.socket) -> None:
@@ -44,22 +44,30 @@ class QmpThread:
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
 
     def start(self) -> "subprocess.Popen[bytes]":
-        """Starts thread and process; returns when the process has been created."""
+        """Starts the thread and the process; returns when the process has been created."""
         self._thread.start()
         return self._process.result()
 
     def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
-        """Has ``listener(name, data)`` called on the QMP thread for each event."""
+        """Calls a function on the QMP thread for each event from now on.
+
+        :param listener: the function, called with the name of the event and its data
+        """
         self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
-        """Undoes :meth:`listen`; an event that is on its way may still be told."""
+        """Undoes :meth:`listen`; an event that is on its way may still be reported.
+
+        :param listener: the function that :meth:`listen` got
+        """
         self._listeners.remove(listener)
 
     def execute(self, command: str, arguments: dict[str, Any]) -> Any:
         """Executes one command and returns its ``return`` value.
 
-        :raises MachineError: if QEMU refuses it, does not answer, or is gone
+        :param command: the name of the command
+        :param arguments: the arguments of the command
+        :raises MachineError: QEMU refuses the command, does not answer, or has ended
         """
         coroutine = self._execute(command, arguments)
         try:
@@ -74,11 +82,11 @@ class QmpThread:
             raise MachineError(f"QMP command {command}: {error or type(error).__name__}") from error
 
     def close(self) -> None:
-        """Ends the thread, and with it the process if that still runs."""
+        """Ends the thread, and with it the process if it still runs."""
         self._end.set()
         if self._thread.is_alive():
-            with contextlib.suppress(Exception):  # no loop: QEMU was not started, or died at once
-                # RuntimeError: it has ended by itself, when QEMU closed its end.
+            with contextlib.suppress(Exception):  # no loop: QEMU was not started, or ended at once
+                # RuntimeError: the loop ended by itself, when QEMU closed its end.
                 self._loop.result(QMP_TIMEOUT).call_soon_threadsafe(self._closed.set)
             self._thread.join()
         self._peer.close()

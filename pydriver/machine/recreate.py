@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The arguments that make a machine's devices again, without a guest and without this process.
+"""The arguments that create a machine's devices again, without a guest and without this process.
 
-A device that nobody has given a place gets the next free one. The doorbell of the link, which has
-the first, will not be there, so each device is given the place that it has.
+A device without an explicit place gets the next free one. The doorbell of the link, which has the
+first place, will not be there; therefore each device is explicitly given its present place.
 """
 
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("recreate",)
 
 BEFORE_DEVICES = 2
-"""Devices without an id that come first: the loader of the guest, and the doorbell."""
+"""The number of devices without an id that come first: the guest's loader, and the doorbell."""
 
 _ID = re.compile(r"(?:^|,)id=([^,]+)")
 _OTHER_PLACE = re.compile(r",(?:addr=|bus=(?!pcie\.0\b))")
@@ -29,10 +29,10 @@ _OUR_FILE = re.compile(rf"\bfile=/proc/{os.getpid()}/fd/(\d+)")
 def recreate(machine: Machine) -> tuple[str, ...]:
     """Finds the arguments.
 
-    :param machine: that runs
-    :return: QEMU's arguments for the devices, and what they need. A file of this process, which
-        nobody can open later, is replaced by an empty disk of its size.
-    :raises MachineError: QEMU does not say where its devices are
+    :param machine: the running machine
+    :return: QEMU's arguments for the devices and for what these need. A file of this process, which
+        nobody can open later, is replaced by an empty disk of the same size.
+    :raises MachineError: QEMU does not report the places of its devices
     """
     config = machine.config
     words = [word for device in config.devices for word in ("-device", device)]
@@ -70,7 +70,7 @@ def _placed(machine: Machine, device: str, path: str) -> str:
         devfn = machine.qmp("qom-get", path=path, property="addr")
     except MachineError:
         machine.check_alive()
-        return device  # it is on no PCI bus
+        return device  # the device is not on a PCI bus
     function = f".{devfn & 7:x}" if devfn & 7 else ""
     return f"{device},addr={devfn >> 3:#x}{function}"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""UNIX sockets at which a person can look in."""
+"""UNIX sockets for a person who wants to look at a run."""
 
 import os
 import socket
@@ -12,11 +12,11 @@ __all__ = ("listen",)
 
 
 def listen(path: Path, name: str) -> socket.socket:
-    """A UNIX socket that only its owner can connect to.
+    """Makes a UNIX socket to which only its owner can connect.
 
-    :param path: where it is put
-    :param name: what it is, for the error
-    :raises ConfigurationError: it cannot be put there
+    :param path: the path of the socket
+    :param name: the purpose of the socket, for the error message
+    :raises ConfigurationError: the socket cannot be made at that path
     """
     listening = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """PCI without firmware: configuration space, BARs, capabilities, vectors, the I/O APIC.
 
-`PciBus.start` enumerates a q35 machine; `PciFunction` is what it finds. A driver framework takes
+`PciBus.start` enumerates a q35 machine and finds `PciFunction` objects. A driver framework takes
 `PciFunction.resources`, vectors from a `VectorAllocator`, and one of `PciFunction.enable_msix`,
 `PciFunction.enable_msi` and `PciFunction.enable_intx` with an `IoApic`.
 """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What this package asks of the one who carries its accesses to the machine.
+"""The protocol of the object that carries this package's accesses to the machine.
 
 Every access that this package makes goes through one `Access` object: a processor's link, or an
 object of the framework that finds the processor on which the caller runs. The caller owns that
@@ -20,20 +20,20 @@ class Access(Accessor, Protocol):
     def port_in(self, port: int, width: int, /) -> int:
         """Read an I/O port.
 
-        :param port: 0 to 0xffff.
-        :param width: bytes: 1, 2 or 4.
+        :param port: the port, 0 to 0xffff.
+        :param width: the width in bytes: 1, 2 or 4.
         """
 
     def port_out(self, port: int, width: int, value: int, /) -> None:
         """Write an I/O port.
 
-        :param port: 0 to 0xffff.
-        :param width: bytes: 1, 2 or 4.
-        :param value: what to write.
+        :param port: the port, 0 to 0xffff.
+        :param width: the width in bytes: 1, 2 or 4.
+        :param value: the value to write.
         """
 
     def sync(self) -> None:
-        """Wait until every posted write of this processor was executed.
+        """Wait until every posted write of this processor has been executed.
 
         When it returns, the next few writes are posted without waiting, so that no interrupt is
         served on the calling thread between them.

@@ -47,12 +47,12 @@ class BarKind(Enum):
 class Bar:
     """A base address register that the function implements.
 
-    :ivar config: of the function.
-    :ivar index: 0 to 5; a 64-bit BAR takes the next one too.
-    :ivar kind: address space and width.
-    :ivar prefetchable: reads have no side effects.
-    :ivar size: bytes, a power of 2; also its alignment.
-    :ivar address: guest-physical address or first port; None: not assigned.
+    :ivar config: the configuration space of the function.
+    :ivar index: the number of the BAR, 0 to 5; a 64-bit BAR takes the next one, too.
+    :ivar kind: the address space and the width.
+    :ivar prefetchable: whether reads have no side effects.
+    :ivar size: the size in bytes, a power of 2; also the alignment.
+    :ivar address: the guest-physical address, or the first port; None: not assigned.
     """
 
     config: "ConfigSpace"
@@ -64,13 +64,13 @@ class Bar:
 
     @property
     def offset(self) -> int:
-        """Of the register in configuration space."""
+        """The offset of the register in configuration space."""
         return FIRST_BAR + 4 * self.index
 
     def assign(self, address: int) -> None:
         """Give the BAR an address, and write it.
 
-        :param address: a multiple of `size`; below 4 GiB but for a 64-bit BAR.
+        :param address: a multiple of `size`; below 4 GiB unless it is a 64-bit BAR.
         :raises PciResourceError: the BAR cannot hold it.
         """
         wide = self.kind is BarKind.MEMORY64
@@ -93,14 +93,14 @@ class Bar:
 
 
 def size_bars(config: "ConfigSpace", count: int) -> list[Bar]:
-    """Find a function's BARs: write all ones, see which stick [PCI Local Bus 3.0 6.2.5.1].
+    """Find a function's BARs: write ones, and see which stick [PCI Local Bus 3.0 6.2.5.1].
 
-    The function decodes nothing meanwhile, as with all ones it would decode anywhere. Afterwards
-    the registers are 0: what was assigned before is gone.
+    The function decodes nothing during that time: with all ones it would decode anywhere.
+    Afterwards the registers are 0: addresses that were assigned before are lost.
 
-    :param config: of the function.
-    :param count: of registers in its header: 6, or 2 for a bridge.
-    :return: those implemented, in the order of their index.
+    :param config: the configuration space of the function.
+    :param count: the number of registers in its header: 6, or 2 for a bridge.
+    :return: the BARs that the function implements, in the order of their index.
     """
     header = CommonHeader(config)
     command = header.COMMAND.read()
@@ -146,10 +146,10 @@ def _up(address: int, alignment: int) -> int:
 
 
 class Room:
-    """What is left of a window; handed out from its start upward.
+    """The free part of a window, which is assigned from its start upward.
 
-    :param name: of the window, for messages.
-    :param window: its addresses.
+    :param name: the name of the window, for messages.
+    :param window: the addresses of the window.
     """
 
     def __init__(self, name: str, window: range) -> None:
@@ -169,7 +169,7 @@ class Room:
     def place(self, bar: Bar) -> None:
         """Assign a BAR the next aligned address.
 
-        :raises PciResourceError: there is no room left; nothing changed.
+        :raises PciResourceError: there is not enough room left; nothing has changed.
         """
         if not self.fits(bar):
             raise PciResourceError(
@@ -183,5 +183,5 @@ class Room:
 
 
 def largest_first(bars: Sequence[Bar]) -> list[Bar]:
-    """Sort BARs so that each, a power of 2, ends where the next one may start."""
+    """Sort BARs by size: each, a power of 2, then ends where the next one may start."""
     return sorted(bars, key=lambda bar: -bar.size)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ("PciBus",)
 
-# What a bridge's windows are counted in [PCI-to-PCI Bridge 1.2 3.2.5.6, 3.2.5.8].
+# The units of a bridge's windows [PCI-to-PCI Bridge 1.2 3.2.5.6, 3.2.5.8].
 _BRIDGE_MEMORY = 1 << 20
 _BRIDGE_PORTS = 1 << 12
 
@@ -28,25 +28,25 @@ _NO_FUNCTION = 0xFFFF
 class PciBus:
     """The functions of a machine, from bus 0 down through its bridges.
 
-    :param access: carries the accesses; its owner is at PASSIVE_LEVEL.
-    :param ecam: guest-physical address of the configuration space of bus 0, switched on.
+    :param access: the object that carries the accesses; its owner is at PASSIVE_LEVEL.
+    :param ecam: the guest-physical address of the configuration space of bus 0, switched on.
     """
 
     def __init__(self, access: "Access", ecam: int = q35.ECAM) -> None:
         self.access = access
         self.ecam = ecam
         self.windows = q35.WINDOWS
-        #: every function found, bus 0 first, a bridge before what is behind it
+        #: every function found, bus 0 first, a bridge before the functions behind it
         self.functions: list[PciFunction] = []
 
     @classmethod
     def start(cls, access: "Access", windows: q35.Windows = q35.WINDOWS) -> "PciBus":
-        """Do what firmware would have done on a q35 machine that has none.
+        """Set up the bus of a q35 machine without firmware, as firmware would have done.
 
-        :param access: carries the accesses.
-        :param windows: addresses that BARs may take.
+        :param access: the object that carries the accesses.
+        :param windows: the addresses that BARs may take.
         :return: the bus, enumerated and assigned.
-        :raises PciError: it is no q35 machine, or a function is damaged.
+        :raises PciError: the machine is not a q35, or a function is damaged.
         :raises PciResourceError: there is no room for a BAR.
         """
         bus = cls(access, q35.enable_ecam(access))
@@ -55,7 +55,7 @@ class PciBus:
         return bus
 
     def config(self, address: PciAddress) -> ConfigSpace:
-        """Return the configuration space of a function, present or not."""
+        """Return the configuration space of a function, whether it is present or not."""
         return ConfigSpace(self.access, self.ecam, address)
 
     def enumerate(self) -> list[PciFunction]:
@@ -71,10 +71,10 @@ class PciBus:
     def find(self, vendor: int, device: int, index: int = 0) -> PciFunction:
         """Return a function by its ids.
 
-        :param vendor: vendor id.
-        :param device: device id.
-        :param index: which of several, in the order of enumeration.
-        :raises PciNotFoundError: there is none.
+        :param vendor: the vendor id.
+        :param device: the device id.
+        :param index: the place among several such functions, in the order of enumeration.
+        :raises PciNotFoundError: there is no such function.
         """
         matches = self.find_all(vendor, device)
         if index >= len(matches):
@@ -96,9 +96,9 @@ class PciBus:
     def at(self, slot: str) -> PciFunction:
         """Return a function by its place.
 
-        :param slot: for example ``"00:03.0"``.
-        :raises PciNotFoundError: there is none.
-        :raises ConfigAccessError: the text is no such place.
+        :param slot: the place, for example ``"00:03.0"``.
+        :raises PciNotFoundError: there is no function at that place.
+        :raises ConfigAccessError: the text is not the place of a function.
         """
         address = PciAddress.parse(slot)
         for function in self.functions:
@@ -109,7 +109,7 @@ class PciBus:
     # Enumeration
 
     def _scan(self, number: int, parent: PciFunction | None) -> int:
-        """Scan a bus and all behind it; return the highest bus number used."""
+        """Scan a bus and all buses behind it; return the highest bus number used."""
         highest = number
         # A link has two ends: behind these ports there is only device 0 [PCIe 5.0 7.3.1].
         devices = 1 if parent is not None and _is_link(parent) else 32
@@ -145,7 +145,7 @@ class PciBus:
         header = bridge.bridge
         header.PRIMARY_BUS.val = primary
         header.SECONDARY_BUS.val = secondary
-        # All that may be behind it, until that is known.
+        # All numbers, until it is known which buses are behind the bridge.
         header.SUBORDINATE_BUS.val = 255
         highest = self._scan(secondary, bridge)
         header.SUBORDINATE_BUS.val = highest
@@ -158,9 +158,9 @@ class PciBus:
 
         Prefetchable 64-bit BARs go above 4 GiB, all others below: a bridge leads only prefetchable
         accesses above [PCI-to-PCI Bridge 1.2 3.2.5.8, 3.2.5.9]. On bus 0, where there is no
-        bridge, a 64-bit BAR for which there is no room below goes above too.
+        bridge, a 64-bit BAR for which there is no room below goes above, too.
 
-        :param windows: addresses that BARs may take.
+        :param windows: the addresses that BARs may take.
         :raises PciResourceError: there is no room for a BAR.
         """
         self.windows = windows
@@ -176,10 +176,11 @@ def _is_link(bridge: PciFunction) -> bool:
 
 
 class _Rooms:
-    """The three windows while they are handed out.
+    """The three windows while addresses in them are assigned.
 
-    Depth first, and each from its start upward, so that what is behind a bridge is adjacent and
-    the bridge's windows are found from where each window was before and after.
+    Assignment goes depth first, and in each window from its start upward. The addresses behind a
+    bridge are therefore adjacent, and the bridge's windows follow from the free part of each window
+    before and after.
     """
 
     def __init__(self, windows: q35.Windows) -> None:
@@ -200,7 +201,7 @@ class _Rooms:
             room.place(bar)
 
     def assign(self, functions: list[PciFunction]) -> None:
-        """Assign all BARs of a bus, then what is behind its bridges."""
+        """Assign all BARs of a bus, then those behind its bridges."""
         behind_bridge = any(function.parent is not None for function in functions)
         for bar in largest_first([bar for function in functions for bar in function.bars]):
             self.place(bar, behind_bridge=behind_bridge)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The list of capabilities of a function, and those that need no file of their own."""
+"""The list of capabilities of a function, and the capabilities without a module of their own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,11 +70,11 @@ class ExtendedCapabilityId(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """A capability: where it is in the function's configuration space.
+    """A capability in the function's configuration space.
 
     :ivar config: the function's configuration space.
     :ivar id: a `CapabilityId`, or an int that has no name here.
-    :ivar offset: of its first byte, 0x40 to 0xfc.
+    :ivar offset: the offset of its first byte, 0x40 to 0xfc.
     """
 
     config: "ConfigSpace"
@@ -88,8 +88,8 @@ class ExtendedCapability:
 
     :ivar config: the function's configuration space.
     :ivar id: an `ExtendedCapabilityId`, or an int that has no name here.
-    :ivar version: of its layout.
-    :ivar offset: of its header, 0x100 to 0xffc.
+    :ivar version: the version of its layout.
+    :ivar offset: the offset of its header, 0x100 to 0xffc.
     """
 
     config: "ConfigSpace"
@@ -140,7 +140,7 @@ def read_capabilities(config: "ConfigSpace") -> Iterator[Capability]:
 def read_extended_capabilities(config: "ConfigSpace") -> Iterator[ExtendedCapability]:
     """Walk the list of extended capabilities [PCIe 5.0 7.6].
 
-    Only for a function with a PCI Express capability: others have no such space.
+    Only a function with a PCI Express capability has such a list.
 
     :param config: the function's configuration space.
     :return: the capabilities in the order of the list.
@@ -165,9 +165,9 @@ def read_extended_capabilities(config: "ConfigSpace") -> Iterator[ExtendedCapabi
 
 
 class VendorCapability:
-    """A capability whose contents are the vendor's own [PCI Local Bus 3.0 6.7, Appendix H].
+    """A capability with contents of the vendor's own [PCI Local Bus 3.0 6.7, Appendix H].
 
-    :param capability: one whose id is `CapabilityId.VENDOR`.
+    :param capability: a capability whose id is `CapabilityId.VENDOR`.
     """
 
     def __init__(self, capability: Capability) -> None:
@@ -176,11 +176,11 @@ class VendorCapability:
 
     @property
     def length(self) -> int:
-        """Its length in bytes, with its three bytes of header."""
+        """The length in bytes, including the header of three bytes."""
         return self.config.read8(self.offset + 2)
 
     def read(self) -> bytes:
-        """Read its contents, without its header."""
+        """Read the contents, without the header."""
         offsets = range(self.offset + 3, self.offset + self.length)
         return bytes(self.config.read8(offset) for offset in offsets)
 
@@ -228,10 +228,10 @@ class PowerRegisters(RegisterMap):
 class PowerManagement:
     """The power state of a function [PCI Power Management 1.2].
 
-    :param capability: one whose id is `CapabilityId.POWER_MANAGEMENT`.
+    :param capability: a capability whose id is `CapabilityId.POWER_MANAGEMENT`.
     """
 
-    # Software waits that long after D3hot before it touches the function again, in seconds
+    # The seconds that software must wait after D3hot before it accesses the function again
     # [PCI Power Management 1.2, 5.6.1].
     RECOVERY = 0.010
 
@@ -253,7 +253,7 @@ class PowerManagement:
 
     @property
     def state(self) -> PowerState:
-        """The state in which the function says that it is."""
+        """The state that the function reports."""
         return PowerState(self.registers.CONTROL.read().state)
 
     @property
@@ -262,9 +262,9 @@ class PowerManagement:
         return not self.registers.CONTROL.read().no_soft_reset
 
     def set_state(self, state: PowerState) -> None:
-        """Put the function into a power state, and wait until it says so.
+        """Put the function into a power state, and wait until it reports that state.
 
-        An emulated function is there at once, so the recovery time is a limit here, not a delay.
+        An emulated function changes at once, so that the recovery time is a limit, not a delay.
 
         :param state: one of `supported`.
         :raises CapabilityError: the function has no such state.

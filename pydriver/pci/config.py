@@ -38,7 +38,7 @@ __all__ = (
 
 @dataclass(frozen=True, order=True, slots=True)
 class PciAddress:
-    """Where a function is: bus 0 to 255, device 0 to 31, function 0 to 7."""
+    """The place of a function: bus 0 to 255, device 0 to 31, function 0 to 7."""
 
     bus: int
     device: int
@@ -53,16 +53,16 @@ class PciAddress:
         """Read the usual notation.
 
         :param slot: ``"bus:device.function"`` in hexadecimal, for example ``"00:1f.2"``.
-        :raises ConfigAccessError: the text is no such address.
+        :raises ConfigAccessError: the text is not such an address.
         """
         match = re.fullmatch(r"([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", slot, re.IGNORECASE)
         if match is None:
-            raise ConfigAccessError(f"{slot!r} is no PCI address such as '00:1f.2'")
+            raise ConfigAccessError(f"{slot!r} is not a PCI address such as '00:1f.2'")
         return cls(*(int(part, 16) for part in match.groups()))
 
     @property
     def ecam_offset(self) -> int:
-        """Bytes from the start of the memory-mapped configuration space [PCIe 5.0 7.2.2]."""
+        """The offset in the memory-mapped configuration space, in bytes [PCIe 5.0 7.2.2]."""
         return self.bus << 20 | self.device << 15 | self.function << 12
 
     def __str__(self) -> str:
@@ -72,13 +72,13 @@ class PciAddress:
 class ConfigSpace:
     """The 4096 bytes of configuration space of one function, through ECAM [PCIe 5.0 7.2.2].
 
-    It is an accessor whose addresses are offsets in that space, so that register maps bind to it.
-    Accesses are aligned and at most 32 bits wide, as the specification demands of software; a
+    It is an accessor whose addresses are offsets in that space, so that register maps can use it.
+    Accesses are aligned and at most 32 bits wide, as the specification requires of software; a
     64-bit register is read and written as two halves, the lower one first.
 
-    :param access: carries the accesses.
-    :param ecam: guest-physical address of bus 0's space.
-    :param address: the function's place.
+    :param access: the object that carries the accesses.
+    :param ecam: the guest-physical address of bus 0's space.
+    :param address: the place of the function.
     """
 
     __slots__ = ("_access", "_base", "address")
@@ -173,7 +173,7 @@ class ClassCode(Register32):
 
 
 class HeaderLayout(IntEnum):
-    """What follows the common part of the header [PCI Local Bus 3.0 6.1]."""
+    """The kind of header, behind the common part [PCI Local Bus 3.0 6.1]."""
 
     DEVICE = 0
     BRIDGE = 1
@@ -188,7 +188,7 @@ class HeaderType(Register8):
 
 
 class InterruptPin(IntEnum):
-    """Which INTx a function uses [PCI Local Bus 3.0 6.2.4]."""
+    """The INTx pin that a function uses [PCI Local Bus 3.0 6.2.4]."""
 
     NONE = 0
     INTA = 1
@@ -204,7 +204,7 @@ class InterruptPinRegister(Register8):
 
 
 class CommonHeader(RegisterMap):
-    """What all configuration headers have in common [PCI Local Bus 3.0 6.1]."""
+    """The part that all configuration headers have in common [PCI Local Bus 3.0 6.1]."""
 
     VENDOR_ID = at(0x00, Register16)
     DEVICE_ID = at(0x02, Register16)
@@ -221,7 +221,7 @@ class CommonHeader(RegisterMap):
 
 
 class DeviceHeader(CommonHeader):
-    """Type 0 header: a function that is no bridge [PCI Local Bus 3.0 6.1]."""
+    """Type 0 header: a function that is not a bridge [PCI Local Bus 3.0 6.1]."""
 
     BAR = at(range(0x10, 0x28, 4), Register32)
     CARDBUS_CIS = at(0x28, Register32)

@@ -103,12 +103,12 @@ class ExpressRegisters(RegisterMap):
 
 
 class PciExpress:
-    """What a function says of itself as a member of the PCI Express fabric.
+    """The PCI Express capability of a function.
 
-    :param capability: one whose id is `CapabilityId.PCI_EXPRESS`.
+    :param capability: a capability whose id is `CapabilityId.PCI_EXPRESS`.
     """
 
-    # A function has that long to finish its reset, in seconds [PCIe 5.0 6.6.2].
+    # The seconds in which a function must finish its reset [PCIe 5.0 6.6.2].
     RESET_TIME = 0.100
 
     def __init__(self, capability: "Capability") -> None:
@@ -117,7 +117,7 @@ class PciExpress:
 
     @property
     def port_type(self) -> int:
-        """What it is: a `PortType`, or an int that has no name here."""
+        """The kind of port: a `PortType`, or an int that has no name here."""
         return self.registers.CAPABILITIES.read().port_type
 
     @property
@@ -128,18 +128,18 @@ class PciExpress:
     def reset_function(self) -> float:
         """Reset the function alone: Initiate Function Level Reset [PCIe 5.0 6.6.2].
 
-        All its state is lost, configuration space with BARs and command register too; the caller
-        (`PciFunction.reset`) puts back what is needed. Software must not touch the function for
-        100 ms. An emulated one is ready at once, so it is asked and the 100 ms are the limit.
+        All its state is lost, also BARs and command register in configuration space; the caller
+        (`PciFunction.reset`) restores what is needed. Software must not access the function for
+        100 ms. An emulated function is ready at once: it is polled, and the 100 ms are the limit.
 
-        :return: seconds until it was ready.
+        :return: the seconds until the function was ready.
         :raises CapabilityError: the function has no function-level reset.
         :raises PciTimeoutError: it has transactions pending, or was not ready, for 100 ms.
         """
         if not self.can_reset:
             raise CapabilityError(f"{self.config.address} has no function-level reset")
         start = monotonic()
-        # Quiet first: no new requests, and those on their way answered.
+        # First silence: no new requests, and answers to those on their way.
         command = self.config.read16(0x04)
         self.config.write16(0x04, command & ~0x4)
         while self.registers.DEVICE_STATUS.read().transactions_pending:
@@ -147,7 +147,7 @@ class PciExpress:
                 raise PciTimeoutError(f"{self.config.address}: transactions pending before reset")
         self.registers.DEVICE_CONTROL.set(initiate_function_level_reset=1)
         start = monotonic()
-        # 0xffff: it does not answer; 0x0001: it asks for a retry [PCIe 5.0 2.3.2].
+        # 0xffff: no answer; 0x0001: the function requests a retry [PCIe 5.0 2.3.2].
         while self.config.read16(0x00) in {0xFFFF, 0x0001} or self.config.read16(0x04) != 0:
             if monotonic() > start + self.RESET_TIME:
                 raise PciTimeoutError(

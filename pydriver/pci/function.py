@@ -38,7 +38,7 @@ __all__ = ("AddressRange", "InterruptMode", "InterruptResource", "PciFunction", 
 
 
 class InterruptMode(Enum):
-    """How a function interrupts. One mode at a time is on [PCI Local Bus 3.0 6.8]."""
+    """The ways in which a function can interrupt; one at a time is on [PCI Local Bus 3.0 6.8]."""
 
     NONE = "none"
     INTX = "intx"
@@ -50,10 +50,10 @@ class InterruptMode(Enum):
 class AddressRange:
     """A BAR as a driver sees it.
 
-    :ivar bar: its index, 0 to 5.
-    :ivar start: guest-physical address, or first port.
-    :ivar length: bytes.
-    :ivar prefetchable: reads have no side effects.
+    :ivar bar: the number of the BAR, 0 to 5.
+    :ivar start: the guest-physical address, or the first port.
+    :ivar length: the length in bytes.
+    :ivar prefetchable: whether reads have no side effects.
     """
 
     bar: int
@@ -64,11 +64,11 @@ class AddressRange:
 
 @dataclass(frozen=True, slots=True)
 class InterruptResource:
-    """A mode that a function offers.
+    """An interrupt mode that a function offers.
 
     :ivar mode: INTX, MSI or MSIX.
-    :ivar messages: how many different messages it has in that mode; 1 for INTX.
-    :ivar gsi: I/O APIC input of INTX; None otherwise.
+    :ivar messages: the number of different messages in that mode; 1 for INTX.
+    :ivar gsi: the I/O APIC input of INTX; None otherwise.
     """
 
     mode: InterruptMode
@@ -78,11 +78,11 @@ class InterruptResource:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a function has been given, and may be given: a driver's resource list.
+    """The resources of a function, which are given to its driver.
 
-    :ivar memory: BARs in memory, by index.
-    :ivar ports: BARs of I/O ports, by index.
-    :ivar interrupts: the modes that it offers, the one with most messages first.
+    :ivar memory: the BARs in memory, by number.
+    :ivar ports: the BARs of I/O ports, by number.
+    :ivar interrupts: the interrupt modes that it offers, the one with most messages first.
     """
 
     memory: tuple[AddressRange, ...]
@@ -93,13 +93,13 @@ class Resources:
 class PciFunction:
     """A function that enumeration found. Made by `PciBus`.
 
-    Its methods are for PASSIVE_LEVEL and for one thread at a time; masking of vectors through
-    `msix` and `msi` is for every IRQL.
+    Its methods must be called at PASSIVE_LEVEL and by one thread at a time; vectors may be masked
+    through `msix` and `msi` at every IRQL.
 
-    :param access: carries the accesses.
-    :param config: the function's configuration space.
-    :param ids: the first 32 bits of it, device id above vendor id.
-    :param parent: the bridge that leads to its bus; None on bus 0.
+    :param access: the object that carries the accesses.
+    :param config: the configuration space of the function.
+    :param ids: the first 32 bits of that space, with the device id above the vendor id.
+    :param parent: the bridge that leads to the function's bus; None on bus 0.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class PciFunction:
 
     @property
     def slot(self) -> str:
-        """Its place in the usual notation, ``"00:03.0"``."""
+        """The place in the usual notation, ``"00:03.0"``."""
         return str(self.address)
 
     @property
     def is_present(self) -> bool:
-        """Whether the function still answers: one that was removed reads as all ones."""
+        """Whether the function still answers; a removed function reads as all ones."""
         return self.config.read16(0x00) != 0xFFFF
 
     @property
@@ -142,12 +142,12 @@ class PciFunction:
 
     @cached_property
     def bridge(self) -> BridgeHeader:
-        """Its header as a bridge.
+        """The header as that of a bridge.
 
-        :raises PciError: it is no bridge.
+        :raises PciError: the function is not a bridge.
         """
         if not self.is_bridge:
-            raise PciError(f"{self} is no bridge")
+            raise PciError(f"{self} is not a bridge")
         return BridgeHeader(self.config)
 
     @property
@@ -160,7 +160,7 @@ class PciFunction:
     # Resources
 
     def probe_bars(self) -> None:
-        """Size the BARs; they lose their addresses. Called by enumeration."""
+        """Find the sizes of the BARs, which lose their addresses. Called by enumeration."""
         count = {HeaderLayout.DEVICE: 6, HeaderLayout.BRIDGE: 2}.get(HeaderLayout(self.layout), 0)
         self.bars = size_bars(self.config, count)
 
@@ -187,7 +187,7 @@ class PciFunction:
         return bar.address
 
     def resources(self) -> Resources:
-        """List what a driver may use."""
+        """List the resources that a driver may use."""
         memory: list[AddressRange] = []
         ports: list[AddressRange] = []
         for bar in self.bars:
@@ -215,7 +215,7 @@ class PciFunction:
         self.header.COMMAND.set(io_enable=1)
 
     def enable_bus_master(self) -> None:
-        """Let the function access memory: DMA, and messages too."""
+        """Let the function access memory, for DMA and for messages."""
         self.header.COMMAND.set(bus_master_enable=1)
 
     def disable_bus_master(self) -> None:
@@ -296,7 +296,7 @@ class PciFunction:
     def intx_gsi(self) -> int:
         """The I/O APIC input that the function's INTx pin drives.
 
-        On its way up each bridge turns the pins by the device number [PCI-to-PCI Bridge 1.2 9.1];
+        Each bridge on the way up rotates the pins by the device number [PCI-to-PCI Bridge 1.2 9.1];
         on bus 0 the chipset routes them.
 
         :raises PciError: the function uses no pin.
@@ -311,7 +311,7 @@ class PciFunction:
         return q35.root_gsi(function.address.device, InterruptPin(index + InterruptPin.INTA))
 
     def disable_interrupts(self) -> None:
-        """Switch every mode off, INTx too."""
+        """Switch every mode off, including INTx."""
         self.header.COMMAND.set(interrupt_disable=1)
         if self.has(CapabilityId.MSI):
             self.msi.disable()
@@ -322,7 +322,7 @@ class PciFunction:
     def enable_intx(self) -> int:
         """Let the function drive its interrupt pin, and switch messages off.
 
-        Connect the input first: `IoApic.connect`, then this, then `IoApic.unmask`.
+        Call `IoApic.connect` for the input before, and `IoApic.unmask` afterwards.
 
         :return: the I/O APIC input (GSI).
         :raises PciError: the function uses no pin.
@@ -336,9 +336,10 @@ class PciFunction:
     def enable_msi(self, address: int, data: int, messages: int = 1) -> Msi:
         """Let the function send MSI messages. All are masked if it has masks: see `Msi.maskable`.
 
-        :param address: where messages are written.
-        :param data: of message 0, a multiple of `messages`; message *i* writes ``data + i``.
-        :param messages: 1, 2, 4, 8, 16 or 32.
+        :param address: the address to which messages are written.
+        :param data: the data of message 0, a multiple of `messages`; message *i* writes
+            ``data + i``.
+        :param messages: the number of messages: 1, 2, 4, 8, 16 or 32.
         :raises CapabilityError: the function has no MSI, or not that many messages.
         """
         msi = self.msi
@@ -349,7 +350,7 @@ class PciFunction:
         return msi
 
     def enable_msix(self) -> MsiX:
-        """Let the function send MSI-X messages; all are masked: then `MsiX.set`, `MsiX.unmask`.
+        """Let the function send MSI-X messages. All are masked: call `MsiX.set` and `MsiX.unmask`.
 
         :raises CapabilityError: the function has no MSI-X.
         :raises PciResourceError: the BAR of its table has no address.
@@ -364,13 +365,13 @@ class PciFunction:
     # Reset
 
     def reset(self) -> float:
-        """Reset the function, and put its BARs back [PCIe 5.0 6.6.2].
+        """Reset the function, and restore its BARs [PCIe 5.0 6.6.2].
 
-        Afterwards it is as after enumeration: it has addresses, and everything is switched off.
+        Afterwards its state is that after enumeration: it has addresses, and all switches are off.
 
-        :return: seconds until it was ready.
+        :return: the seconds until the function was ready.
         :raises CapabilityError: the function has no function-level reset.
-        :raises PciTimeoutError: it was not ready in time.
+        :raises PciTimeoutError: the function was not ready in time.
         """
         seconds = self.express.reset_function()
         for bar in self.bars:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The I/O APIC: where INTx lines become interrupts [Intel 82093AA datasheet]."""
+"""The I/O APIC, which turns INTx lines into interrupts [Intel 82093AA datasheet]."""
 
 from enum import IntEnum
 from threading import RLock
@@ -29,7 +29,7 @@ class Trigger(IntEnum):
 
 
 class Polarity(IntEnum):
-    """Polarity of an input [82093AA 3.2.4]. To QEMU and KVM all are active high."""
+    """Polarity of an input [82093AA 3.2.4]. For QEMU and KVM all are active high."""
 
     HIGH = 0
     LOW = 1
@@ -59,31 +59,31 @@ class Version(Register32):
 class IoApic:
     """The redirection table of an I/O APIC.
 
-    Its registers are behind a pair, select and window, that all processors share. Invariant: the
-    table is written here only, and `_entries` holds what was written; `_lock` is held from the
-    write of select to the last write of the window. `Access.sync` before it sees to it that these
-    posted writes do not wait, so that no interrupt handler, which may want to mask a line too,
+    Its registers are accessed through a pair, select and window, that all processors share.
+    Invariant: the table is written only here, and `_entries` holds what was written; `_lock` is
+    held from the write of select to the last write of the window. `Access.sync` before that ensures
+    that these posted writes do not wait: no interrupt handler, which may also want to mask a line,
     runs on this thread between them.
 
-    When a level-triggered interrupt's handler signals EOI to its local APIC, that is broadcast
-    to the I/O APIC, which clears remote_irr; nothing is to be done here.
+    When the handler of a level-triggered interrupt signals EOI to its local APIC, the EOI is
+    broadcast to the I/O APIC, which clears remote_irr: there is nothing to do here.
 
-    :param access: carries the accesses.
-    :param base: guest-physical address.
+    :param access: the object that carries the accesses.
+    :param base: the guest-physical address.
     """
 
     def __init__(self, access: "Access", base: int = q35.IOAPIC) -> None:
         self._access = access
         self._select = base + _SELECT
         self._window = base + _WINDOW
-        # An RLock only for `read`, see there.
+        # `read` is the reason for an RLock.
         self._lock = RLock()
         access.write32(self._select, _VERSION)
-        #: number of inputs
+        #: the number of inputs
         self.inputs: int = Version(access.read32(self._window)).last_entry + 1
         self._entries = [RedirectionEntry(mask=1)] * self.inputs
-        # Lines of PCI are made level-triggered while nothing drives them yet: an entry that
-        # turns from edge to level while its line is active would miss it [QEMU 7.2
+        # Lines of PCI become level-triggered here, before anything drives them: an entry that
+        # changes from edge to level while its line is active would miss it [QEMU 7.2
         # hw/intc/ioapic.c, ioapic_set_irq].
         pci = range(q35.GSI_PIRQA, q35.GSI_PIRQH + 1)
         for gsi in range(self.inputs):
@@ -98,19 +98,19 @@ class IoApic:
         trigger: Trigger = Trigger.LEVEL,
         polarity: Polarity = Polarity.HIGH,
     ) -> None:
-        """Lead an input to a vector of a processor: physical destination, fixed delivery.
+        """Connect an input to a vector of a processor: physical destination, fixed delivery.
 
         The input stays masked until `unmask`.
 
         :param gsi: the input, 0 to `inputs` - 1.
-        :param vector: 0x10 to 0xfe.
-        :param apic_id: of the processor, 0 to 254.
-        :param trigger: level for PCI, edge for ISA.
-        :param polarity: high in QEMU, whose lines have no polarity.
+        :param vector: the vector, 0x10 to 0xfe.
+        :param apic_id: the APIC id of the processor, 0 to 254.
+        :param trigger: the trigger mode: level for PCI, edge for ISA.
+        :param polarity: the polarity: high in QEMU, whose lines have no polarity.
         :raises PciError: there is no such input, vector or destination.
         """
         if not 0x10 <= vector <= 0xFE:
-            raise PciError(f"I/O APIC input {gsi}: {vector:#x} is no vector for a device")
+            raise PciError(f"I/O APIC input {gsi}: {vector:#x} is not a vector for a device")
         if not 0 <= apic_id <= 0xFE:
             raise PciError(f"I/O APIC input {gsi}: APIC id {apic_id:#x} does not fit in 8 bits")
         entry = RedirectionEntry(
@@ -119,36 +119,36 @@ class IoApic:
         self._write(self._check(gsi), entry)
 
     def mask(self, gsi: int) -> None:
-        """Hold an input's interrupts back. One that a local APIC has accepted still arrives.
+        """Hold back an input's interrupts. One that a local APIC has accepted still arrives.
 
-        :param gsi: 0 to `inputs` - 1.
+        :param gsi: the input, 0 to `inputs` - 1.
         :raises PciError: there is no such input.
         """
         self._set_mask(self._check(gsi), 1)
 
     def unmask(self, gsi: int) -> None:
-        """Let an input's interrupts through; a level that is active is delivered now.
+        """Let an input's interrupts through; an active level is delivered now.
 
-        :param gsi: 0 to `inputs` - 1.
+        :param gsi: the input, 0 to `inputs` - 1.
         :raises PciError: there is no such input.
         """
         self._set_mask(self._check(gsi), 0)
 
     def is_masked(self, gsi: int) -> bool:
-        """Tell whether an input is masked.
+        """Return whether an input is masked.
 
-        :param gsi: 0 to `inputs` - 1.
+        :param gsi: the input, 0 to `inputs` - 1.
         """
         return bool(self._entries[self._check(gsi)].mask)
 
     def read(self, gsi: int) -> RedirectionEntry:
         """Read an entry back from the hardware, with remote_irr; for diagnosis, at PASSIVE_LEVEL.
 
-        The lock is held while this waits for a value, so that other processors wait too. An
-        interrupt served meanwhile on this thread may take it once more, and write select; then
-        the value read may be another register's, and is read again.
+        The lock is held while this waits for a value, so that other processors wait, too. An
+        interrupt that is served on this thread in the meantime may take the lock again, and write
+        select; the value may then be that of another register, and is read again.
 
-        :param gsi: 0 to `inputs` - 1.
+        :param gsi: the input, 0 to `inputs` - 1.
         :raises PciError: there is no such input.
         """
         low = self._read(_REDIRECTION + 2 * self._check(gsi))
@@ -156,7 +156,7 @@ class IoApic:
 
     def _check(self, gsi: int) -> int:
         if not 0 <= gsi < self.inputs:
-            raise PciError(f"the I/O APIC has no input {gsi}, but {self.inputs}")
+            raise PciError(f"the I/O APIC has no input {gsi}; it has {self.inputs}")
         return gsi
 
     def _read(self, register: int) -> int:
@@ -170,7 +170,7 @@ class IoApic:
     def _write(self, gsi: int, entry: RedirectionEntry) -> None:
         self._access.sync()
         with self._lock:
-            # Masked while its halves do not belong together.
+            # The entry is masked while its halves do not belong together.
             masked = self._entries[gsi].replace(mask=1)
             for register, word in (
                 (0, int(masked)),

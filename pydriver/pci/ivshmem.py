@@ -23,14 +23,14 @@ DEVICE_ID = 0x1110
 
 
 class DoorbellRing(Register32):
-    """Doorbell register, write only: raises an eventfd of a peer."""
+    """Doorbell register, write only: signals an eventfd of a peer."""
 
     vector = bits(15, 0)
     peer = bits(31, 16)
 
 
 class IvshmemRegisters(RegisterMap):
-    """BAR0."""
+    """The registers in BAR0."""
 
     INTERRUPT_MASK = at(0x00, Register32)
     INTERRUPT_STATUS = at(0x04, Register32)
@@ -39,12 +39,12 @@ class IvshmemRegisters(RegisterMap):
 
 
 def connect_doorbell(function: "PciFunction", apic_ids: Sequence[int]) -> int:
-    """Lead the device's interrupts to the processors: vector *i* of the device wakes processor *i*.
+    """Connect the device's interrupts: vector *i* of the device wakes processor *i*.
 
     :param function: the device [1af4:1110], with its BARs assigned.
-    :param apic_ids: of the processors, by processor number.
-    :return: guest-physical address of the 32-bit doorbell register, by which a processor wakes
-        the controller; see `DoorbellRing` for what to write.
+    :param apic_ids: the APIC ids of the processors, by processor number.
+    :return: the guest-physical address of the 32-bit doorbell register, by which a processor wakes
+        the controller; `DoorbellRing` is the value to write.
     :raises CapabilityError: the device has fewer vectors than there are processors.
     :raises PciResourceError: its BARs have no addresses.
     """

@@ -32,14 +32,14 @@ class MsiControl(Register16):
 class Msi:
     """The MSI capability of a function: 1 to 32 messages with one address.
 
-    Message *i* writes the data with *i* in its low bits. The mask register is written here only,
-    and its value kept here, so that masking reads nothing. Invariant: `_masked` equals the
-    register once the posted writes have arrived; `_lock` is held from the one's change to the
-    other's posting. `Access.sync` before it sees to it that posting does not wait, hence that no
-    interrupt, whose handler may want to mask too, is served on this thread while the lock is held.
+    Message *i* writes the data with *i* in its low bits. The mask register is written only here,
+    and its value is kept here, so that masking reads nothing. Invariant: `_masked` equals the
+    register once the posted writes have arrived; `_lock` is held from the change of the one to the
+    posting of the other. `Access.sync` before that ensures that posting does not wait: no
+    interrupt, whose handler may also want to mask, is served on this thread while the lock is held.
 
-    :param capability: one whose id is `CapabilityId.MSI`.
-    :param access: carries the accesses.
+    :param capability: a capability whose id is `CapabilityId.MSI`.
+    :param access: the object that carries the accesses.
     """
 
     def __init__(self, capability: "Capability", access: "Access") -> None:
@@ -58,24 +58,24 @@ class Msi:
 
     @property
     def control(self) -> MsiControl:
-        """Message Control as it is now."""
+        """The present value of Message Control."""
         return MsiControl(self.config.read16(self.offset + _CONTROL))
 
     @property
     def enabled(self) -> int:
-        """The number of enabled messages; 0 when MSI is off."""
+        """The number of enabled messages; 0 if MSI is off."""
         control = self.control
         return 1 << control.messages_enabled if control.enable else 0
 
     def enable(self, address: int, data: int, messages: int = 1) -> None:
-        """Program the message and switch MSI on, with every message masked where that is possible.
+        """Program the message and switch MSI on, with every message masked if that is possible.
 
         Use `PciFunction.enable_msi`, which switches the other interrupt modes off.
 
-        :param address: where messages are written, a multiple of 4.
-        :param data: of message 0, 16 bits; a multiple of `messages`.
-        :param messages: 1, 2, 4, 8, 16 or 32.
-        :raises CapabilityError: the function cannot do that.
+        :param address: the address to which messages are written, a multiple of 4.
+        :param data: the data of message 0, 16 bits; a multiple of `messages`.
+        :param messages: the number of messages: 1, 2, 4, 8, 16 or 32.
+        :raises CapabilityError: the function does not support these values.
         """
         name = self.config.address
         if messages.bit_count() != 1 or not 1 <= messages <= self.messages:
@@ -99,9 +99,9 @@ class Msi:
         self.config.write16(self.offset + _CONTROL, int(self.control.replace(enable=0)))
 
     def mask(self, message: int) -> None:
-        """Hold a message back; the function remembers it as pending.
+        """Hold back a message; the function remembers it as pending.
 
-        :param message: 0 to 31.
+        :param message: the number of the message, 0 to 31.
         :raises CapabilityError: the function has no per-vector masking, or no such message.
         """
         self._update(set_bits=self._bit(message))
@@ -109,26 +109,26 @@ class Msi:
     def unmask(self, message: int) -> None:
         """Let a message through; if it is pending, it is sent now.
 
-        :param message: 0 to 31.
+        :param message: the number of the message, 0 to 31.
         :raises CapabilityError: the function has no per-vector masking, or no such message.
         """
         self._update(clear_bits=self._bit(message))
 
     def is_masked(self, message: int) -> bool:
-        """Tell whether a message is masked.
+        """Return whether a message is masked.
 
-        :param message: 0 to 31.
+        :param message: the number of the message, 0 to 31.
         """
         return bool(self._masked & self._bit(message))
 
     def pending(self) -> int:
-        """Read the pending bits, bit *i* for message *i*; 0 when there is no per-vector masking."""
+        """Read the pending bits, bit *i* for message *i*; 0 without per-vector masking."""
         return self.config.read32(self._pending) if self.maskable else 0
 
     def _bit(self, message: int) -> int:
         if not 0 <= message < self.messages:
             raise CapabilityError(
-                f"{self.config.address}: there is no MSI message {message}, but {self.messages}"
+                f"{self.config.address}: no MSI message {message}; there are {self.messages}"
             )
         if not self.maskable:
             raise CapabilityError(f"{self.config.address}: MSI without per-vector masking")
@@ -141,5 +141,5 @@ class Msi:
             self.config.write32(self._mask, self._masked)
 
     def forget(self) -> None:
-        """Take note that the function was reset: nothing is masked."""
+        """Take note of a reset of the function: nothing is masked afterwards."""
         self._masked = 0

@@ -25,7 +25,7 @@ class MsiXControl(Register16):
 
 
 class MsiXLocation(Register32):
-    """Where the table or the pending bit array is [PCI Local Bus 3.0 6.8.2.4, 6.8.2.5]."""
+    """The place of the table or of the pending bit array [PCI Local Bus 3.0 6.8.2.4, 6.8.2.5]."""
 
     bar = bits(2, 0)
     offset = bits(31, 3)  # in units of 8 bytes
@@ -56,14 +56,14 @@ class MsiXEntry(RegisterMap):
 class MsiX:
     """The MSI-X capability of a function: up to 2048 messages, each with address, data and mask.
 
-    Each vector's mask is a register of its own, so masking is one posted write and needs no lock.
+    Each vector's mask is a register of its own: masking is one posted write and needs no lock.
     It acts on messages that the function has not sent yet: an interrupt that the processor's
     APIC has already accepted still arrives.
 
-    :param capability: one whose id is `CapabilityId.MSI_X`.
-    :param access: carries the accesses.
-    :param bar_address: tells the guest-physical address of a BAR, and raises `PciResourceError`
-        when it has none yet.
+    :param capability: a capability whose id is `CapabilityId.MSI_X`.
+    :param access: the object that carries the accesses.
+    :param bar_address: a function that returns the guest-physical address of a BAR, and raises
+        `PciResourceError` if the BAR has none yet.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class MsiX:
         self._access = access
         self._bar_address = bar_address
         table, pba = self.registers.TABLE.read(), self.registers.PBA.read()
-        #: entries in the table, 1 to 2048
+        #: the number of entries in the table, 1 to 2048
         self.messages: int = self.registers.CONTROL.read().table_size + 1
-        #: BAR and offset in bytes of the table and of the pending bit array
+        #: the BARs of the table and of the pending bit array, and the offsets in them in bytes
         self.table_bar, self.table_offset = table.bar, table.offset * 8
         self.pba_bar, self.pba_offset = pba.bar, pba.offset * 8
         self._table = 0
@@ -88,7 +88,7 @@ class MsiX:
         return bool(self.registers.CONTROL.read().enable)
 
     def enable(self) -> None:
-        """Switch MSI-X on, with every vector masked: then `set` and `unmask` those in use.
+        """Switch MSI-X on, with every vector masked: call `set` and `unmask` for those in use.
 
         Use `PciFunction.enable_msix`, which switches memory accesses on and other modes off.
 
@@ -96,7 +96,7 @@ class MsiX:
         """
         self._table = self._bar_address(self.table_bar) + self.table_offset
         self._pba = self._bar_address(self.pba_bar) + self.pba_offset
-        # The function mask holds all back while the table is what the last owner left.
+        # The function mask holds back everything while the table has the last owner's entries.
         self.registers.CONTROL.set(enable=1, function_mask=1)
         for index in range(self.messages):
             self.mask(index)
@@ -107,11 +107,11 @@ class MsiX:
         self.registers.CONTROL.set(enable=0)
 
     def set(self, index: int, address: int, data: int) -> None:
-        """Give a vector its message, and leave it masked: what is unmasked must not change.
+        """Give a vector its message, and leave it masked: an unmasked entry must not change.
 
-        :param index: 0 to `messages` - 1.
-        :param address: where the message is written, a multiple of 4, 64 bits.
-        :param data: what is written, 32 bits.
+        :param index: the vector, 0 to `messages` - 1.
+        :param address: the address to which the message is written, a multiple of 4, 64 bits.
+        :param data: the value that is written, 32 bits.
         :raises CapabilityError: there is no such vector, or the message is not possible.
         """
         if address % 4 or address >> 64 or data >> 32:
@@ -126,9 +126,9 @@ class MsiX:
         write(entry + 8, data)
 
     def mask(self, index: int) -> None:
-        """Hold a vector's messages back; the function remembers one as pending.
+        """Hold back a vector's messages; the function remembers one as pending.
 
-        :param index: 0 to `messages` - 1.
+        :param index: the vector, 0 to `messages` - 1.
         :raises CapabilityError: there is no such vector, or MSI-X was never enabled.
         """
         self._access.write32(self._entry(index) + 12, 1)
@@ -136,13 +136,13 @@ class MsiX:
     def unmask(self, index: int) -> None:
         """Let a vector's messages through; if one is pending, it is sent now.
 
-        :param index: 0 to `messages` - 1.
+        :param index: the vector, 0 to `messages` - 1.
         :raises CapabilityError: there is no such vector, or MSI-X was never enabled.
         """
         self._access.write32(self._entry(index) + 12, 0)
 
     def mask_function(self) -> None:
-        """Hold the messages of all vectors back, whatever their own masks are."""
+        """Hold back the messages of all vectors, whatever their own masks are."""
         self.registers.CONTROL.set(function_mask=1)
 
     def unmask_function(self) -> None:
@@ -150,18 +150,18 @@ class MsiX:
         self.registers.CONTROL.set(function_mask=0)
 
     def pending(self, index: int) -> bool:
-        """Tell whether a masked vector has a message to send, from the pending bit array.
+        """Return whether a masked vector has a message to send, from the pending bit array.
 
-        :param index: 0 to `messages` - 1.
+        :param index: the vector, 0 to `messages` - 1.
         :raises CapabilityError: there is no such vector, or MSI-X was never enabled.
         """
         self._entry(index)
         return bool(self._access.read32(self._pba + index // 32 * 4) >> index % 32 & 1)
 
     def entry(self, index: int) -> MsiXEntry:
-        """Look at a table entry, register by register.
+        """Return the registers of a table entry.
 
-        :param index: 0 to `messages` - 1.
+        :param index: the vector, 0 to `messages` - 1.
         :raises CapabilityError: there is no such vector, or MSI-X was never enabled.
         """
         return MsiXEntry(self._access, self._entry(index))
@@ -169,7 +169,7 @@ class MsiX:
     def _entry(self, index: int) -> int:
         if not 0 <= index < self.messages:
             raise CapabilityError(
-                f"{self.config.address}: there is no MSI-X vector {index}, but {self.messages}"
+                f"{self.config.address}: no MSI-X vector {index}; there are {self.messages}"
             )
         if not self._table:
             raise CapabilityError(f"{self.config.address}: MSI-X was never enabled")

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The q35 machine's fixed facts: configuration space, address windows, routing of INTx.
 
-Checked against QEMU 7.2.22: hw/pci-host/q35.c, hw/isa/lpc_ich9.c, hw/pci/pci.c. Nothing of it is
-programmed at reset when no firmware runs.
+Checked against QEMU 7.2.22: hw/pci-host/q35.c, hw/isa/lpc_ich9.c, hw/pci/pci.c. Without firmware,
+none of this is programmed at reset.
 """
 
 from dataclasses import dataclass
@@ -49,9 +49,9 @@ _HOST_BRIDGE_IDS = 0x29C08086
 class Windows:
     """Address ranges that BARs may take; guest-physical addresses, I/O ports.
 
-    :ivar memory: below 4 GiB.
-    :ivar prefetchable: above 4 GiB, for 64-bit BARs.
-    :ivar ports: I/O ports.
+    :ivar memory: the addresses below 4 GiB.
+    :ivar prefetchable: the addresses above 4 GiB, for 64-bit BARs.
+    :ivar ports: the I/O ports.
     """
 
     memory: range
@@ -60,7 +60,7 @@ class Windows:
 
 
 # Between ECAM and the I/O APIC; above 4 GiB as far as the guest's page tables map; above the
-# ports of ISA devices. RAM is less than 2 GiB, so that it ends below ECAM.
+# ports of ISA devices. RAM has at most 2 GiB, and therefore ends below ECAM.
 WINDOWS = Windows(
     memory=range(0xC0000000, 0xFEC00000),
     prefetchable=range(0x1_0000_0000, 0x10_0000_0000),
@@ -71,9 +71,9 @@ WINDOWS = Windows(
 def enable_ecam(access: "Access") -> int:
     """Switch on the memory-mapped configuration space, through the ports of the old mechanism.
 
-    The two ports hold state: nobody else may use them meanwhile.
+    The two ports hold state: nobody else may use them at the same time.
 
-    :param access: carries the accesses.
+    :param access: the object that carries the accesses.
     :return: the guest-physical address of bus 0, `ECAM`.
     :raises PciError: the host bridge is not q35's.
     """
@@ -84,8 +84,8 @@ def enable_ecam(access: "Access") -> int:
     select(0)
     ids = access.port_in(_CONFIG_DATA, 4)
     if ids != _HOST_BRIDGE_IDS:
-        raise PciError(f"00:00.0 is {ids & 0xFFFF:04x}:{ids >> 16:04x}, no q35 host bridge")
-    # Disabled while its halves change, or it would decode at a mixed address for a moment.
+        raise PciError(f"00:00.0 is {ids & 0xFFFF:04x}:{ids >> 16:04x}, not a q35 host bridge")
+    # Disabled while its halves change: otherwise it would decode at a mixed address for a moment.
     for offset, value in ((0, 0), (4, ECAM >> 32), (0, ECAM & 0xFFFFFFFF | _PCIEXBAR_ENABLE)):
         select(_PCIEXBAR + offset)
         access.port_out(_CONFIG_DATA, 4, value)
@@ -96,11 +96,11 @@ def root_gsi(device: int, pin: InterruptPin) -> int:
     """Find the I/O APIC input that an INTx pin of a function on bus 0 drives.
 
     The routing registers D25IR to D31IR keep their reset value, 0x3210: pin A is PIRQA# [ICH9
-    datasheet, chapter 10]. ICH9 has none for the other device numbers; there QEMU spreads pins
-    over PIRQE# to PIRQH# (ich9_cc_init), as it does for device 30 (ich9_cc_update).
+    datasheet, chapter 10]. ICH9 has no such register for the other device numbers; there QEMU
+    spreads pins over PIRQE# to PIRQH# (ich9_cc_init), as it does for device 30 (ich9_cc_update).
 
-    :param device: device number on bus 0, 0 to 31.
-    :param pin: INTA to INTD.
+    :param device: the device number on bus 0, 0 to 31.
+    :param pin: the pin, INTA to INTD.
     :return: the input (GSI), `GSI_PIRQA` to `GSI_PIRQH`.
     :raises PciError: the pin is `InterruptPin.NONE`.
     """

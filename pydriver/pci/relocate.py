@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Other addresses for a function's BARs, as a rebalance of resources gives them."""
+"""New addresses for a function's BARs, as a rebalance of resources assigns them."""
 
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ("relocate",)
 
-# Above the addresses that are in use, past the end of the windows of the bridges that lead to
-# them [PCI-to-PCI Bridge 1.2 3.2.5.6, 3.2.5.8].
+# The granules of bridges' windows: new addresses lie above those that are in use, past the end of
+# the windows of the bridges that lead to these [PCI-to-PCI Bridge 1.2 3.2.5.6, 3.2.5.8].
 _GRANULES = {BarKind.PORTS: 1 << 12, BarKind.MEMORY32: 1 << 20, BarKind.MEMORY64: 1 << 20}
 
 
 def relocate(bus: "PciBus", function: "PciFunction") -> None:
-    """Moves the BARs of a function that decodes nothing, where its window has room.
+    """Moves the BARs of a function that decodes nothing, as far as its window has room.
 
-    What is behind a bridge stays: the bridge leads only its own window there.
+    BARs behind a bridge stay: the bridge forwards only its own window.
 
-    :param bus: that the function is on, with its windows
-    :param function: on bus 0
+    :param bus: the bus with the function, and its windows
+    :param function: the function, on bus 0
     """
     if function.parent is not None:
         return

@@ -23,10 +23,10 @@ _PER_IRQL = 16
 
 
 class Message(NamedTuple):
-    """What an interrupting device writes, and where.
+    """The write by which a device interrupts.
 
-    :ivar address: guest-physical.
-    :ivar data: of the low 32 bits.
+    :ivar address: the guest-physical address.
+    :ivar data: the low 32 bits of the data.
     """
 
     address: int
@@ -38,24 +38,24 @@ def message(apic_id: int, vector: int) -> Message:
 
     Physical destination, fixed delivery [Intel SDM vol. 3 11.11.1, 11.11.2].
 
-    :param apic_id: of the processor, 0 to 254: 8 bits without interrupt remapping.
-    :param vector: 0x10 to 0xfe.
+    :param apic_id: the APIC id of the processor, 0 to 254: 8 bits without interrupt remapping.
+    :param vector: the vector, 0x10 to 0xfe.
     :raises PciError: a value is out of range.
     """
     if not 0 <= apic_id <= 0xFE:
         raise PciError(f"APIC id {apic_id:#x} does not fit in a message without remapping")
     if not 0x10 <= vector <= 0xFE:
-        raise PciError(f"{vector:#x} is no vector for a message")
+        raise PciError(f"{vector:#x} is not a vector for a message")
     return Message(0xFEE00000 | apic_id << 12, vector)
 
 
 @dataclass(frozen=True, slots=True)
 class VectorBlock:
-    """Adjacent vectors, the first a multiple of their number, as MSI with several messages needs.
+    """Adjacent vectors, the first a multiple of their number, as MSI needs for several messages.
 
     :ivar base: the first vector.
-    :ivar count: how many, a power of 2.
-    :ivar processor: number of the processor on which they are taken; None on every one.
+    :ivar count: the number of vectors, a power of 2.
+    :ivar processor: the number of the processor on which they are taken; None: on every processor.
     """
 
     base: int
@@ -68,9 +68,9 @@ class VectorBlock:
         return range(self.base, self.base + self.count)
 
     def irql(self, index: int = 0) -> int:
-        """Tell the IRQL of one of its vectors: a block of 32 has two of them.
+        """Return the IRQL of one of its vectors: a block of 32 vectors has two IRQLs.
 
-        :param index: 0 to `count` - 1.
+        :param index: the place of the vector in the block, 0 to `count` - 1.
         """
         return self.vectors[index] >> 4
 
@@ -78,9 +78,9 @@ class VectorBlock:
 class VectorAllocator:
     """The vectors of the device IRQLs, 3 to 11, of each processor.
 
-    The caller serialises calls; at PASSIVE_LEVEL.
+    The caller serialises its calls, and makes them at PASSIVE_LEVEL.
 
-    :param apic_ids: of the processors, by processor number.
+    :param apic_ids: the APIC ids of the processors, by processor number.
     """
 
     def __init__(self, apic_ids: Sequence[int]) -> None:
@@ -93,17 +93,20 @@ class VectorAllocator:
     ) -> VectorBlock:
         """Take adjacent free vectors.
 
-        :param irql: of the first one, 3 to 11; None: the IRQL with most free vectors, of these the
-            lowest.
-        :param count: 1, 2, 4, 8, 16 or 32. 32 vectors have two IRQLs, of which the first is even.
-        :param processor: number of the processor; None: the same vectors on every processor.
-        :raises VectorsExhaustedError: there is no such block free.
+        :param irql: the IRQL of the first vector, 3 to 11; None: the IRQL with most free vectors,
+            and of several such IRQLs the lowest.
+        :param count: the number of vectors: 1, 2, 4, 8, 16 or 32. 32 vectors have two IRQLs, of
+            which the first is even.
+        :param processor: the number of the processor; None: the same vectors on every processor.
+        :raises VectorsExhaustedError: no such block is free.
         :raises PciError: a parameter is out of range.
         """
         if count.bit_count() != 1 or not 1 <= count <= 32:
-            raise PciError(f"vectors come in powers of 2 up to 32, not {count}")
+            raise PciError(f"{count} vectors: a power of 2 up to 32 is possible")
         if irql is not None and not FIRST_DEVICE_IRQL <= irql <= LAST_DEVICE_IRQL:
-            raise PciError(f"{irql} is no IRQL of devices")
+            raise PciError(
+                f"IRQL {irql} is not a device IRQL ({FIRST_DEVICE_IRQL} to {LAST_DEVICE_IRQL})"
+            )
         taken = self._taken_on(processor)
         irqls = range(FIRST_DEVICE_IRQL, LAST_DEVICE_IRQL + 1)
         if irql is None:
@@ -128,7 +131,7 @@ class VectorAllocator:
     def free(self, block: VectorBlock) -> None:
         """Give vectors back.
 
-        :param block: what `allocate` returned.
+        :param block: the block that `allocate` returned.
         :raises PciError: they are not taken.
         """
         mask = ((1 << block.count) - 1) << block.base
@@ -141,9 +144,10 @@ class VectorAllocator:
     def message(self, block: VectorBlock, index: int = 0, processor: int | None = None) -> Message:
         """Compose the message that raises one of the vectors of a block.
 
-        :param block: what `allocate` returned.
-        :param index: 0 to `block.count` - 1.
-        :param processor: where to, for a block that is taken on every processor; default: 0.
+        :param block: the block that `allocate` returned.
+        :param index: the place of the vector in the block, 0 to `block.count` - 1.
+        :param processor: the number of the processor to interrupt, for a block that is taken on
+            every processor; default: 0.
         :raises PciError: the block belongs to another processor.
         """
         number = block.processor if processor is None else processor
@@ -155,7 +159,7 @@ class VectorAllocator:
         if processor is None:
             return range(len(self.apic_ids))
         if not 0 <= processor < len(self.apic_ids):
-            raise PciError(f"there is no processor {processor}, but {len(self.apic_ids)}")
+            raise PciError(f"no processor {processor}; there are {len(self.apic_ids)}")
         return (processor,)
 
     def _taken_on(self, processor: int | None) -> int:

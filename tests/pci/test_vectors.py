@@ -28,7 +28,7 @@ def test_vector_has_the_irql_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("irql", [0, 2, 12, 15])
 def test_irql_that_is_no_devices_is_refused(irql: int) -> None:
-    with pytest.raises(PciError, match="no IRQL of devices"):
+    with pytest.raises(PciError, match="not a device IRQL"):
         VectorAllocator([0]).allocate(irql)
 
 
