@@ -53,14 +53,12 @@ class ReceiveRing:
     :param enabler: of its DMA
     :param scb: for commands to the receive unit
     :ivar queue: of read requests, each of which takes a frame
-    :ivar received: frames that reads have taken
-    :ivar damaged: frames that were dropped, because the device said that they are not right
     :ivar restarts: times that the receive unit had run out of descriptors, and was started again
     """
 
     def __init__(self, device: Device, enabler: DmaEnabler, scb: "SystemControlBlock") -> None:
         self._scb = scb
-        self.received = self.damaged = self.restarts = 0
+        self.restarts = 0
         memory = CommonBuffer.create(enabler, DESCRIPTORS * STRIDE)
         self._view = memory.view
         self._address = memory.logical_address
@@ -117,9 +115,7 @@ class ReceiveRing:
     def _take(self, frames: int, ended: list[tuple[Request, int, int]]) -> None:
         while frames:
             frame = self._frame()
-            if frame is None:
-                self.damaged += 1
-            else:
+            if frame is not None:
                 request = self.queue.retrieve_next_request()
                 if request is None:
                     return
@@ -129,12 +125,11 @@ class ReceiveRing:
                     continue  # it is for the next one
                 buffer[: len(frame)] = frame
                 ended.append((request, STATUS_SUCCESS, len(frame)))
-                self.received += 1
             self._recycle()
             frames -= 1
 
     def _frame(self) -> memoryview | None:
-        """The oldest frame; ``None``: it is damaged."""
+        """The oldest frame; ``None`` if the device did not find it right: it is dropped."""
         place = self._first * STRIDE
         status, _, _, _, count, _ = FRAME_DESCRIPTOR.unpack_from(self._view, place)
         begin = place + FRAME_DESCRIPTOR.size
