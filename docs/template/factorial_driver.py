@@ -3,8 +3,9 @@
 # ruff: noqa: D101, D103
 """A driver for QEMU's `edu` device, which computes a factorial and interrupts when it is done."""
 
-from pydriver import ke, wdf
+from pydriver import System, SystemConfig, ke, wdf
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, STATUS_SUCCESS
+from pydriver.machine import MachineConfig
 
 FACTORIAL, CONTROL, CAUSE, ACKNOWLEDGE = 0x08, 0x20, 0x24, 0x64  # registers in BAR0
 INTERRUPT_WHEN_DONE, DONE = 0x80, 0x01
@@ -64,3 +65,12 @@ def dpc(interrupt: wdf.Interrupt, device: wdf.Device) -> None:  # at DISPATCH_LE
         result = edu.registers.read32(FACTORIAL).to_bytes(4, "little")
         edu.request.retrieve_output_buffer()[:] = result
         edu.request.complete_with_information(STATUS_SUCCESS, 4)
+
+
+if __name__ == "__main__":  # at PASSIVE_LEVEL: the system, then an application
+    with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
+        edu_driver = system.load_driver(driver_entry)
+        with edu_driver.add_device(system.pci.find(0x1234, 0x11E8)).open() as file:
+            for n in range(1, 13):
+                answer = file.device_control(IOCTL_FACTORIAL, n.to_bytes(4, "little"), 4, timeout=5)
+                print(f"{n}! = {int.from_bytes(answer, 'little')}")

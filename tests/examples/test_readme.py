@@ -11,13 +11,19 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def without_header(source: str) -> str:
-    """A source file from its docstring on."""
+    """The text of a source file, from its docstring on."""
     return source[source.index('"""') :]
 
 
 def test_the_driver_in_the_readme_is_the_example() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     assert blocks[0] == without_header(EXAMPLE.read_text(encoding="utf-8"))
+
+
+def test_the_example_is_the_driver_of_the_template() -> None:
+    template = PROJECT / "docs/template/factorial_driver.py"
+    assert EXAMPLE.samefile(template)
+    assert not template.is_symlink()  # the folder can be copied
 
 
 def test_the_example_has_less_than_sixty_lines() -> None:
