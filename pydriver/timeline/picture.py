@@ -2,9 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """A timeline as a still picture, for a report: all of the run, and the figures below it.
 
-Pillow draws the :class:`Drawing`, in its light colours: it needs no display and no fonts of the
-system, and is a fraction of a plotting library. A pixel that several slices share gets darker the
-more of its time they fill.
+It is a PNG file, because every report, wiki and issue tracker shows one, and because a long run as
+an SVG would have about as many elements as the picture has pixels. Pillow draws the
+:class:`Drawing`, in its light colours: it needs no display and no fonts of the system, and is a
+fraction of a plotting library. A pixel that several slices share gets darker the more of its time
+they fill.
 """
 
 import io

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Traces, timelines and what shows them."""
+"""Timelines: assembly, the Perfetto trace, the page, the picture, and the command."""
