@@ -41,6 +41,19 @@ class SharedMemory:
         self.view = memoryview(self._map)
         self._buffer = ffi.from_buffer(self._map)
 
+    def backend(self, identifier: str) -> str:
+        """What QEMU's ``-object`` makes of it: a memory backend with an id, shared with us."""
+        path = f"/proc/self/fd/{self.fd}"
+        return f"memory-backend-file,id={identifier},mem-path={path},size={self.size},share=on"
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from an offset."""
+        return bytes(self.view[offset : offset + length])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Puts bytes to an offset."""
+        self.view[offset : offset + len(data)] = data
+
     def pointer(self, offset: int = 0, ctype: str = "uint8_t *") -> Any:
         """A cffi pointer into the memory, valid until :meth:`close`.
 

@@ -360,7 +360,7 @@ class Machine:
             *("-m", f"{config.memory // MIB}M"),
             # Network cards ask for a boot ROM by default, which our QEMU does not have.
             *("-global", "pci-device.romfile="),
-            *("-object", _shared("ram", self.memory)),
+            *("-object", self.memory.backend("ram")),
             *("-bios", str(self._rom), "-device", f"loader,file={self.image.path}"),
             *("-chardev", f"socket,id=qmp,fd={self._qmp_socket.fileno()}"),
             *("-mon", "chardev=qmp,mode=control"),
@@ -368,7 +368,7 @@ class Machine:
             *("-device", f"ivshmem-doorbell,chardev=doorbell,vectors={self.doorbell.vectors}"),
         ]
         if self.bar2:
-            arguments += ["-object", _shared(BAR2_ID, self.bar2)]
+            arguments += ["-object", self.bar2.backend(BAR2_ID)]
         for name, listening in self._listening.items():
             person = f"socket,id=person-{name},fd={listening.fileno()},server=on,wait=off"
             arguments += ["-chardev", person, *_PERSONS[name]]
@@ -406,8 +406,3 @@ _QUIET_Q35 = ",".join(
         "vmport",
     )
 )
-
-
-def _shared(identifier: str, memory: SharedMemory) -> str:
-    path = f"/proc/self/fd/{memory.fd}"
-    return f"memory-backend-file,id={identifier},mem-path={path},size={memory.size},share=on"

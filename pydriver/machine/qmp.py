@@ -12,9 +12,9 @@ import contextlib
 import inspect
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydriver.errors import MachineError
 
@@ -26,36 +26,50 @@ __all__ = ("QmpThread",)
 QMP_TIMEOUT = 10.0
 """The seconds in which a command must be answered; unless QEMU hangs, it takes less than 1 ms."""
 
+Listener = Callable[[str, dict[str, Any]], None]
+"""Called on the QMP thread with the name and the data of an event."""
+
 
 class QmpThread:
     """Starts QEMU and speaks QMP on an already connected socket.
 
     :param spawn: a function that starts the process
     :param peer: the controller's end of the socket pair; this object owns it from now on
+    :param timeout: the seconds in which a command must be answered
+    :param ended: a function, called on the thread after the last event, when QEMU has closed its
+        end
     """
 
-    def __init__(self, spawn: Callable[[], "subprocess.Popen[bytes]"], peer: socket.socket) -> None:
+    def __init__(
+        self,
+        spawn: Callable[[], "subprocess.Popen[bytes]"],
+        peer: socket.socket,
+        timeout: float = QMP_TIMEOUT,
+        ended: Callable[[], object] = int,
+    ) -> None:
         self._spawn = spawn
+        self._timeout = timeout
+        self._ended = ended
         self._peer = peer
         self._process: Future[subprocess.Popen[bytes]] = Future()
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qmp", daemon=True)
-        self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self._listeners: list[Listener] = []
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Starts the thread and the process; returns when the process has been created."""
         self._thread.start()
         return self._process.result()
 
-    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+    def listen(self, listener: Listener) -> None:
         """Calls a function on the QMP thread for each event from now on.
 
         :param listener: the function, called with the name of the event and its data
         """
         self._listeners.append(listener)
 
-    def unlisten(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+    def unlisten(self, listener: Listener) -> None:
         """Undoes :meth:`listen`; an event that is on its way may still be reported.
 
         :param listener: the function that :meth:`listen` got
@@ -71,8 +85,8 @@ class QmpThread:
         """
         coroutine = self._execute(command, arguments)
         try:
-            loop = self._loop.result(QMP_TIMEOUT)
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result(QMP_TIMEOUT)
+            loop = self._loop.result(self._timeout)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result(self._timeout)
         except MachineError:
             coroutine.close()
             raise
@@ -87,7 +101,7 @@ class QmpThread:
         if self._thread.is_alive():
             with contextlib.suppress(Exception):  # no loop: QEMU was not started, or ended at once
                 # RuntimeError: the loop ended by itself, when QEMU closed its end.
-                self._loop.result(QMP_TIMEOUT).call_soon_threadsafe(self._closed.set)
+                self._loop.result(self._timeout).call_soon_threadsafe(self._closed.set)
             self._thread.join()
         self._peer.close()
 
@@ -102,6 +116,7 @@ class QmpThread:
         except Exception as error:  # noqa: BLE001 - it is raised in execute()
             if not self._loop.done():
                 self._loop.set_exception(MachineError(f"QMP: {error}"))
+        self._ended()
         # QEMU dies with this thread, so it must outlive the loop.
         self._end.wait()
 
@@ -127,6 +142,8 @@ class QmpThread:
         await asyncio.wait({changed, gone}, return_when=asyncio.FIRST_COMPLETED)
         for task in (events, changed, gone):
             task.cancel()
+        for event in self._client.events.clear():
+            self._tell(event)
         with contextlib.suppress(Exception):
             await self._client.disconnect()
 
@@ -136,9 +153,11 @@ class QmpThread:
 
     async def _forward_events(self) -> None:
         while True:
-            event = await self._client.events.get()
-            for listener in list(self._listeners):
-                listener(str(event["event"]), cast("dict[str, Any]", event.get("data", {})))
+            self._tell(await self._client.events.get())
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        for listener in list(self._listeners):
+            listener(str(event["event"]), event.get("data", {}))
 
     async def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
         return await self._client.execute(command, arguments or None)

@@ -7,17 +7,22 @@ descriptors that QEMU inherits. The virtual clock stands still unless a test ste
 """
 
 import json
-import mmap
 import os
 import socket
 import subprocess
+import time
 from contextlib import ExitStack
+from threading import Condition
 from types import TracebackType
 from typing import Any, Self
 
-from pydriver.errors import MachineError
+from qemu.qmp import ExecuteError
 
-__all__ = ("TIMEOUT", "QtestError", "QtestMachine", "Region")
+from pydriver.errors import MachineError
+from pydriver.machine.memory import SharedMemory
+from pydriver.machine.qmp import QmpThread
+
+__all__ = ("TIMEOUT", "QtestError", "QtestMachine")
 
 #: Seconds after which a QEMU that does not answer is taken for dead.
 TIMEOUT = 30.0
@@ -30,62 +35,6 @@ FIRMWARE = b"\xf4" * 0x10000
 
 class QtestError(MachineError):
     """QEMU refused a command, died, or does not answer; its last lines are in the message."""
-
-
-class Region:
-    """Memory that the test shares with QEMU."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self.size = size
-        self.fd = os.memfd_create(name)
-        os.ftruncate(self.fd, size)
-        self._map = mmap.mmap(self.fd, size)
-
-    @property
-    def view(self) -> memoryview:
-        """All of it; release what you take of it before it is closed."""
-        return memoryview(self._map)
-
-    def read(self, address: int, length: int) -> bytes:
-        """Bytes from an offset."""
-        return self._map[address : address + length]
-
-    def write(self, address: int, data: bytes) -> None:
-        """Bytes to an offset."""
-        self._map[address : address + len(data)] = data
-
-    def close(self) -> None:
-        """Gives the memory back."""
-        self._map.close()
-        os.close(self.fd)
-
-
-class Channel:
-    """One end of a socket pair, read by lines."""
-
-    def __init__(self) -> None:
-        self._socket, self.remote = socket.socketpair()
-        self._socket.settimeout(TIMEOUT)
-        self._pending = b""
-
-    def send(self, line: str) -> None:
-        """Sends a line."""
-        self._socket.sendall(line.encode() + b"\n")
-
-    def receive(self) -> str:
-        """Waits for a line."""
-        while b"\n" not in self._pending:
-            data = self._socket.recv(65536)
-            if not data:
-                raise EOFError
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode()
-
-    def close(self) -> None:
-        """Closes both ends, as far as they are ours."""
-        self._socket.close()
-        self.remote.close()
 
 
 class QtestMachine:
@@ -109,53 +58,62 @@ class QtestMachine:
         self._clock = 0
         self.irqs: dict[int, bool] = {}
         self.irq_log: list[tuple[int, bool]] = []
-        self.events: list[dict[str, Any]] = []
+        # Guards the two below, which the QMP thread changes.
+        self._arrived = Condition()
+        self._events: list[tuple[str, dict[str, Any]]] = []
+        self._over = False
         self._cleanup = ExitStack()
         self._log = os.memfd_create("qemu-stderr")
         self._cleanup.callback(os.close, self._log)
-        self._qtest = self._channel()
-        self._qmp = self._channel()
-        self.ram = self._region("ram", ram_size)
-        firmware = self._region("firmware", len(FIRMWARE))
+        self._qtest, qtest = self._pair()
+        self._answers = self._qtest.makefile("rb")
+        self._cleanup.callback(self._answers.close)
+        peer, qmp = self._pair()
+        self.ram = self._memory("ram", ram_size)
+        firmware = self._memory("firmware", len(FIRMWARE))
         firmware.write(0, FIRMWARE)
-        command = [
+        self._inherited = [qtest.fileno(), qmp.fileno(), self.ram.fd, firmware.fd]
+        self._command = [
             *("setpriv", "--pdeathsig", "KILL", "--", binary),
             *("-nodefaults", "-display", "none", "-accel", "qtest"),
             *("-machine", "q35,memory-backend=ram", "-m", f"{ram_size >> 20}M"),
-            *self._backend("ram", self.ram),
-            *("-chardev", f"socket,id=qtest,fd={self._qtest.remote.fileno()}"),
+            *("-object", self.ram.backend("ram")),
+            *("-chardev", f"socket,id=qtest,fd={qtest.fileno()}"),
             *("-qtest", "chardev:qtest", "-qtest-log", "none"),
             *("-bios", f"/proc/self/fd/{firmware.fd}"),
-            *("-chardev", f"socket,id=qmp,fd={self._qmp.remote.fileno()}"),
+            *("-chardev", f"socket,id=qmp,fd={qmp.fileno()}"),
             *("-mon", "chardev=qmp,mode=control"),
         ]
-        inherited = [self._qtest.remote.fileno(), self._qmp.remote.fileno()]
-        inherited += [self.ram.fd, firmware.fd]
         if shared_size:
-            self.shared = self._region("shared", shared_size)
-            inherited.append(self.shared.fd)
-            command += self._backend("shared", self.shared)
+            self.shared = self._memory("shared", shared_size)
+            self._inherited.append(self.shared.fd)
+            self._command += ["-object", self.shared.backend("shared")]
         if disk is not None:
-            self.disk = self._region("disk", len(disk))
+            self.disk = self._memory("disk", len(disk))
             self.disk.write(0, disk)
-            inherited.append(self.disk.fd)
-            command += ["-blockdev", json.dumps(self._disk_node(self.disk))]
-        self._process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=inherited,
-        )
-        # From now on the end of QEMU is the end of the channels.
-        self._qtest.remote.close()
-        self._qmp.remote.close()
+            self._inherited.append(self.disk.fd)
+            self._command += ["-blockdev", json.dumps(self._disk_node(self.disk))]
+        self._command += arguments
+        self._qmp = QmpThread(self._spawn, peer, TIMEOUT, self._note_end)
+        self._qmp.listen(self._note_event)
+        self._process = self._qmp.start()
+        # From now on the end of QEMU is the end of the sockets.
+        qtest.close()
+        qmp.close()
         try:
-            self._line(self._qmp)
-            self.qmp("qmp_capabilities")
+            self.qmp("query-status")
         except BaseException:
             self.kill()
             raise
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=self._inherited,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -168,27 +126,22 @@ class QtestMachine:
     ) -> None:
         self.close()
 
-    def _channel(self) -> Channel:
-        channel = Channel()
-        self._cleanup.callback(channel.close)
-        return channel
+    def _pair(self) -> tuple[socket.socket, socket.socket]:
+        """A socket of ours, and the one that QEMU inherits."""
+        ours, remote = socket.socketpair()
+        self._cleanup.callback(ours.close)
+        self._cleanup.callback(remote.close)
+        ours.settimeout(TIMEOUT)
+        return ours, remote
 
-    def _region(self, name: str, size: int) -> Region:
-        region = Region(name, size)
-        self._cleanup.callback(region.close)
-        return region
-
-    @staticmethod
-    def _backend(name: str, region: Region) -> tuple[str, str]:
-        path = f"/proc/self/fd/{region.fd}"
-        return (
-            "-object",
-            f"memory-backend-file,id={name},size={region.size},mem-path={path},share=on",
-        )
+    def _memory(self, name: str, size: int) -> SharedMemory:
+        memory = SharedMemory(name, size)
+        self._cleanup.callback(memory.close)
+        return memory
 
     @staticmethod
-    def _disk_node(region: Region) -> dict[str, Any]:
-        file = {"driver": "file", "filename": f"/proc/self/fd/{region.fd}", "locking": "off"}
+    def _disk_node(memory: SharedMemory) -> dict[str, Any]:
+        file = {"driver": "file", "filename": f"/proc/self/fd/{memory.fd}", "locking": "off"}
         return {"driver": "raw", "node-name": "disk", "file": file}
 
     def log(self) -> str:
@@ -199,24 +152,27 @@ class QtestMachine:
         tail = self.log()[-LOG_TAIL:]
         return QtestError(f"QEMU is gone or does not answer ({error!r}):\n{tail}")
 
-    def _line(self, channel: Channel) -> str:
+    def _send(self, text: str) -> None:
         try:
-            return channel.receive()
-        except (OSError, EOFError) as error:
-            raise self._gone(error) from error
-
-    def _send(self, channel: Channel, text: str) -> None:
-        try:
-            channel.send(text)
+            self._qtest.sendall(text.encode() + b"\n")
         except OSError as error:
             raise self._gone(error) from error
+
+    def _line(self) -> str:
+        try:
+            line = self._answers.readline()
+        except OSError as error:
+            raise self._gone(error) from error
+        if not line:
+            raise self._gone(EOFError())
+        return line.decode()
 
     # qtest
 
     def command(self, *words: object) -> list[str]:
         """Send a qtest command; return the words of its answer after OK."""
         text = " ".join(map(str, words))
-        self._send(self._qtest, text)
+        self._send(text)
         return self._answer(text)
 
     def batch(self, *commands: str) -> None:
@@ -227,13 +183,13 @@ class QtestMachine:
         """
         text = "\n".join(commands)
         assert len(text) < 1024
-        self._send(self._qtest, text)
+        self._send(text)
         for command in commands:
             self._answer(command)
 
     def _answer(self, text: str) -> list[str]:
         while True:
-            answer = self._line(self._qtest).split()
+            answer = self._line().split()
             if answer[0] == "IRQ":
                 number, level = int(answer[2]), answer[1] == "raise"
                 self.irqs[number] = level
@@ -297,29 +253,39 @@ class QtestMachine:
 
     def qmp(self, execute: str, **arguments: Any) -> Any:
         """Execute a QMP command; return its result."""
-        self._send(self._qmp, json.dumps({"execute": execute, "arguments": arguments}))
-        while True:
-            answer = json.loads(self._line(self._qmp))
-            if "event" in answer:
-                self.events.append(answer)
-            elif "error" in answer:
-                raise QtestError(answer["error"]["desc"])
-            else:
-                return answer["return"]
+        try:
+            return self._qmp.execute(execute, arguments)
+        except MachineError as error:
+            if isinstance(error.__cause__, ExecuteError):
+                raise QtestError(str(error)) from error
+            raise self._gone(error) from error
 
     def wait_event(self, name: str) -> dict[str, Any]:
-        """Return the next event of that name that was not waited for yet."""
-        while True:
-            for index, event in enumerate(self.events):
-                if event["event"] == name:
-                    return self.events.pop(index)
-            answer = json.loads(self._line(self._qmp))
-            if "event" in answer:
-                self.events.append(answer)
+        """Return the data of the next event of that name that was not waited for yet."""
+        deadline = time.monotonic() + TIMEOUT
+        with self._arrived:
+            while True:
+                for index, (found, data) in enumerate(self._events):
+                    if found == name:
+                        del self._events[index]
+                        return data
+                if self._over or not self._arrived.wait(deadline - time.monotonic()):
+                    raise self._gone(EOFError(f"waiting for {name}"))
+
+    def _note_event(self, name: str, data: dict[str, Any]) -> None:
+        with self._arrived:
+            self._events.append((name, data))
+            self._arrived.notify_all()
+
+    def _note_end(self) -> None:
+        with self._arrived:
+            self._over = True
+            self._arrived.notify_all()
 
     def reset(self) -> None:
         """Reset the machine, as its reset button does."""
-        self.events = [event for event in self.events if event["event"] != "RESET"]
+        with self._arrived:
+            self._events = [each for each in self._events if each[0] != "RESET"]
         self.qmp("system_reset")
         self.wait_event("RESET")
 
@@ -329,6 +295,7 @@ class QtestMachine:
         """End QEMU at once."""
         self._process.kill()
         self._process.wait()
+        self._qmp.close()
         self._cleanup.close()
 
     def close(self) -> None:

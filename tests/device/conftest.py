@@ -45,18 +45,32 @@ def qemu_binary() -> str:
     return path
 
 
+class SharedMachine(QtestMachine):
+    """A machine that knows which properties have been set, and so are to be set back."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.changed: set[str] = set()
+        super().__init__(*arguments, **options)
+
+    def qmp(self, execute: str, **arguments: Any) -> Any:
+        """Note the name of a property, and execute the command."""
+        if execute == "qom-set":
+            self.changed.add(arguments["property"])
+        return super().qmp(execute, **arguments)
+
+
 @pytest.fixture(scope="session")
-def _machine(qemu_binary: str) -> Iterator[list[QtestMachine]]:
+def _machine(qemu_binary: str) -> Iterator[list[SharedMachine]]:
     """Hold the shared machine; a test in which it died leaves the list empty."""
-    machines: list[QtestMachine] = []
+    machines: list[SharedMachine] = []
     yield machines
     for machine in machines:
         machine.close()
 
 
-def _start_shared(binary: str) -> QtestMachine:
+def _start_shared(binary: str) -> SharedMachine:
     pattern = b"".join(block.to_bytes(8, "little") * 64 for block in range(DISK_SIZE // 512))
-    qemu = QtestMachine(
+    qemu = SharedMachine(
         binary,
         "-device",
         "mqdma,id=dut,addr=4,queues=64,memdev=shared,drive=disk",
@@ -68,16 +82,16 @@ def _start_shared(binary: str) -> QtestMachine:
 
 
 @pytest.fixture
-def qemu(qemu_binary: str, _machine: list[QtestMachine]) -> Iterator[QtestMachine]:
+def qemu(qemu_binary: str, _machine: list[SharedMachine]) -> Iterator[QtestMachine]:
     """The shared machine, just reset."""
     if not _machine:
         _machine.append(_start_shared(qemu_binary))
     machine = _machine[0]
     try:
         device = Dut(machine)
-        for name, value in FAULTS.items():
-            if device.get(name) != value:
-                device.set(name, value)
+        for name in machine.changed & FAULTS.keys():
+            device.set(name, FAULTS[name])
+        machine.changed.clear()
         machine.reset()
         machine.irq_log.clear()
         yield machine
