@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from pydriver.cli.console import say
+from pydriver.cli.options import PATH
 
 __all__ = ("attach",)
 
@@ -19,7 +20,7 @@ ENDINGS = frozenset({"exit", "quit", "q"})
 
 
 @click.command()
-@click.argument("path", metavar="SOCKET", type=click.Path(readable=False, path_type=Path))
+@click.argument("path", metavar="SOCKET", type=PATH)
 @click.option(
     "-c",
     "--command",

@@ -22,6 +22,7 @@ from pydriver.bench import (
     measure_processors,
 )
 from pydriver.cli.console import say
+from pydriver.cli.options import accel_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +91,7 @@ class Results:
     show_default=True,
     help="Interrupts, reads and requests in each of them.",
 )
-@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
+@accel_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
     parts: tuple[str, ...],

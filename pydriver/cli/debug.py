@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pydriver.cli.console import say
+from pydriver.cli.jobs.pair import PairOptions
 from pydriver.cli.main import FAILURE
-from pydriver.cli.options import (
-    EXIT_CODES,
-    check_kvm,
-    cpus_option,
-    gdb_option,
-    qemu_option,
-    qmp_option,
-    verifier_option,
-)
+from pydriver.cli.options import EXIT_CODES, collect, options_of
 
 if TYPE_CHECKING:
     from pydriver.cli.debug_session import DebugSession
@@ -39,12 +32,9 @@ __all__ = ("debug",)
     metavar="MODULE",
     help="The driver: a module, a file, or the name of an installed driver.",
 )
-@qemu_option
+@options_of(PairOptions, only=("qemu_options",))
 @click.option("--interrupts", type=click.Choice(["msix", "msi", "intx"]))
-@cpus_option
-@click.option("--accel", type=click.Choice(["tcg", "kvm"]), default="tcg", show_default=True)
-@qmp_option
-@gdb_option
+@options_of(PairOptions, only=("cpus", "accel", "qmp", "gdb"))
 @click.option(
     "-c",
     "--command",
@@ -58,7 +48,7 @@ __all__ = ("debug",)
     is_flag=True,
     help="Do not load the driver before the first `go`, so that its start can be debugged.",
 )
-@verifier_option
+@options_of(PairOptions, only=("verifier",))
 def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # noqa: FBT001
     """Boot the system with DEVICE and the driver, and debug it in an IPython shell.
 
@@ -69,13 +59,10 @@ def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # no
 
     `go` also starts the application that the driver's module brings: exercise(device).
     """
-    if values["accel"] == "kvm":
-        check_kvm()
     from pydriver.cli.debug_session import END, DebugSession
-    from pydriver.cli.jobs.pair import PairOptions
     from pydriver.errors import ConfigurationError
 
-    options = PairOptions(**values, messages=None, idle=None, as_json=False)
+    options = collect(PairOptions, values)
     try:
         session = DebugSession(options, stop_first=stop_first)
     except ConfigurationError as error:

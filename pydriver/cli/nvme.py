@@ -2,22 +2,21 @@
 # Copyright (c) 2026 the pydriver authors
 """`pydriver nvme`: an NVMe disk behind the Python driver."""
 
-from pathlib import Path
+import contextlib
+import os
+from functools import partial
 from typing import Any
 
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import (
-    EXIT_CODES,
-    Size,
-    cpus_option,
-    json_option,
-    look_options,
-    verifier_option,
-)
+from pydriver.cli.files import OutputFile, open_input
+from pydriver.cli.jobs.nvme import CopyOptions, NvmeCopyJob
+from pydriver.cli.options import EXIT_CODES, collect, options_of
 
 __all__ = ("nvme",)
+
+COMMAND = "pydriver nvme copy"
 
 
 @click.group(invoke_without_command=True)
@@ -29,64 +28,39 @@ def nvme(ctx: click.Context) -> None:
 
 
 @nvme.command(epilog=EXIT_CODES)
-@click.argument("source", metavar="IMAGE-IN", type=click.Path(readable=False, path_type=Path))
-@click.argument("target", metavar="IMAGE-OUT", type=click.Path(readable=False, path_type=Path))
-@click.option(
-    "--queues",
-    type=click.IntRange(1, 64),
-    metavar="N",
-    default=4,
-    show_default=True,
-    help="I/O queue pairs.",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    default=32,
-    show_default=True,
-    help="Commands in flight for each of them.",
-)
-@click.option(
-    "--transfer",
-    type=Size(4096, 4 << 20, 4096),
-    default="64K",
-    show_default=True,
-    help="Size of a request, 4K to 4M; K and M are binary.",
-)
-@click.option(
-    "--block-size",
-    type=click.Choice(["512", "4096"]),
-    default="512",
-    show_default=True,
-    help="Bytes of the disk's block.",
-)
-@click.option(
-    "--interrupts",
-    type=click.Choice(["msix", "intx"]),
-    default="msix",
-    show_default=True,
-    help="How the controller interrupts.",
-)
-@cpus_option
-@click.option("--reset", is_flag=True, help="Reset the controller when half has been sent.")
-@click.option(
-    "--check/--no-check",
-    default=True,
-    show_default=True,
-    help="Read the disk again, and compare.",
-)
-@look_options
-@verifier_option
-@json_option
+@options_of(CopyOptions)
 def copy(**values: Any) -> int:
     """Write IMAGE-IN to an empty disk, which becomes IMAGE-OUT.
 
     The disk is as large as the image. It has its name when all of it is right, and not before.
     """
-    from pydriver.cli.jobs.nvme import CopyOptions
-    from pydriver.cli.nvme_copy import copy_image
+    options = collect(CopyOptions, values)
+    options.instruments.refuse_same(options.source, options.target)
+    from pydriver.cli.jobs.supervise import run_command
 
-    options = CopyOptions(**{**values, "block_size": int(values["block_size"])})
-    options.refuse_same(options.source, options.target)
-    return copy_image(options)
+    with contextlib.ExitStack() as stack:
+        source = open_input(options.source)
+        stack.callback(os.close, source)
+        size = os.fstat(source).st_size
+        if not size:
+            raise click.UsageError(f"{options.source} is empty")
+        output = OutputFile(options.target)
+        stack.callback(output.discard)
+        block = options.block_size
+        try:
+            output.resize(-(-size // block) * block)
+        except OSError as error:
+            raise click.UsageError(f"cannot write {options.target}: {error.strerror}") from error
+
+        def commit() -> None:
+            output.resize(size)
+            output.commit()
+
+        return run_command(
+            COMMAND,
+            options.instruments,
+            partial(NvmeCopyJob, options, source, size, output.link),
+            as_json=options.as_json,
+            source=options.source,
+            commit=commit,
+        )

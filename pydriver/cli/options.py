@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver run` was asked for, and which of that can be refused before anything starts."""
+"""Options of the command line: those that several commands have, and how a job declares its own.
 
-import os
-import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+A job's options are a frozen dataclass beside the job. Each of its fields is an option: its name,
+its type, its help and its default stand there, and nowhere else::
+
+    @dataclass(frozen=True, kw_only=True)
+    class CopyOptions:
+        depth: int = read_by(click.option("--depth", type=click.IntRange(1, 256), default=32))
+
+    @click.command()
+    @options_of(CopyOptions)
+    def copy(**values: Any) -> int:
+        options = collect(CopyOptions, values)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,18 +26,19 @@ from pydriver.errors import ConfigurationError
 
 __all__ = (
     "EXIT_CODES",
-    "LookOptions",
-    "Options",
+    "PATH",
+    "Command",
     "Size",
-    "check_kvm",
+    "accel_option",
+    "collect",
     "cpus_option",
-    "gdb_option",
+    "group",
     "json_option",
-    "look_options",
-    "open_input",
+    "option_names",
+    "options_of",
+    "path_option",
     "qemu_option",
-    "qmp_option",
-    "refuse_file",
+    "read_by",
     "verifier_option",
 )
 
@@ -34,12 +46,116 @@ KIB = 1 << 10
 MIB = 1 << 20
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
+Option = Callable[[Command], Command]
+T = TypeVar("T")
 
 EXIT_CODES = """\b
 Exit codes: 0 the verdict is "correct"; 1 it is not, or the system came down;
 2 a bad command line, or something that is missing; 130 Ctrl-C.
 """
 
+PATH = click.Path(readable=False, path_type=Path)
+"""A path that whoever opens it checks, with a message that says what it was opened for."""
+
+OPTION = "pydriver.option"
+GROUP = "pydriver.group"
+
+
+def read_by(option: Callable[..., Any], *, default: Any = MISSING) -> Any:
+    """A field that an option of the command line gives its value.
+
+    :param option: the decorator, as ``click.option`` makes it, with the field's name as the
+        parameter's
+    :param default: the value for code that makes an instance itself
+    """
+    return field(default=default, metadata={OPTION: option})
+
+
+def group(kind: type[Any]) -> Any:
+    """A field that is a class of options itself."""
+    return field(default_factory=kind, metadata={GROUP: kind})
+
+
+def options_of(*kinds: type[Any], only: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Gives a command the options of classes.
+
+    An option that two classes have is there once; the help has them in the order of the first
+    class, and what only a later one has before the next option that both have.
+
+    :param kinds: the classes
+    :param only: the names of the fields to take; all of them if there is none
+    """
+    declared: dict[str, Callable[..., Any]] = {}
+    order: list[str] = []
+    for kind in kinds:
+        found = _declarations(kind)
+        declared = found | declared
+        at = len(order)
+        for name in reversed(found):
+            if name in order:
+                at = order.index(name)
+            else:
+                order.insert(at, name)
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(order):
+            if not only or name in only:
+                command = declared[name](command)
+        return command
+
+    return decorate
+
+
+def option_names(kind: type[Any]) -> tuple[str, ...]:
+    """The names of the options of a class, in their order."""
+    return tuple(_declarations(kind))
+
+
+def collect(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Makes an instance of a class of options.
+
+    :param kind: the class
+    :param values: the values that click has read, by the names of the options; others may be there
+    """
+    taken = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        if GROUP in each.metadata:
+            taken[each.name] = collect(each.metadata[GROUP], values)
+        elif each.name in values:
+            taken[each.name] = values[each.name]
+    return kind(**taken)
+
+
+def _declarations(kind: type[Any]) -> dict[str, Callable[..., Any]]:
+    found: dict[str, Callable[..., Any]] = {}
+    for each in fields(kind):
+        if GROUP in each.metadata:
+            found |= _declarations(each.metadata[GROUP])
+        else:
+            found[each.name] = each.metadata[OPTION]
+    return found
+
+
+def _check_accel(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuses KVM where it is not usable, before anything starts."""
+    if value == "kvm":
+        from pydriver.machine.kvm import check_kvm
+
+        try:
+            check_kvm()
+        except ConfigurationError as error:
+            raise click.UsageError(str(error)) from error
+    return value
+
+
+accel_option = click.option(
+    "--accel",
+    type=click.Choice(["tcg", "kvm"]),
+    default="tcg",
+    show_default=True,
+    callback=_check_accel,
+    help="How QEMU runs the guest.",
+)
 cpus_option = click.option(
     "--cpus",
     type=click.IntRange(1, 8),
@@ -61,127 +177,12 @@ qemu_option = click.option(
     metavar="OPTION",
     help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
 )
-
-
-def _path_option(name: str, metavar: str, about: str, **more: Any) -> Callable[[Command], Command]:
-    kind = click.Path(readable=False, path_type=Path)
-    return click.option(name, type=kind, metavar=metavar, help=about, **more)
-
-
-qmp_option = _path_option("--qmp", "PATH", "Put a QMP socket there, for a person to look at QEMU.")
-gdb_option = _path_option("--gdb", "PATH", "Put a socket for gdb there, to debug the guest.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 
 
-def _check_crash_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuses a directory that cannot be written before anything starts."""
-    if value is not None:
-        from pydriver.crash import CrashDirectory
-
-        try:
-            CrashDirectory(value).check()
-        except (ConfigurationError, OSError, ValueError) as error:
-            raise click.UsageError(f"cannot write a crash to {value}: {error}") from error
-    return value
-
-
-_LOOKS = (
-    qmp_option,
-    gdb_option,
-    _path_option("--debug-socket", "PATH", "Put a socket for `pydriver attach` there."),
-    _path_option(
-        "--mmio-trace",
-        "FILE",
-        "Write every register access there, as Python that `pydriver replay` runs again.",
-    ),
-    _path_option(
-        "--trace",
-        "FILE",
-        "Write a Perfetto trace of the run: for ui.perfetto.dev, and for `pydriver timeline`.",
-    ),
-    _path_option(
-        "--crash-dir",
-        "DIR",
-        "Keep what is known of a bug check, a broken rule, a stall or QEMU's death in a new "
-        "directory, for `pydriver analyze`.",
-        callback=_check_crash_dir,
-    ),
-)
-
-
-def look_options(command: Command) -> Command:
-    """The options of :class:`LookOptions`."""
-    for option in reversed(_LOOKS):
-        command = option(command)
-    return command
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookOptions:
-    """How a run can be looked at: while it runs, and afterwards. ``None``: not in this way.
-
-    :ivar qmp: where to put a QMP socket for a person
-    :ivar gdb: where to put a socket for gdb
-    :ivar debug_socket: where to put a socket for `pydriver attach`
-    :ivar mmio_trace: where to write the register accesses
-    :ivar trace: where to write a trace
-    :ivar crash_dir: where to write a crash
-    """
-
-    qmp: Path | None = None
-    gdb: Path | None = None
-    debug_socket: Path | None = None
-    mmio_trace: Path | None = None
-    trace: Path | None = None
-    crash_dir: Path | None = None
-
-    def refuse_same(self, *others: Path | None) -> None:
-        """Refuses to write what is looked at over another file of the command.
-
-        :param others: those files
-        :raises click.UsageError: naming the file
-        """
-        taken = {os.path.realpath(each) for each in others if each is not None}
-        for each in (self.mmio_trace, self.trace):
-            if each is not None:
-                path = os.path.realpath(each)
-                if path in taken:
-                    raise click.UsageError(f"{each} is given for two files")
-                taken.add(path)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(LookOptions):
-    """The options of `pydriver run`.
-
-    :ivar file: the input; ``None`` for the QEMU binary that runs the system
-    :ivar queues: hardware queues, 1 to 64
-    :ivar depth: requests in flight for each of them, 1 to 256
-    :ivar block: bytes of a request, 4 to 16 MiB
-    :ivar interrupts: ``msix``, ``msi`` or ``intx``
-    :ivar messages: most messages to grant; ``None`` for all that the device offers
-    :ivar cpus: vCPUs, 1 to 8
-    :ivar accel: ``tcg`` or ``kvm``
-    :ivar fault: key of :data:`pydriver.drivers.mqdma.faults.FAULTS`, or ``None``
-    :ivar idle: seconds to do nothing instead of streaming, or ``None``
-    :ivar verifier: check the driver against the rules of the framework
-    :ivar as_json: report as JSON
-    :ivar output: where to write the result, or ``None``
-    """
-
-    file: Path | None
-    queues: int
-    depth: int
-    block: int
-    interrupts: str
-    messages: int | None
-    cpus: int
-    accel: str
-    fault: str | None
-    idle: float | None
-    verifier: bool
-    as_json: bool
-    output: Path | None
+def path_option(name: str, metavar: str, about: str, **more: Any) -> Callable[[Command], Command]:
+    """An option that takes a path."""
+    return click.option(name, type=PATH, metavar=metavar, help=about, **more)
 
 
 class Size(click.ParamType[int]):
@@ -222,41 +223,3 @@ class Size(click.ParamType[int]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """For the help."""
         return "BYTES"
-
-
-def open_input(path: Path) -> int:
-    """Opens the input.
-
-    :return: a descriptor
-    :raises click.UsageError: it cannot be read, or is no regular file
-    """
-    try:
-        # O_NONBLOCK: a FIFO without a writer is refused, not waited for.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise click.UsageError(f"cannot read {path}: {reason}") from error
-    if fault := refuse_file(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise click.UsageError(f"cannot read {path}: {fault}")
-    return fd
-
-
-def refuse_file(mode: int) -> str:
-    """Why a file cannot be input or output: it is no regular file. Empty if it can."""
-    if stat.S_ISDIR(mode):
-        return "it is a directory"
-    return "" if stat.S_ISREG(mode) else "it is not a regular file"
-
-
-def check_kvm() -> None:
-    """Tries whether a virtual machine can be made.
-
-    :raises click.UsageError: saying why not
-    """
-    from pydriver.machine import kvm
-
-    try:
-        kvm.check_kvm()
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error

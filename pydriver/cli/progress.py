@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How far a run has got, on stderr: a bar for a person, a line now and then for a log."""
+"""Progress on stderr: a bar for a person, a line now and then for a log."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,23 +14,28 @@ from pydriver.cli.report import format_size
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-__all__ = ("Bar", "Lines", "Progress", "make_progress")
+__all__ = ("Progress", "ProgressBar", "ProgressLines", "make_progress", "steps")
 
 LINE_INTERVAL = 1.0
 
 
 class Progress(Protocol):
-    """What shows how far it is. ``interval`` is how often it likes to be told, in seconds."""
+    """A display of progress. ``interval`` is the time between two updates, in seconds."""
 
     interval: float
 
     def begin(self, what: str, total: int) -> None:
-        """Says what begins, and how many bytes there are to do."""
+        """Begins a step.
+
+        :param what: the title of the step
+        :param total: bytes of the whole step; 0 if it is not measured in bytes
+        """
 
     def show(self, done: int, *, stopped: bool) -> None:
-        """Says how many bytes are done.
+        """Updates the display.
 
-        :param stopped: the machine is stopped; a person may be at a prompt
+        :param done: bytes that are done
+        :param stopped: whether the machine is stopped; a person may be at a prompt then
         """
 
     def end(self) -> None:
@@ -37,10 +44,10 @@ class Progress(Protocol):
 
 def make_progress() -> Progress:
     """A bar if stderr is a terminal, else lines."""
-    return Bar() if sys.stderr is not None and sys.stderr.isatty() else Lines()
+    return ProgressBar() if _on_terminal() else ProgressLines()
 
 
-class Lines:
+class ProgressLines:
     """A line at the beginning, and one a second."""
 
     interval = 0.1
@@ -67,7 +74,7 @@ class Lines:
         """Nothing to do."""
 
 
-class Bar:
+class ProgressBar:
     """A bar with the throughput and the time that is left; it vanishes at the end."""
 
     interval = 0.05
@@ -107,3 +114,27 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+@contextlib.contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """Shows a bar while a block runs; one line if stderr is not a terminal.
+
+    :param what: the text beside the bar
+    :param total: the size of the whole, in any unit
+    :return: a function to call with the size of the part that is done
+    """
+    if not _on_terminal():
+        say(what, error=True)
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=max(1, total))
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import open_input
-from pydriver.cli.output import OutputFile
+from pydriver.cli.files import OutputFile, open_input
+from pydriver.cli.options import PATH
 from pydriver.errors import MachineError
 from pydriver.replay import LiveTarget, QtestFile, Replay, ReplayError
 from pydriver.replay.live import Difference
@@ -31,16 +31,16 @@ Exit codes: 0 all values are as recorded; 1 some differ, or QEMU has ended;
 
 
 @click.command(epilog=EPILOG)
-@click.argument("file", type=click.Path(readable=False, path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "--qemu",
-    type=click.Path(readable=False, path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="The QEMU with the device; default: the one that pydriver runs.",
 )
 @click.option(
     "--qtest",
-    type=click.Path(readable=False, path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Do not replay: write the accesses there as qtest commands, and print the command line "
     "of a QEMU that takes them.",

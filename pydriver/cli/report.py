@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a run has shown: as a table for people, as JSON for programs."""
+"""The report of a run: as a table for people, as JSON for programs."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
-from pydriver.trace import LevelSummary
+if TYPE_CHECKING:
+    from pydriver.trace import LevelSummary
 
 __all__ = (
     "CORRECT",
-    "MqdmaCounters",
     "QueueCounters",
-    "Report",
+    "RunReport",
     "counter",
     "format_size",
     "table",
@@ -22,8 +22,6 @@ CORRECT = "correct"
 LEVELS = ("isr", "dpc", "work_item")
 GUIDED = ("isr", "dpc")
 """Levels with a guideline for their time: 25 us and 100 us [Bug Check 0x133]."""
-
-NEVER = LevelSummary(0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -40,35 +38,8 @@ def counter(heading: str, *, json: bool = True, repair: bool = False) -> int:
     return field(default=0, metadata={"heading": heading, "json": json, "repair": repair})
 
 
-@dataclass(frozen=True)
-class MqdmaCounters(QueueCounters):
-    """What happened on a queue of mqdma.
-
-    :ivar interrupts: messages that arrived for it, or causes that a shared ISR found for it
-    :ivar isrs: interrupts that the ISR claimed
-    :ivar dpcs: times that its DPC was queued
-    :ivar coalesced: times that the DPC was queued already
-    :ivar completed: requests
-    :ivar lost: events that the device overwrote before the ISR took them; ``None``: not known,
-        because the device does not answer any more
-    :ivar repairs: times that the queue was reset
-    :ivar retries: requests that were submitted again
-    :ivar recovered: times that completions were found without an interrupt
-    """
-
-    interrupts: int = counter("interrupts")
-    isrs: int = counter("ISRs claimed")
-    dpcs: int = counter("DPCs queued")
-    coalesced: int = counter("coalesced", json=False)
-    completed: int = counter("completed")
-    lost: int | None = counter("events lost")
-    repairs: int = counter("resets", json=False, repair=True)
-    retries: int = counter("retries", json=False, repair=True)
-    recovered: int = counter("recovered", json=False, repair=True)
-
-
 @dataclass
-class Report:
+class RunReport:
     """One run.
 
     :ivar verdict: ``correct``, or what is wrong
@@ -83,11 +54,13 @@ class Report:
     size: int = 0
     seconds: float = 0.0
     queues: Sequence[QueueCounters] = ()
-    levels: Mapping[str, LevelSummary] = field(default_factory=dict)
+    levels: "Mapping[str, LevelSummary]" = field(default_factory=dict)
     row: str = "queue"
 
     def json(self) -> str:
         """One object on one line."""
+        import json
+
         return json.dumps(
             {
                 "verdict": self.verdict,
@@ -101,7 +74,7 @@ class Report:
                     }
                     for queue in self.queues
                 ],
-                "levels": {name: _level(self.levels.get(name, NEVER)) for name in LEVELS},
+                "levels": {name: _level(_summary(self.levels, name)) for name in LEVELS},
             }
         )
 
@@ -129,7 +102,7 @@ def format_size(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
-def _level(summary: LevelSummary) -> dict[str, float]:
+def _level(summary: "LevelSummary") -> dict[str, float]:
     return {
         "count": summary.count,
         "mean_us": round(summary.mean_us, 3),
@@ -158,10 +131,17 @@ def _number(value: int | None) -> str:
     return "?" if value is None else str(value)
 
 
-def _level_rows(levels: Mapping[str, LevelSummary]) -> list[list[str]]:
+def _summary(levels: "Mapping[str, LevelSummary]", name: str) -> "LevelSummary":
+    """The summary of a level; zeros if nothing has run at it."""
+    from pydriver.trace import LevelSummary
+
+    return levels.get(name) or LevelSummary(0, 0.0, 0.0, 0.0, 0.0)
+
+
+def _level_rows(levels: "Mapping[str, LevelSummary]") -> list[list[str]]:
     rows = [["level", "count", "mean us", "p50 us", "p99 us", "longest us", "too long"]]
     for name in LEVELS:
-        level = levels.get(name, NEVER)
+        level = _summary(levels, name)
         times = (level.mean_us, level.p50_us, level.p99_us, level.max_us)
         over = str(level.over) if name in GUIDED else ""
         rows.append([name, str(level.count), *(f"{time:.1f}" for time in times), over])

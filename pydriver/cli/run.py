@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver run`: its command line."""
+"""`pydriver run`: a file through mqdma, or any device with any driver."""
 
+import contextlib
+import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from pydriver.cli.options import (
-    EXIT_CODES,
-    Options,
-    Size,
-    cpus_option,
-    json_option,
-    look_options,
-    qemu_option,
-    verifier_option,
-)
+from pydriver.cli.files import OutputFile, open_input
+from pydriver.cli.jobs.pair import PairJob, PairOptions
+from pydriver.cli.jobs.run import RunJob, RunOptions
+from pydriver.cli.options import EXIT_CODES, collect, option_names, options_of
 from pydriver.drivers.mqdma.faults import FAULTS
 
 __all__ = ("run",)
 
+COMMAND = "pydriver run"
 FAULT_HELP = "\n".join(f"  {name:10}{fault.help}" for name, fault in FAULTS.items())
 
 EPILOG = f"""\b
@@ -32,87 +31,7 @@ Faults, one of which can happen after a third of the data:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("file", required=False, type=click.Path(readable=False, path_type=Path))
-@click.option(
-    "--queues",
-    type=click.IntRange(1, 64),
-    metavar="N",
-    default=4,
-    show_default=True,
-    help="Hardware queues.",
-)
-@click.option(
-    "--depth",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    default=8,
-    show_default=True,
-    help="Requests in flight for each queue.",
-)
-@click.option(
-    "--block",
-    type=Size(4, 16 << 20, 4),
-    default="64K",
-    show_default=True,
-    help="Size of a request, 4 to 16M, as a multiple of 4; K and M are binary.",
-)
-@click.option(
-    "--interrupts",
-    type=click.Choice(["msix", "msi", "intx"]),
-    default="msix",
-    show_default=True,
-    help="How the device interrupts.",
-)
-@click.option(
-    "--messages",
-    type=click.IntRange(1, 32),
-    metavar="N",
-    help="Most MSI or MSI-X messages to grant; default: all that the device has.",
-)
-@cpus_option
-@click.option(
-    "--accel",
-    type=click.Choice(["tcg", "kvm"]),
-    default="tcg",
-    show_default=True,
-    help="How QEMU runs the guest.",
-)
-@click.option(
-    "--fault",
-    type=click.Choice(list(FAULTS)),
-    metavar="NAME",
-    help="Let something break on the way; see below.",
-)
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    metavar="DEVICE",
-    help="Instead of streaming through mqdma: a device of QEMU, as its -device takes it. Can be "
-    "given again. A drive that it names and nobody defines is an empty disk in memory, a netdev "
-    "QEMU's user network.",
-)
-@click.option(
-    "--driver",
-    metavar="MODULE",
-    help="The driver of that device: a module, a file, or the name of an installed driver.",
-)
-@qemu_option
-@click.option(
-    "--idle",
-    type=click.FloatRange(0, 86400),
-    metavar="SECONDS",
-    help="Start the driver, do nothing for that long, and report.",
-)
-@click.option(
-    "--output",
-    type=click.Path(readable=False, path_type=Path),
-    metavar="PATH",
-    help="Write what came back; the file appears only if all of it is right.",
-)
-@look_options
-@verifier_option
-@json_option
+@options_of(RunOptions, PairOptions)
 def run(**values: Any) -> int:
     """Boot the system and stream FILE through all queues of the device.
 
@@ -123,40 +42,68 @@ def run(**values: Any) -> int:
     With --device and --driver, the system has that device and that driver instead; if the driver
     brings an application to try it, that is run.
     """
-    pair = {name: values.pop(name) for name in ("devices", "driver", "qemu_options")}
-    if any(pair.values()):
-        return _run_pair(values, pair)
-    options = Options(**values)
-    options.refuse_same(options.file, options.output)
+    if any(values[name] for name in _only(PairOptions, RunOptions)):
+        return _run_pair(values)
+    return _run_stream(collect(RunOptions, values))
+
+
+def _only(kind: type[Any], other: type[Any]) -> list[str]:
+    """The options that the other kind of run does not have."""
+    others = option_names(other)
+    return [name for name in option_names(kind) if name not in others]
+
+
+def _run_stream(options: RunOptions) -> int:
+    options.instruments.refuse_same(options.file, options.output)
     if options.messages is not None and options.interrupts == "intx":
         raise click.UsageError("--messages needs --interrupts msi or msix")
-    from pydriver.cli.run_stream import run_stream
+    from pydriver.cli.jobs.supervise import run_command
 
-    return run_stream(options)
+    with contextlib.ExitStack() as stack:
+        path = options.file or _default_input()
+        source = open_input(path)
+        stack.callback(os.close, source)
+        output = None
+        if options.output is not None and options.idle is None:
+            output = OutputFile(options.output)
+            stack.callback(output.discard)
+        return run_command(
+            COMMAND,
+            options.instruments,
+            partial(RunJob, options, path, source, os.fstat(source).st_size, output),
+            as_json=options.as_json,
+            source=path,
+            commit=output.commit if output is not None else None,
+        )
 
 
-STREAM_ONLY = ("file", "queues", "depth", "block", "fault", "output")
+def _default_input() -> Path:
+    from pydriver.machine.binary import default_qemu
+
+    path = default_qemu()
+    if not path.is_file():
+        raise click.UsageError(f"QEMU {path} is missing (make qemu builds it)")
+    return path
 
 
-def _run_pair(values: dict[str, Any], pair: dict[str, Any]) -> int:
+def _run_pair(values: dict[str, Any]) -> int:
     context = click.get_current_context()
     given = [
         name
-        for name in STREAM_ONLY
+        for name in _only(RunOptions, PairOptions)
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     ]
     if given:
         what = "FILE" if given[0] == "file" else f"--{given[0]}"
         raise click.UsageError(f"{what} is for mqdma, not for --device and --driver")
-    if not (pair["devices"] and pair["driver"]):
+    if not (values["devices"] and values["driver"]):
         raise click.UsageError("--device and --driver need each other")
-    interrupts = values["interrupts"]
+    options = collect(PairOptions, values)
     if context.get_parameter_source("interrupts") is ParameterSource.DEFAULT:
-        interrupts = None
-    from pydriver.cli.jobs.pair import PairOptions
-    from pydriver.cli.run_pair import run_pair
+        options = replace(options, interrupts=None)
+    options.instruments.refuse_same()
+    from pydriver.cli.jobs.supervise import run_command
 
-    rest = {name: value for name, value in values.items() if name not in STREAM_ONLY}
-    options = PairOptions(**{**rest, **pair, "interrupts": interrupts})
-    options.refuse_same()
-    return run_pair(options)
+    return run_command(
+        COMMAND, options.instruments, partial(PairJob, options), as_json=options.as_json
+    )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import json_option, open_input
-from pydriver.cli.output import OutputFile
+from pydriver.cli.files import OutputFile, open_input
+from pydriver.cli.options import PATH, json_option
+from pydriver.cli.progress import steps
 from pydriver.cli.report import table
-from pydriver.cli.steps import steps
 
 if TYPE_CHECKING:
     from pydriver.timeline.latency import Figures
@@ -34,13 +34,13 @@ Exit codes: 0 it worked; 1 the output could not be written;
 
 
 @click.command(epilog=EPILOG)
-@click.argument("file", type=click.Path(readable=False, path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "--output",
     "-o",
     "outputs",
     multiple=True,
-    type=click.Path(readable=False, path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Write a page (.html) or a picture (.png). Can be given again. A picture needs Pillow: "
     "pip install 'pydriver[timeline]'.",

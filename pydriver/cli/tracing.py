@@ -4,45 +4,66 @@
 
 from pathlib import Path
 from time import strftime
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+import click
 
 from pydriver.cli.console import say
-from pydriver.cli.output import OutputFile
-from pydriver.cli.steps import steps
-from pydriver.trace import Capture
+from pydriver.cli.files import OutputFile
+from pydriver.cli.options import path_option
+from pydriver.cli.progress import steps
 
-__all__ = ("Tracing",)
+if TYPE_CHECKING:
+    from pydriver.trace import Capture
+
+__all__ = ("Tracing", "trace_option")
+
+
+def _tracing(ctx: click.Context, param: click.Parameter, path: Path | None) -> "Tracing | None":
+    return None if path is None else Tracing(path)
+
+
+trace_option = path_option(
+    "--trace",
+    "FILE",
+    "Write a Perfetto trace of the run: for ui.perfetto.dev, and for `pydriver timeline`.",
+    callback=_tracing,
+)
 
 
 class Tracing:
-    """The trace of one run, if there shall be one. Leaving its block discards what is unfinished.
+    """The trace of one run. Leaving its block discards what is unfinished.
 
-    :param path: of the file, or ``None``
-    :param command: that is run, for its messages
-    :raises click.UsageError: it cannot be written there
-    :ivar capture: for the system
+    :param path: the file to write
+    :ivar path: the file to write
+    :ivar capture: the recorder for the system, in the block
     """
 
-    def __init__(self, path: Path | None, command: str) -> None:
-        self._path = path
-        self._command = command
-        self._output = None if path is None else OutputFile(path)
-        self.capture = None if path is None else Capture()
+    capture: "Capture"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __enter__(self) -> Self:
+        """Opens the file.
+
+        :raises click.UsageError: it cannot be written
+        """
+        from pydriver.trace import Capture
+
+        self._output = OutputFile(self.path)
+        self.capture = Capture()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._output is not None:
-            self._output.discard()
+        self._output.discard()
 
-    def write(self) -> int:
+    def write(self, command: str) -> int:
         """Writes what was captured; the file appears only if all of it is there.
 
-        :return: exit code: 0, or 1 if it could not be written
+        :param command: the command's name, for messages
+        :return: exit code: 0, or 1 if the file could not be written
         """
-        if self._output is None or self.capture is None:
-            return 0
         from pydriver.timeline.assemble import assemble
         from pydriver.timeline.perfetto import write_trace
 
@@ -51,13 +72,13 @@ class Tracing:
         timeline.about["recorded"] = strftime("%Y-%m-%d %H:%M:%S")
         count = len(timeline.slices)
         try:
-            with steps(f"writing {self._path}", count) as advance:
+            with steps(f"writing {self.path}", count) as advance:
                 write_trace(timeline, _Stream(self._output), advance)
             self._output.commit()
         except OSError as error:
-            say(f"{self._command}: error: cannot write {self._path}: {error.strerror}", error=True)
+            say(f"{command}: error: cannot write {self.path}: {error.strerror}", error=True)
             return 1
-        say(f"trace: {self._path}, {count} events", error=True)
+        say(f"trace: {self.path}, {count} events", error=True)
         if self.capture.full:
             say("trace: the run was longer than what is kept; it begins later", error=True)
         return 0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is kept of a test whose system has failed: a crash directory with the test's name."""
+"""The evidence of a test whose system has failed: a crash directory with the test's name."""
 
 import re
 from typing import TYPE_CHECKING
@@ -22,9 +22,10 @@ def keep_evidence(test: str, system: "System", failure: BaseException, base: "Pa
 
     :param test: the node id of the test
     :param system: the system of the test, which has not been ended
-    :param failure: what went wrong
-    :param base: where the directory is made, with the name of the test
-    :return: one line that says where it is, and what explains it; or why it is not there
+    :param failure: the failure to explain
+    :param base: the folder for the directory, which gets the name of the test
+    :return: one line with the path and the command that explains it; or the reason why there is
+        none
     """
     name = re.sub(r"[^\w.-]+", "_", test).strip("_")[-LONGEST_NAME:]
     try:

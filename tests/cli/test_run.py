@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pydriver.cli.report import Report
+from pydriver.cli.report import RunReport
 from pydriver.trace import LevelSummary
 
 from .command import PROGRESS, Command, Result, names, run, until
@@ -334,7 +334,7 @@ def test_the_table_counts_what_took_longer_than_the_guidelines() -> None:
         "dpc": LevelSummary(4, 90.0, 80.0, 120.0, 120.0, over=1),
         "work_item": LevelSummary(1, 500.0, 500.0, 500.0, 500.0),
     }
-    rows = [line.split() for line in Report(levels=levels).text().splitlines()]
+    rows = [line.split() for line in RunReport(levels=levels).text().splitlines()]
     assert ["isr", "5", "30.0", "20.0", "90.0", "90.0", "2"] in rows
     assert ["dpc", "4", "90.0", "80.0", "120.0", "120.0", "1"] in rows
     assert ["work_item", "1", "500.0", "500.0", "500.0", "500.0"] in rows

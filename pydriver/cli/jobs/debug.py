@@ -9,7 +9,7 @@ from queue import Queue
 from threading import Event
 from typing import TYPE_CHECKING
 
-from pydriver.cli.jobs.job import Phase
+from pydriver.cli.jobs.job import JobPhase
 from pydriver.cli.jobs.pair import PairJob, PairOptions
 from pydriver.debug.ddis import watched_ddis
 
@@ -92,7 +92,7 @@ class DebugJob(PairJob):
             while (task := self._tasks.get()) is not None:
                 task(system)
                 self._tasks.task_done()
-        self._enter(Phase.ENDING)
+        self._enter(JobPhase.ENDING)
 
     def _load(self, system: "System") -> None:
         self.devices += self._start_devices(system)

@@ -7,19 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydriver.cli.jobs.disk_stream import DiskReader, DiskStream, DiskWriter
-from pydriver.cli.jobs.job import Job, Phase
-from pydriver.cli.options import LookOptions
-from pydriver.cli.report import QueueCounters, Report, counter, format_size
-from pydriver.drivers import nvme
-from pydriver.ke import VerifierConfig
-from pydriver.machine import MachineConfig
-from pydriver.pci import InterruptMode
-from pydriver.system import System, SystemConfig
+import click
+
+from pydriver.cli.instruments import Instruments
+from pydriver.cli.jobs.job import Job, JobPhase
+from pydriver.cli.options import (
+    PATH,
+    Size,
+    cpus_option,
+    group,
+    json_option,
+    read_by,
+    verifier_option,
+)
+from pydriver.cli.report import QueueCounters, RunReport, counter, format_size
 
 if TYPE_CHECKING:
+    from pydriver.cli.jobs.disk_stream import DiskStream
+    from pydriver.drivers.nvme import NvmeController
     from pydriver.drivers.nvme.queue import IoQueuePair
     from pydriver.ke import Kernel
+    from pydriver.system import System, SystemConfig
     from pydriver.wdf import File
     from pydriver.wdf.io.irp import Irp
 
@@ -29,36 +37,79 @@ VENDOR, DEVICE = 0x1B36, 0x0010
 MIB = 1 << 20
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    return int(value)
+
+
 @dataclass(frozen=True, kw_only=True)
-class CopyOptions(LookOptions):
-    """The options of `pydriver nvme copy`.
+class CopyOptions:
+    """The options of `pydriver nvme copy`."""
 
-    :ivar source: the file
-    :ivar target: the disk's image
-    :ivar queues: I/O queue pairs, 1 to 64
-    :ivar depth: commands in flight for each of them, 1 to 256
-    :ivar transfer: bytes of a request
-    :ivar block_size: bytes of the disk's block
-    :ivar interrupts: ``msix`` or ``intx``
-    :ivar cpus: vCPUs, 1 to 8
-    :ivar reset: reset the controller when half of the file has been sent
-    :ivar check: read the disk again
-    :ivar verifier: check the driver against the rules of the framework
-    :ivar as_json: report as JSON
-    """
-
-    source: Path
-    target: Path
-    queues: int
-    depth: int
-    transfer: int
-    block_size: int
-    interrupts: str
-    cpus: int
-    reset: bool
-    check: bool
-    verifier: bool
-    as_json: bool
+    source: Path = read_by(click.argument("source", metavar="IMAGE-IN", type=PATH))
+    target: Path = read_by(click.argument("target", metavar="IMAGE-OUT", type=PATH))
+    queues: int = read_by(
+        click.option(
+            "--queues",
+            type=click.IntRange(1, 64),
+            metavar="N",
+            default=4,
+            show_default=True,
+            help="I/O queue pairs.",
+        )
+    )
+    depth: int = read_by(
+        click.option(
+            "--depth",
+            type=click.IntRange(1, 256),
+            metavar="N",
+            default=32,
+            show_default=True,
+            help="Commands in flight for each of them.",
+        )
+    )
+    transfer: int = read_by(
+        click.option(
+            "--transfer",
+            type=Size(4096, 4 << 20, 4096),
+            default="64K",
+            show_default=True,
+            help="Size of a request, 4K to 4M; K and M are binary.",
+        )
+    )
+    block_size: int = read_by(
+        click.option(
+            "--block-size",
+            type=click.Choice(["512", "4096"]),
+            default="512",
+            show_default=True,
+            callback=_number,
+            help="Bytes of the disk's block.",
+        )
+    )
+    interrupts: str = read_by(
+        click.option(
+            "--interrupts",
+            type=click.Choice(["msix", "intx"]),
+            default="msix",
+            show_default=True,
+            help="How the controller interrupts.",
+        )
+    )
+    cpus: int = read_by(cpus_option)
+    reset: bool = read_by(
+        click.option("--reset", is_flag=True, help="Reset the controller when half has been sent.")
+    )
+    check: bool = read_by(
+        click.option(
+            "--check/--no-check",
+            default=True,
+            show_default=True,
+            help="Read the disk again, and compare.",
+        )
+    )
+    instruments: Instruments = group(Instruments)
+    verifier: bool = read_by(verifier_option)
+    as_json: bool = read_by(json_option)
 
 
 @dataclass(frozen=True)
@@ -99,12 +150,21 @@ class NvmeCopyJob(Job):
         disk: Path,
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake, options)
+        from pydriver.drivers import nvme
+
+        super().__init__(wake, options.instruments)
         self._options = options
+        # The driver is loaded now: what exists when the system starts is frozen for the garbage
+        # collector, which then does not look at it in the middle of an ISR.
+        self._entry = nvme.driver_entry_with(
+            nvme.Parameters(
+                queues=options.queues, depth=options.depth, max_transfer=nvme.MAX_TRANSFER
+            )
+        )
         self._source = source
         self._size = size
         self._disk = disk
-        self._controller: nvme.NvmeController | None = None
+        self._controller: NvmeController | None = None
         self._seconds = 0.0
         self._bytes = 0
         self._reset: Irp | None = None
@@ -126,9 +186,9 @@ class NvmeCopyJob(Job):
             if queue.in_flight
         )
 
-    def report(self) -> Report:
+    def report(self) -> RunReport:
         """What is known, now or after the end."""
-        report = Report(size=self._bytes, seconds=self._seconds)
+        report = RunReport(size=self._bytes, seconds=self._seconds)
         report.queues = [self._counters(queue) for queue in self._queues]
         report.levels = self._levels()
         return report
@@ -142,7 +202,11 @@ class NvmeCopyJob(Job):
             interrupts, queue.isrs, queue.dpcs, queue.completed, queue.retries, queue.recovered
         )
 
-    def _config(self) -> SystemConfig:
+    def _config(self) -> "SystemConfig":
+        from pydriver.ke import VerifierConfig
+        from pydriver.machine import MachineConfig
+        from pydriver.system import SystemConfig
+
         options = self._options
         in_flight = options.queues * options.depth * options.transfer
         block = options.block_size
@@ -157,12 +221,12 @@ class NvmeCopyJob(Job):
             verifier=VerifierConfig(enabled=options.verifier),
         )
 
-    def _work(self, system: System) -> None:
+    def _work(self, system: "System") -> None:
+        from pydriver.drivers import nvme
+        from pydriver.pci import InterruptMode
+
         options = self._options
-        parameters = nvme.Parameters(
-            queues=options.queues, depth=options.depth, max_transfer=nvme.MAX_TRANSFER
-        )
-        device = system.load_driver(nvme.driver_entry_with(parameters), "nvme").add_device(
+        device = system.load_driver(self._entry, "nvme").add_device(
             system.pci.find(VENDOR, DEVICE), interrupts=InterruptMode[options.interrupts.upper()]
         )
         self._controller = device.get_typed_context(nvme.NvmeController)
@@ -172,9 +236,12 @@ class NvmeCopyJob(Job):
                 file.device_control(nvme.IOCTL_FLUSH)
                 if options.check:
                     self._read(system, file)
-            self._enter(Phase.ENDING)
+            self._enter(JobPhase.ENDING)
 
-    def _write(self, system: System, file: "File") -> None:
+    def _write(self, system: "System", file: "File") -> None:
+        from pydriver.cli.jobs.disk_stream import DiskWriter
+        from pydriver.drivers import nvme
+
         options = self._options
         half = -(-self._size // options.transfer) // 2
 
@@ -188,16 +255,18 @@ class NvmeCopyJob(Job):
             self._reset.result()
         self._bytes, self._seconds = writer.verified, writer.seconds
 
-    def _read(self, system: System, file: "File") -> None:
+    def _read(self, system: "System", file: "File") -> None:
+        from pydriver.cli.jobs.disk_stream import DiskReader
+
         self._run_stream(DiskReader(*self._ends(system, file)), "reading it back")
 
-    def _ends(self, system: System, file: "File") -> "tuple[Kernel, File, int, int, int, int]":
+    def _ends(self, system: "System", file: "File") -> "tuple[Kernel, File, int, int, int, int]":
         """What both directions go between, and how."""
         options = self._options
         window = options.queues * options.depth
         return system.kernel, file, self._source, options.transfer, window, options.block_size
 
-    def _run_stream(self, stream: DiskStream, title: str) -> None:
+    def _run_stream(self, stream: "DiskStream", title: str) -> None:
         self.stream = stream
-        self._enter(Phase.STREAMING, title, self._size)
+        self._enter(JobPhase.STREAMING, title, self._size)
         stream.run()

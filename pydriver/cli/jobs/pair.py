@@ -8,29 +8,42 @@ what is wrong, or nothing. Without it the devices are started and left alone for
 
 import os
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pydriver.cli.jobs.job import Job, Phase
-from pydriver.cli.options import LookOptions
-from pydriver.cli.report import QueueCounters, Report, counter
-from pydriver.drivers.catalog import DriverPackage, import_driver
+import click
+
+from pydriver.cli.instruments import Instruments
+from pydriver.cli.jobs.job import Job, JobPhase
+from pydriver.cli.options import (
+    accel_option,
+    cpus_option,
+    group,
+    json_option,
+    qemu_option,
+    read_by,
+    verifier_option,
+)
+from pydriver.cli.report import QueueCounters, RunReport, counter
 from pydriver.errors import ConfigurationError
-from pydriver.ke import VerifierConfig
-from pydriver.machine import MachineConfig, SharedMemory
-from pydriver.pci import InterruptMode
-from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID
-from pydriver.system import System, SystemConfig
 
 if TYPE_CHECKING:
+    from pydriver.drivers.catalog import DriverPackage
     from pydriver.pci import PciFunction
+    from pydriver.system import System, SystemConfig
     from pydriver.wdf import Device, Interrupt
 
-__all__ = ("InterruptCounters", "PairJob", "PairOptions")
+__all__ = (
+    "InterruptCounters",
+    "PairJob",
+    "PairOptions",
+    "idle_option",
+    "interrupts_option",
+    "messages_option",
+)
 
 DISK_BYTES = 64 << 20
 IDLE_SECONDS = 1.0
@@ -41,32 +54,58 @@ DRIVE = re.compile(r"(?:^|,)drive=([^,]+)")
 NETDEV = re.compile(r"(?:^|,)netdev=([^,]+)")
 
 
+interrupts_option = click.option(
+    "--interrupts",
+    type=click.Choice(["msix", "msi", "intx"]),
+    default="msix",
+    show_default=True,
+    help="How the device interrupts.",
+)
+messages_option = click.option(
+    "--messages",
+    type=click.IntRange(1, 32),
+    metavar="N",
+    help="Most MSI or MSI-X messages to grant; default: all that the device has.",
+)
+idle_option = click.option(
+    "--idle",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="Start the driver, do nothing for that long, and report.",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
-class PairOptions(LookOptions):
-    """The options.
+class PairOptions:
+    """The options. Without a mode of interrupts it is the one with most messages."""
 
-    :ivar devices: of QEMU, as its -device takes them
-    :ivar driver: the module of the driver, or its name
-    :ivar qemu_options: other options of QEMU
-    :ivar interrupts: ``msix``, ``msi`` or ``intx``; ``None``: what the device has most messages of
-    :ivar messages: most messages to grant; ``None`` for all that the device offers
-    :ivar cpus: vCPUs, 1 to 8
-    :ivar accel: ``tcg`` or ``kvm``
-    :ivar idle: seconds to leave the devices alone, instead of trying them
-    :ivar verifier: check the driver against the rules of the framework
-    :ivar as_json: report as JSON
-    """
-
-    devices: tuple[str, ...]
-    driver: str
-    qemu_options: tuple[str, ...]
-    interrupts: str | None
-    messages: int | None
-    cpus: int
-    accel: str
-    idle: float | None
-    verifier: bool
-    as_json: bool
+    interrupts: str | None = read_by(interrupts_option)
+    messages: int | None = read_by(messages_option, default=None)
+    cpus: int = read_by(cpus_option)
+    accel: str = read_by(accel_option)
+    devices: tuple[str, ...] = read_by(
+        click.option(
+            "--device",
+            "devices",
+            multiple=True,
+            metavar="DEVICE",
+            help="Instead of streaming through mqdma: a device of QEMU, as its -device takes it. "
+            "Can be given again. A drive that it names and nobody defines is an empty disk in "
+            "memory, a netdev QEMU's user network.",
+        )
+    )
+    driver: str = read_by(
+        click.option(
+            "--driver",
+            metavar="MODULE",
+            help="The driver of that device: a module, a file, or the name of an installed driver.",
+        )
+    )
+    qemu_options: tuple[str, ...] = read_by(qemu_option)
+    idle: float | None = read_by(idle_option, default=None)
+    instruments: Instruments = group(Instruments)
+    verifier: bool = read_by(verifier_option)
+    as_json: bool = read_by(json_option, default=False)
 
 
 @dataclass(frozen=True)
@@ -94,7 +133,9 @@ class PairJob(Job):
     """
 
     def __init__(self, options: PairOptions, wake: Callable[[], None]) -> None:
-        super().__init__(wake, options)
+        from pydriver.drivers.catalog import import_driver
+
+        super().__init__(wake, options.instruments)
         self._options = options
         self._package: DriverPackage = import_driver(options.driver)
         self._interrupts: list[Interrupt] = []
@@ -109,9 +150,9 @@ class PairJob(Job):
         """Nothing is known of a driver's requests here."""
         return f"{self._package.name} waits"
 
-    def report(self) -> Report:
+    def report(self) -> RunReport:
         """What is known, now or after the end."""
-        report = Report(seconds=self._seconds, row="interrupt")
+        report = RunReport(seconds=self._seconds, row="interrupt")
         report.queues = [
             InterruptCounters(
                 each.interrupts, each.unclaimed, each.dpcs_queued, each.dpcs_coalesced
@@ -121,7 +162,11 @@ class PairJob(Job):
         report.levels = self._levels()
         return report
 
-    def _config(self) -> SystemConfig:
+    def _config(self) -> "SystemConfig":
+        from pydriver.ke import VerifierConfig
+        from pydriver.machine import MachineConfig
+        from pydriver.system import SystemConfig
+
         options = self._options
         return SystemConfig(
             MachineConfig(
@@ -134,6 +179,8 @@ class PairJob(Job):
         )
 
     def _words(self) -> list[str]:
+        import shlex
+
         return [word for option in self._options.qemu_options for word in shlex.split(option)]
 
     def _undefined(self, wanted: "re.Pattern[str]") -> list[str]:
@@ -148,6 +195,8 @@ class PairJob(Job):
 
     def _empty_disks(self) -> list[str]:
         """A disk in memory for each drive that is not defined."""
+        from pydriver.machine import SharedMemory
+
         options = []
         for name in self._undefined(DRIVE):
             disk = SharedMemory(f"disk-{name}", DISK_BYTES)
@@ -160,14 +209,16 @@ class PairJob(Job):
         """QEMU's user network for each network that is not defined."""
         return [word for name in self._undefined(NETDEV) for word in ("-netdev", f"user,id={name}")]
 
-    def _work(self, system: System) -> None:
+    def _work(self, system: "System") -> None:
         devices = self._start_devices(system)
         start = perf_counter()
         self._use(system, devices)
         self._seconds = perf_counter() - start
-        self._enter(Phase.ENDING)
+        self._enter(JobPhase.ENDING)
 
-    def _start_devices(self, system: System) -> "list[Device]":
+    def _start_devices(self, system: "System") -> "list[Device]":
+        from pydriver.pci import InterruptMode
+
         options = self._options
         mode = InterruptMode[options.interrupts.upper()] if options.interrupts else None
         driver = system.load_driver(self._package.entry, self._package.name)
@@ -179,7 +230,9 @@ class PairJob(Job):
         return devices
 
     def _functions(self, system: "System") -> "list[PciFunction]":
-        """Those that the driver names; of a driver that names none, all that devices are."""
+        """The functions that the driver names; all devices, if it names none."""
+        from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID
+
         functions = [
             each
             for each in system.pci.functions
@@ -202,7 +255,7 @@ class PairJob(Job):
             seconds = IDLE_SECONDS if self._options.idle is None else self._options.idle
             self._idle(system, seconds)
             return
-        self._enter(Phase.EXERCISING, f"trying {', '.join(map(str, devices))}")
+        self._enter(JobPhase.EXERCISING, f"trying {', '.join(map(str, devices))}")
         for device in devices:
             wrong = exercise(device)
             if wrong and self.failure is None:

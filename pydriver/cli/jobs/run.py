@@ -3,54 +3,156 @@
 """What `pydriver run` does: a file goes through all queues of `mqdma`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pydriver.cli.jobs.job import Job, Phase
-from pydriver.cli.jobs.stream import Stream
-from pydriver.cli.options import Options
-from pydriver.cli.report import MqdmaCounters, Report, format_size
-from pydriver.drivers import mqdma
+import click
+
+from pydriver.cli.instruments import Instruments
+from pydriver.cli.jobs.job import Job, JobPhase
+from pydriver.cli.jobs.pair import idle_option, interrupts_option, messages_option
+from pydriver.cli.options import (
+    PATH,
+    Size,
+    accel_option,
+    cpus_option,
+    group,
+    json_option,
+    path_option,
+    read_by,
+    verifier_option,
+)
+from pydriver.cli.report import QueueCounters, RunReport, counter, format_size
 from pydriver.drivers.mqdma.faults import FAULTS
-from pydriver.ke import VerifierConfig
-from pydriver.machine import MachineConfig
-from pydriver.pci import InterruptMode
-from pydriver.system import System, SystemConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pydriver.cli.output import OutputFile
+    from pydriver.cli.files import OutputFile
     from pydriver.drivers.mqdma.queue import HardwareQueue
+    from pydriver.system import System, SystemConfig
 
-__all__ = ("RunJob",)
+__all__ = ("MqdmaCounters", "RunJob", "RunOptions")
 
 DEVICE = "mqdma0"
 ALL_ONES = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of a run through mqdma. Without a file, the QEMU binary is streamed."""
+
+    file: Path | None = read_by(click.argument("file", required=False, type=PATH))
+    queues: int = read_by(
+        click.option(
+            "--queues",
+            type=click.IntRange(1, 64),
+            metavar="N",
+            default=4,
+            show_default=True,
+            help="Hardware queues.",
+        )
+    )
+    depth: int = read_by(
+        click.option(
+            "--depth",
+            type=click.IntRange(1, 256),
+            metavar="N",
+            default=8,
+            show_default=True,
+            help="Requests in flight for each queue.",
+        )
+    )
+    block: int = read_by(
+        click.option(
+            "--block",
+            type=Size(4, 16 << 20, 4),
+            default="64K",
+            show_default=True,
+            help="Size of a request, 4 to 16M, as a multiple of 4; K and M are binary.",
+        )
+    )
+    interrupts: str = read_by(interrupts_option)
+    messages: int | None = read_by(messages_option)
+    cpus: int = read_by(cpus_option)
+    accel: str = read_by(accel_option)
+    fault: str | None = read_by(
+        click.option(
+            "--fault",
+            type=click.Choice(list(FAULTS)),
+            metavar="NAME",
+            help="Let something break on the way; see below.",
+        )
+    )
+    idle: float | None = read_by(idle_option)
+    output: Path | None = read_by(
+        path_option(
+            "--output",
+            "PATH",
+            "Write what came back; the file appears only if all of it is right.",
+        )
+    )
+    instruments: Instruments = group(Instruments)
+    verifier: bool = read_by(verifier_option)
+    as_json: bool = read_by(json_option)
+
+
+@dataclass(frozen=True)
+class MqdmaCounters(QueueCounters):
+    """What happened on a queue of mqdma.
+
+    :ivar interrupts: messages that arrived for it, or causes that a shared ISR found for it
+    :ivar isrs: interrupts that the ISR claimed
+    :ivar dpcs: times that its DPC was queued
+    :ivar coalesced: times that the DPC was queued already
+    :ivar completed: requests
+    :ivar lost: events that the device overwrote before the ISR took them; ``None``: not known,
+        because the device does not answer any more
+    :ivar repairs: times that the queue was reset
+    :ivar retries: requests that were submitted again
+    :ivar recovered: times that completions were found without an interrupt
+    """
+
+    interrupts: int = counter("interrupts")
+    isrs: int = counter("ISRs claimed")
+    dpcs: int = counter("DPCs queued")
+    coalesced: int = counter("coalesced", json=False)
+    completed: int = counter("completed")
+    lost: int | None = counter("events lost")
+    repairs: int = counter("resets", json=False, repair=True)
+    retries: int = counter("retries", json=False, repair=True)
+    recovered: int = counter("recovered", json=False, repair=True)
 
 
 class RunJob(Job):
     """One run.
 
     :param options: what to run
-    :param path: of the input
-    :param source: its descriptor
-    :param size: its bytes, as far as one can know
-    :param output: where the result goes to, or ``None``
-    :param wake: called when the step has changed, and when the job is over
+    :param path: the path of the input
+    :param source: the descriptor of the input
+    :param size: bytes of the input; it may still grow
+    :param output: the file for the result, or ``None``
+    :param wake: a function to call when the step has changed, and when the job is over
     """
 
     def __init__(
         self,
-        options: Options,
-        path: "Path",
+        options: RunOptions,
+        path: Path,
         source: int,
         size: int,
         output: "OutputFile | None",
         wake: Callable[[], None],
     ) -> None:
-        super().__init__(wake, options)
+        from pydriver.drivers import mqdma
+
+        super().__init__(wake, options.instruments)
         self._options = options
+        # The driver is loaded now: what exists when the system starts is frozen for the garbage
+        # collector, which then does not look at it in the middle of an ISR.
+        self._entry = mqdma.driver_entry_with(
+            mqdma.Parameters(depth=options.depth, block=options.block)
+        )
         self._path = path
         self._source = source
         self._bytes = size
@@ -81,9 +183,9 @@ class RunJob(Job):
             text += f"; {unclaimed} interrupts that no ISR claimed"
         return text
 
-    def report(self) -> Report:
+    def report(self) -> RunReport:
         """What is known, now or after the end."""
-        report = Report(seconds=self._idled)
+        report = RunReport(seconds=self._idled)
         if self.stream is not None:
             report.size = self.stream.verified
             report.seconds = self.stream.seconds
@@ -108,7 +210,12 @@ class RunJob(Job):
             recovered=queue.recovered,
         )
 
-    def _config(self) -> SystemConfig:
+    def _config(self) -> "SystemConfig":
+        from pydriver.drivers import mqdma
+        from pydriver.ke import VerifierConfig
+        from pydriver.machine import MachineConfig
+        from pydriver.system import SystemConfig
+
         options = self._options
         return SystemConfig(
             MachineConfig(
@@ -120,10 +227,13 @@ class RunJob(Job):
             verifier=VerifierConfig(enabled=options.verifier),
         )
 
-    def _work(self, system: System) -> None:
+    def _work(self, system: "System") -> None:
+        from pydriver.cli.jobs.stream import Stream
+        from pydriver.drivers import mqdma
+        from pydriver.pci import InterruptMode
+
         options = self._options
-        entry = mqdma.driver_entry_with(mqdma.Parameters(depth=options.depth, block=options.block))
-        device = system.load_driver(entry, "mqdma").add_device(
+        device = system.load_driver(self._entry, "mqdma").add_device(
             system.pci.find(mqdma.VENDOR, mqdma.DEVICE),
             interrupts=InterruptMode[options.interrupts.upper()],
             messages=options.messages,
@@ -148,9 +258,9 @@ class RunJob(Job):
                     self._before_block,
                 )
                 title = f"streaming {self._path}, {format_size(self._bytes)}"
-                self._enter(Phase.STREAMING, title, self._bytes)
+                self._enter(JobPhase.STREAMING, title, self._bytes)
                 self.stream.run()
-            self._enter(Phase.ENDING)
+            self._enter(JobPhase.ENDING)
             self._lost = [None if n == ALL_ONES else n for n in map(_lost, self._queues)]
 
     def _before_block(self, number: int) -> None:

@@ -13,7 +13,7 @@ from pydriver.drivers.mqdma import CRC_BYTES, IOCTL_COPY
 from pydriver.ke import NT_SUCCESS, status_name
 
 if TYPE_CHECKING:
-    from pydriver.cli.output import OutputFile
+    from pydriver.cli.files import OutputFile
     from pydriver.ke import Kernel
     from pydriver.wdf import File
     from pydriver.wdf.io.irp import Irp

@@ -6,24 +6,23 @@ Exit codes: 0 correct; 1 not; 128 + n for signal n. What the user did wrong is a
 which ends with 2.
 """
 
+import contextlib
 import signal
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.jobs.job import Job, Phase
+from pydriver.cli.instruments import Instruments
+from pydriver.cli.jobs.job import Job, JobPhase
 from pydriver.cli.progress import Progress, make_progress
 from pydriver.cli.report import CORRECT
 from pydriver.cli.signals import Signals
 from pydriver.errors import ConfigurationError, MachineDied, PydriverError
 from pydriver.ke import BugCheck, VerifierError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ("Watch", "conclude", "say_interrupted")
+__all__ = ("run_command",)
 
 WRONG_EXIT = 1
 SIGNAL_EXIT = 128
@@ -47,7 +46,7 @@ ENDINGS = {
 }
 
 
-class Watch:
+class Supervisor:
     """A job, its progress display, and how long nothing has moved.
 
     :param job: to be run
@@ -86,7 +85,7 @@ class Watch:
         job, signals, progress = self._job, self._signals, self._progress
         before = monotonic()
         while not job.over and signals.received is None:
-            signals.wait(IDLE_INTERVAL if job.step.phase is Phase.IDLE else progress.interval)
+            signals.wait(IDLE_INTERVAL if job.step.phase is JobPhase.IDLE else progress.interval)
             now = monotonic()
             # We may have been stopped for hours: that does not count.
             if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
@@ -109,23 +108,56 @@ class Watch:
             self._still = 0.0
             return ""
         self._still += seconds
-        if self._still < (START if self._step.phase is Phase.STARTING else STALL):
+        if self._still < (START if self._step.phase is JobPhase.STARTING else STALL):
             return ""
         return self._describe_stall()
 
     def _must_move(self) -> bool:
-        if self._step.phase is Phase.STREAMING:
+        if self._step.phase is JobPhase.STREAMING:
             return self._job.stream is not None and self._job.stream.in_flight > 0
-        return self._step.phase is not Phase.IDLE
+        return self._step.phase is not JobPhase.IDLE
 
     def _describe_stall(self) -> str:
-        if self._step.phase is not Phase.STREAMING:
+        if self._step.phase is not JobPhase.STREAMING:
             return f"the system did not {self._step.phase.value} within {self._still:.0f} s"
         outstanding = self._job.describe_outstanding()
         return f"no request completed for {self._still:.0f} s; outstanding: {outstanding}"
 
 
-def say_interrupted(command: str, received: signal.Signals) -> int:
+def run_command(
+    command: str,
+    instruments: Instruments,
+    make_job: Callable[[Callable[[], None]], Job],
+    *,
+    as_json: bool,
+    source: object = None,
+    commit: Callable[[], object] | None = None,
+) -> int:
+    """Runs a job from its making to its report: what all commands with a job have in common.
+
+    :param command: the command's name, for messages
+    :param instruments: the ways to look at the job
+    :param make_job: a function that makes the job; its argument wakes this thread
+    :param as_json: whether the report is JSON
+    :param source: the input, for messages; ``None`` if there is none
+    :param commit: a function that keeps the output; called if all of it is right
+    :return: exit code
+    :raises click.UsageError: the command line asks for something that cannot be
+    """
+    with instruments.trace or contextlib.nullcontext() as tracing:
+        with Signals() as signals:
+            try:
+                job = make_job(signals.wake)
+            except ConfigurationError as error:
+                raise click.UsageError(str(error)) from error
+            stall = Supervisor(job, signals).run()
+        if signals.received is not None:
+            return _say_interrupted(command, signals.received)
+        written = 0 if tracing is None else tracing.write(command)
+        return written | _conclude(command, job, stall, source, as_json=as_json, commit=commit)
+
+
+def _say_interrupted(command: str, received: signal.Signals) -> int:
     """Says that a signal ended a command.
 
     :return: its exit code
@@ -150,14 +182,14 @@ def _complain(command: str, error: BaseException, source: object) -> str:
     return sentence
 
 
-def conclude(
+def _conclude(
     command: str,
     job: Job,
     stall: str,
     source: object,
     *,
     as_json: bool,
-    commit: "Callable[[], object] | None",
+    commit: Callable[[], object] | None,
 ) -> int:
     """Prints what a job has shown.
 
@@ -190,7 +222,7 @@ def conclude(
 
 def _say_crash(command: str, job: Job, *, failed: bool) -> None:
     """Says where the crash is, or how there would have been one."""
-    directory = job.on_failure
+    directory = job.instruments.crash_dir
     if directory is not None and directory.result is not None:
         say(f"{command}: {directory.result}", error=True)
     elif failed and directory is None:

@@ -1,34 +1,52 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A file that a command writes: it appears under its name when it is complete, or never."""
+"""The files that a command reads and writes."""
 
 import contextlib
 import os
-import secrets
+import stat
 from pathlib import Path
 
 import click
 
-from pydriver.cli.options import refuse_file
+__all__ = ("OutputFile", "open_input")
 
-__all__ = ("OutputFile",)
+
+def open_input(path: Path) -> int:
+    """Opens the input.
+
+    :return: a descriptor
+    :raises click.UsageError: it cannot be read, or is not a regular file
+    """
+    try:
+        # O_NONBLOCK: a FIFO without a writer is refused, not waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise click.UsageError(f"cannot read {path}: {reason}") from error
+    if fault := _refuse(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise click.UsageError(f"cannot read {path}: {fault}")
+    return fd
 
 
 class OutputFile:
-    """A file under a temporary name beside the one that it will have.
+    """A file to write, which appears under its name when it is complete, or never.
 
-    :param path: where it shall be; what a symbolic link leads to is replaced, not the link
-    :raises click.UsageError: it cannot be created there
-    :ivar path: where it shall be
+    Until then it has a temporary name beside that one.
+
+    :param path: the name; the target of a symbolic link is replaced, not the link
+    :raises click.UsageError: the file cannot be created there
+    :ivar path: the name, with symbolic links resolved
     """
 
     def __init__(self, path: Path) -> None:
         self._fd = -1
         try:
             self.path = path.resolve()
-            if self.path.exists() and (fault := refuse_file(self.path.stat().st_mode)):
+            if self.path.exists() and (fault := _refuse(self.path.stat().st_mode)):
                 raise click.UsageError(f"cannot write {path}: {fault}")
-            name = f".{self.path.name[:200]}.{secrets.token_hex(4)}.part"
+            name = f".{self.path.name[:200]}.{os.urandom(4).hex()}.part"
             self._part = self.path.with_name(name)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._fd = os.open(self._part, flags, 0o666)
@@ -88,3 +106,10 @@ class OutputFile:
         self._fd = -1
         with contextlib.suppress(OSError):
             self._part.unlink()
+
+
+def _refuse(mode: int) -> str:
+    """The reason why a file cannot be input or output; empty if it is a regular file."""
+    if stat.S_ISDIR(mode):
+        return "it is a directory"
+    return "" if stat.S_ISREG(mode) else "it is not a regular file"
