@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver attach`: the debugger's views of a system that runs in another process, read-only."""
+"""`pydriver attach`: the debugger's views of a system in another process, read-only."""
 
 import socket
 import sys
@@ -70,7 +70,7 @@ def _execute(file: TextIO, lines: Iterable[str], *, echo: bool) -> int:
 
 
 def _typed(file: TextIO) -> Iterator[str]:
-    """What a person types, with history and completion; or the lines of a file on stdin."""
+    """The lines that a person types, with history and completion; or those of a file on stdin."""
     if not sys.stdin.isatty():
         yield from (line.rstrip("\n") for line in sys.stdin)
         return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver bench`: what things cost, as ratios measured in one run."""
+"""`pydriver bench`: the cost of the interrupt path, as ratios measured in one run."""
 
 import json
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ BASES = {
     "cycle_trace_us": "cycle_us",
     "mmio_read_us": "handover_us",
 }
-"""What a figure is given as a multiple of."""
+"""The figure that another one is given as a multiple of."""
 
 
 PARTS = ("interrupts", "nvme", "processors")
@@ -68,7 +68,7 @@ PARTS = ("interrupts", "nvme", "processors")
 
 @dataclass
 class Results:
-    """What was measured; ``None``: not this time."""
+    """The results; ``None`` for a part that was not measured."""
 
     interrupts: Report | None = None
     nvme: list[DiskFigure] | None = None

@@ -11,12 +11,12 @@ __all__ = ("say",)
 def say(text: str, *, error: bool = False) -> bool:
     """Prints a text at once.
 
-    :param text: without the newline at its end
-    :param error: on stderr
+    :param text: the text, without a newline at its end
+    :param error: whether it goes to stderr
     :return: ``False`` if it could not be written; a reader that has gone away does not count
     """
     stream = sys.stderr if error else sys.stdout
-    if stream is None:  # it was closed before we were started
+    if stream is None:  # it was closed before this process started
         return True
     try:
         print(text, file=stream, flush=True)
@@ -31,7 +31,7 @@ def say(text: str, *, error: bool = False) -> bool:
 
 
 def _discard(fd: int) -> None:
-    """Sends what is still buffered, and all that follows, to nowhere."""
+    """Discards what is still buffered, and everything that follows."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, fd)
     os.close(nowhere)

@@ -56,7 +56,7 @@ class OutputFile:
 
     @property
     def link(self) -> Path:
-        """A name for it while it is not complete, for a child process; free of special signs."""
+        """A name for the unfinished file, for a child process; without special characters."""
         return Path(f"/proc/{os.getpid()}/fd/{self._fd}")
 
     def write(self, data: memoryview, offset: int) -> None:
@@ -74,7 +74,9 @@ class OutputFile:
             offset += written
 
     def resize(self, size: int) -> None:
-        """Makes the file so long: what is added is a hole.
+        """Sets the size of the file; added bytes are a hole.
+
+        :param size: bytes
 
         :raises OSError: naming the file
         """
@@ -99,7 +101,7 @@ class OutputFile:
             raise
 
     def discard(self) -> None:
-        """Removes what was written, unless it has its name already. Idempotent."""
+        """Removes the file, unless it has its name already. Idempotent."""
         if self._fd < 0:
             return
         os.close(self._fd)

@@ -88,10 +88,10 @@ class Instruments:
                 taken.add(path)
 
     def fit(self, config: "SystemConfig", stack: contextlib.ExitStack) -> "SystemConfig":
-        """Adds to a system all that it must know from its start.
+        """Adds the instruments that a system has from its start.
 
         :param config: the system without instruments
-        :param stack: what is left after the system has ended
+        :param stack: the stack to close after the system has ended
         :raises ConfigurationError: a file cannot be written
         """
         register_trace = None

@@ -3,7 +3,7 @@
 """The `pydriver` command: its subcommands, and how every one of them ends.
 
 A subcommand's module is imported when the subcommand is called, and prints through
-:mod:`pydriver.cli.console`. What the user did wrong is one line on stderr and exit code 2.
+:mod:`pydriver.cli.console`. A mistake of the user is one line on stderr and exit code 2.
 """
 
 import importlib
@@ -17,9 +17,9 @@ from pydriver.errors import PydriverError
 __all__ = ("FAILURE", "INTERRUPTED", "USAGE", "main", "pydriver")
 
 FAILURE = 1
-"""Exit code: it was tried and did not work."""
+"""Exit code: the command was tried and failed."""
 USAGE = 2
-"""Exit code: the command line asks for something that cannot be."""
+"""Exit code: the command line asks for something that is not possible."""
 INTERRUPTED = 130
 """Exit code: Ctrl-C."""
 
@@ -43,7 +43,7 @@ class Commands(click.Group):
     """The subcommands, each imported from the module of its name when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, for the help."""
+        """Lists the names, for the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -188,9 +188,9 @@ def path_option(name: str, metavar: str, about: str, **more: Any) -> Callable[[C
 class Size(click.ParamType[int]):
     """A number of bytes: 4096, 64K, 1M.
 
-    :param low: smallest
-    :param high: largest
-    :param step: it must be a multiple of that
+    :param low: the smallest size
+    :param high: the largest size
+    :param step: the number that a size must be a multiple of
     """
 
     name = "size"
@@ -203,7 +203,7 @@ class Size(click.ParamType[int]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """The number."""
+        """Makes a number of bytes of the text."""
         if isinstance(value, int):
             return value
         text = str(value).upper()
@@ -221,5 +221,5 @@ class Size(click.ParamType[int]):
         return size
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """For the help."""
+        """The placeholder in the help."""
         return "BYTES"

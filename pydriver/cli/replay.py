@@ -26,7 +26,7 @@ MOST_LINES = 20
 
 EPILOG = """\b
 Exit codes: 0 all values are as recorded; 1 some differ, or QEMU has ended;
-2 a bad command line, or a file that is no trace; 130 Ctrl-C.
+2 a bad command line, or a file that is not a trace; 130 Ctrl-C.
 """
 
 

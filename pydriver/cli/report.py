@@ -26,10 +26,10 @@ GUIDED = ("isr", "dpc")
 
 @dataclass(frozen=True)
 class QueueCounters:
-    """What happened on one hardware queue.
+    """Counts of one hardware queue.
 
-    A field's metadata say its heading in the table, and whether it is for JSON; a column that is
-    there only for repairs is left out when there were none.
+    A field's metadata has its heading in the table, and whether it is in the JSON object. A column
+    that is there only for repairs is left out when there were none.
     """
 
 
@@ -42,12 +42,12 @@ def counter(heading: str, *, json: bool = True, repair: bool = False) -> int:
 class RunReport:
     """One run.
 
-    :ivar verdict: ``correct``, or what is wrong
+    :ivar verdict: ``correct``, or a description of what is wrong
     :ivar size: bytes that went through and were right
-    :ivar seconds: from the first request to the last, or of doing nothing
-    :ivar queues: one for each hardware queue
-    :ivar levels: by ``isr``, ``dpc`` and ``work_item``
-    :ivar row: what each of `queues` is about
+    :ivar seconds: the time from the first request to the last, or of doing nothing
+    :ivar queues: the counts of each hardware queue
+    :ivar levels: the times by level: ``isr``, ``dpc`` and ``work_item``
+    :ivar row: the name of what each of `queues` counts for
     """
 
     verdict: str = CORRECT

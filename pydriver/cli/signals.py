@@ -32,7 +32,7 @@ class Signals:
     def __enter__(self) -> Self:
         for number in ENDING:
             # A shell starts a background job with SIGINT ignored, nohup one with SIGHUP. The
-            # former means the terminal's Ctrl-C; `kill -INT` shall still work.
+            # former is about the terminal's Ctrl-C; `kill -INT` must still work.
             if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_IGN:
                 continue
             self._before[number] = signal.signal(number, self._receive)

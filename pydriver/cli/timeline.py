@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver timeline`: what a trace shows, as a table, as a page and as a picture."""
+"""`pydriver timeline`: a trace as a table, as a page and as a picture."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ROUTINES = 12
 
 EPILOG = """\b
 Exit codes: 0 it worked; 1 the output could not be written;
-2 a bad command line, or a file that is no trace of pydriver's.
+2 a bad command line, or a file that is not a trace of pydriver.
 """
 
 
@@ -55,7 +55,7 @@ def timeline(file: Path, outputs: tuple[Path, ...], as_json: bool) -> int:  # no
     """
     for path in outputs:
         if path.suffix.lower() not in SUFFIXES:
-            raise click.UsageError(f"{path}: what shall it be? its name ends in .html or .png")
+            raise click.UsageError(f"{path}: the name of a page or picture ends in .html or .png")
     if any(path.suffix.lower() == ".png" for path in outputs):
         _require_pillow()
     found = _read(file)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`--trace`: a run is captured, and becomes a file when it has ended, however it has."""
+"""`--trace`: a run is captured, and written to a file when it has ended, in whatever way."""
 
 from pathlib import Path
 from time import strftime
@@ -59,7 +59,7 @@ class Tracing:
         self._output.discard()
 
     def write(self, command: str) -> int:
-        """Writes what was captured; the file appears only if all of it is there.
+        """Writes the capture to the file, which appears only if all of it is there.
 
         :param command: the command's name, for messages
         :return: exit code: 0, or 1 if the file could not be written

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver debug` does beside its shell: the system, its driver, and the application."""
+"""The job of `pydriver debug`, beside its shell: the system, its driver, and the application."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,9 +27,9 @@ Task = Callable[["System"], None]
 class DebugJob(PairJob):
     """A system that does what the shell has it do, on the job's own thread.
 
-    :param options: what to run
-    :param debugger: of the system
-    :ivar devices: that the driver was given
+    :param options: the options of the run
+    :param debugger: the debugger of the system
+    :ivar devices: the devices that the driver was given
     :ivar ready: the system runs, or has not come up
     :ivar application: the module has an application that can be started
     """
@@ -45,12 +45,12 @@ class DebugJob(PairJob):
 
     @property
     def application(self) -> bool:
-        """Whether the driver's module brings an application."""
+        """``True`` if the driver's module brings an application."""
         return self._exercise is not None
 
     @property
     def busy(self) -> bool:
-        """A task is being done."""
+        """``True`` while a task is being done."""
         return self._tasks.unfinished_tasks > 0 and not self.over
 
     @property

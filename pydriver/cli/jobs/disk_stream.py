@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A file on its way to a disk, block by block, and what is on the disk compared with the file."""
+"""Streams of a file to a disk, and back from the disk for comparison, block by block."""
 
 import os
 from collections.abc import Callable
@@ -35,15 +35,15 @@ class DiskBlock(Block):
 
 
 class DiskStream(Pipeline[DiskBlock]):
-    """What both directions have in common.
+    """The base of both directions.
 
-    :param kernel: of the system
+    :param kernel: the system's kernel
     :param file: the open disk
     :param source: descriptor of the file
     :param size: bytes of a request, a multiple of the disk's block
     :param window: most requests in flight
     :param block_size: bytes of the disk's block; the end of the file is padded to one
-    :param before: called with the number of each request before it is sent
+    :param before: a function to call with the number of each request before it is sent
     """
 
     def __init__(

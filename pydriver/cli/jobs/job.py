@@ -31,7 +31,7 @@ __all__ = ("Job", "JobPhase", "Step")
 
 
 class JobPhase(Enum):
-    """What a job is doing."""
+    """The kind of work that a job is doing."""
 
     STARTING = "start"
     STREAMING = "stream"
@@ -41,11 +41,11 @@ class JobPhase(Enum):
 
 
 class Step(NamedTuple):
-    """What a job is doing now.
+    """The work that a job is doing now.
 
-    :ivar phase: in general
-    :ivar title: for the progress display, or nothing
-    :ivar size: bytes that it will have done at its end; 0: it is not measured in bytes
+    :ivar phase: the kind of work
+    :ivar title: the title for the progress display; empty for none
+    :ivar size: bytes of the whole step; 0 if it is not measured in bytes
     """
 
     phase: JobPhase
@@ -56,15 +56,15 @@ class Step(NamedTuple):
 class Job(ABC):
     """One job.
 
-    :param wake: called when the step has changed, and when the job is over
-    :param instruments: the ways to look at it
-    :ivar instruments: the ways to look at it
-    :ivar step: what it is doing
-    :ivar stream: the application, as soon as it runs
-    :ivar failure: what went wrong in the application, or ``None``
-    :ivar stopped: the machine has been stopped over QMP
-    :ivar error: what ended it, if not its own end
-    :ivar over: it has ended
+    :param wake: a function to call when the step has changed, and when the job is over
+    :param instruments: the ways to look at the job
+    :ivar instruments: the ways to look at the job
+    :ivar step: the current step
+    :ivar stream: the application; ``None`` until it runs
+    :ivar failure: the failure of the application, or ``None``
+    :ivar stopped: ``True`` while somebody has stopped the machine over QMP
+    :ivar error: the exception that ended the job, or ``None``
+    :ivar over: ``True`` when the job has ended
     """
 
     def __init__(self, wake: Callable[[], None], instruments: Instruments) -> None:
@@ -77,18 +77,18 @@ class Job(ABC):
         self.over = False
         self._wake = wake
         self._system: System | None = None
-        self._stack = contextlib.ExitStack()  # what the system is given, and what outlives it
+        self._stack = contextlib.ExitStack()  # things that the system uses and that must outlive it
         self._thread = threading.Thread(target=self._run, name="pydriver-job", daemon=True)
         self.start = self._thread.start
         self.join = self._thread.join
 
     @abstractmethod
     def _config(self) -> "SystemConfig":
-        """The system that it wants, without what is for looking at it."""
+        """The system that the job needs, without instruments."""
 
     @abstractmethod
     def _work(self, system: "System") -> None:
-        """What it does with the system."""
+        """The work: uses the system, and returns when it is done."""
 
     @property
     @abstractmethod
@@ -97,33 +97,33 @@ class Job(ABC):
 
     @abstractmethod
     def describe_outstanding(self) -> str:
-        """What the device and the driver have not completed."""
+        """Describes the requests that the device and the driver have not completed."""
 
     @abstractmethod
     def report(self) -> "RunReport":
-        """What is known, now or after the end."""
+        """The report on the job so far, or on all of it after its end."""
 
     @property
     def done(self) -> int:
-        """Bytes that have been done in this step."""
+        """Bytes of the current step that are done."""
         return self.stream.verified if self.stream is not None else 0
 
     def _levels(self) -> "dict[str, LevelSummary]":
-        """What the ISRs, DPCs and work items have taken, as soon as there is a system."""
+        """The times of the ISRs, DPCs and work items; empty while there is no system."""
         system = self._system
         return system.kernel.summary() if system is not None and system.has_kernel else {}
 
     def _idle(self, system: "System", seconds: float) -> None:
-        """Does nothing, as its step."""
+        """Does nothing for a time, as a step of its own."""
         self._enter(JobPhase.IDLE, f"doing nothing for {seconds:g} s")
         never = Lock()
         never.acquire()
         system.kernel.wait(never, seconds)
 
     def keep_stall(self, stall: str) -> None:
-        """Writes a crash for a system in which nothing moves, if that was asked for.
+        """Writes a crash directory for a system in which nothing moves, if one was asked for.
 
-        :param stall: what did not move
+        :param stall: a sentence about what does not move
         """
         system = self._system
         crash = self.instruments.crash_dir
@@ -146,7 +146,7 @@ class Job(ABC):
                     system.machine.listen(self._on_event)
                     with instruments.views(system):
                         self._work(system)
-        except BaseException as error:  # noqa: BLE001 - the main thread says what it means
+        except BaseException as error:  # noqa: BLE001 - the main thread reports it
             self.error = error
         finally:
             self.over = True

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver nvme copy` does: a file goes through the NVMe driver to a disk, and back."""
+"""The job of `pydriver nvme copy`: a file goes through the NVMe driver to a disk, and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -114,12 +114,12 @@ class CopyOptions:
 
 @dataclass(frozen=True)
 class NvmeCounters(QueueCounters):
-    """What happened on an I/O queue pair.
+    """Counts of an I/O queue pair.
 
-    :ivar interrupts: that arrived on its vector; 0 with a line, which all queues share
+    :ivar interrupts: interrupts on its vector; 0 with a line, which all queues share
     :ivar isrs: times that the ISR found completions
     :ivar dpcs: times that its DPC ran
-    :ivar completed: requests
+    :ivar completed: completed requests
     :ivar retries: commands that were handed over again
     :ivar recovered: times that completions were found without an interrupt
     """
@@ -135,11 +135,11 @@ class NvmeCounters(QueueCounters):
 class NvmeCopyJob(Job):
     """One copy.
 
-    :param options: what to copy
+    :param options: the options of the copy
     :param source: descriptor of the file
-    :param size: its bytes
+    :param size: bytes of the file
     :param disk: the image that QEMU opens, of whole blocks; without a comma in its path
-    :param wake: called when the step has changed, and when the job is over
+    :param wake: a function to call when the step has changed, and when the job is over
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class NvmeCopyJob(Job):
         return self.done + sum(queue.completed for queue in self._queues)
 
     def describe_outstanding(self) -> str:
-        """What the device and the driver have not completed."""
+        """Describes the requests that the device and the driver have not completed."""
         return ", ".join(
             f"{queue.in_flight} on queue {queue.number}"
             for queue in self._queues
@@ -187,7 +187,7 @@ class NvmeCopyJob(Job):
         )
 
     def report(self) -> RunReport:
-        """What is known, now or after the end."""
+        """The report on the job so far, or on all of it after its end."""
         report = RunReport(size=self._bytes, seconds=self._seconds)
         report.queues = [self._counters(queue) for queue in self._queues]
         report.levels = self._levels()
@@ -261,7 +261,7 @@ class NvmeCopyJob(Job):
         self._run_stream(DiskReader(*self._ends(system, file)), "reading it back")
 
     def _ends(self, system: "System", file: "File") -> "tuple[Kernel, File, int, int, int, int]":
-        """What both directions go between, and how."""
+        """The arguments that both directions of the stream have in common."""
         options = self._options
         window = options.queues * options.depth
         return system.kernel, file, self._source, options.transfer, window, options.block_size

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver run --device ... --driver ...` does: any device of QEMU, and any driver.
+"""The job of `pydriver run --device ... --driver ...`: any device of QEMU, and any driver.
 
 A driver's module may have ``exercise(device)``: an application that tries the device, and returns
-what is wrong, or nothing. Without it the devices are started and left alone for a while.
+a description of what is wrong, or nothing. Without it the devices are started and left alone for a
+while.
 """
 
 import os
@@ -48,7 +49,7 @@ __all__ = (
 DISK_BYTES = 64 << 20
 IDLE_SECONDS = 1.0
 BRIDGE = 0x06
-"""Base class of what the machine itself is made of."""
+"""The base class of bridges, which belong to the machine [PCI Code and ID Assignment 1.11, 1]."""
 
 DRIVE = re.compile(r"(?:^|,)drive=([^,]+)")
 NETDEV = re.compile(r"(?:^|,)netdev=([^,]+)")
@@ -77,7 +78,7 @@ idle_option = click.option(
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
-    """The options. Without a mode of interrupts it is the one with most messages."""
+    """The options. ``interrupts`` is ``None`` for the mode with most messages."""
 
     interrupts: str | None = read_by(interrupts_option)
     messages: int | None = read_by(messages_option, default=None)
@@ -110,10 +111,10 @@ class PairOptions:
 
 @dataclass(frozen=True)
 class InterruptCounters(QueueCounters):
-    """What happened on an interrupt object.
+    """Counts of an interrupt object.
 
-    :ivar interrupts: that its ISR was called for
-    :ivar unclaimed: of them, that the ISR did not claim
+    :ivar interrupts: interrupts for which its ISR was called
+    :ivar unclaimed: those of them that the ISR did not claim
     :ivar dpcs: times that its own DPC was queued
     :ivar coalesced: times that the DPC was queued already
     """
@@ -127,8 +128,8 @@ class InterruptCounters(QueueCounters):
 class PairJob(Job):
     """One run.
 
-    :param options: what to run
-    :param wake: called when the step has changed, and when the job is over
+    :param options: the options of the run
+    :param wake: a function to call when the step has changed, and when the job is over
     :raises ConfigurationError: there is no such driver
     """
 
@@ -147,11 +148,11 @@ class PairJob(Job):
         return sum(each.interrupts for each in self._interrupts)
 
     def describe_outstanding(self) -> str:
-        """Nothing is known of a driver's requests here."""
+        """Names the driver: its requests are not known here."""
         return f"{self._package.name} waits"
 
     def report(self) -> RunReport:
-        """What is known, now or after the end."""
+        """The report on the job so far, or on all of it after its end."""
         report = RunReport(seconds=self._seconds, row="interrupt")
         report.queues = [
             InterruptCounters(
@@ -184,7 +185,7 @@ class PairJob(Job):
         return [word for option in self._options.qemu_options for word in shlex.split(option)]
 
     def _undefined(self, wanted: "re.Pattern[str]") -> list[str]:
-        """What devices name and no option of QEMU defines."""
+        """The names that devices use and no option of QEMU defines."""
         defined = " ".join(self._words())
         names = [name for device in self._options.devices for name in wanted.findall(device)]
         return [

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The application: blocks on their way through a driver, as many at once as it takes.
+"""A pipeline of blocks through a driver, which keeps as many in flight as the driver takes.
 
 The thread in :meth:`Pipeline.run` fills blocks ahead, and checks those that are done. A completion
 callback, which runs in the driver's DPC, only submits blocks that have been filled. A passive
-thread has to borrow a processor for that, which takes much longer than all that a DPC does, so the
-thread submits a block only when nothing is in flight and no callback will come.
+thread must borrow a processor for that, which takes much longer than a whole DPC, so the thread
+submits a block only when nothing is in flight and no callback will come.
 
-What they share are deques, whose appends and pops are atomic:
+They share deques, whose appends and pops are atomic:
 
 - `_ready` has blocks that may be submitted, `_done` requests to be checked;
-- `_credits` has one entry for each request that may be submitted beyond those in flight. Who
-  submits a block has taken a credit, who completes one gives it back;
+- `_credits` has one entry for each request that may be submitted beyond those in flight. A
+  block is submitted by a thread that has taken a credit; its completion gives the credit back;
 - a callback gives its credit back and *then* wakes the thread; the thread adds a block and *then*
   looks whether anything is in flight. So no block waits for a callback that does not come.
 """
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 __all__ = ("Block", "Pipeline")
 
 AHEAD = 4 << 20
-"""Bytes that are filled ahead of what is in flight, at most; one block at least."""
+"""Most bytes to fill ahead of those in flight; one block at least."""
 
 BATCH = 8
-"""Blocks that one callback submits, at most, because a DPC must be short."""
+"""Most blocks that one callback submits, because a DPC must be short."""
 
 
 class Block:
     """A request's data; used again for a later block.
 
-    :ivar number: of the block, from 0
-    :ivar length: bytes of it; the last one may be shorter
+    :ivar number: the number of the block, from 0
+    :ivar length: bytes of the block; the last one may be shorter
     """
 
     __slots__ = ("length", "number")
@@ -54,15 +54,15 @@ B = TypeVar("B", bound=Block)
 
 
 class Pipeline(ABC, Generic[B]):
-    """All blocks of something on their way through a device.
+    """The way of all blocks of something through a device.
 
-    :param kernel: of the system
+    :param kernel: the system's kernel
     :param size: bytes of a block
     :param window: most requests in flight
     :param batch: blocks that one callback submits, at most 8
-    :ivar verified: bytes that were done and right
-    :ivar failure: what went wrong first, or ``None``
-    :ivar seconds: that it took
+    :ivar verified: bytes that came back and were right
+    :ivar failure: the first failure, or ``None``
+    :ivar seconds: seconds that the run took
     """
 
     def __init__(self, kernel: "Kernel", size: int, window: int, batch: int) -> None:
@@ -97,7 +97,7 @@ class Pipeline(ABC, Generic[B]):
 
     @abstractmethod
     def _find_failure(self, irp: "Irp", block: B) -> str | None:
-        """What is wrong with a request that has ended; keeps what it brought."""
+        """Describes what is wrong with a request that has ended; keeps the data if nothing is."""
 
     @property
     def in_flight(self) -> int:
@@ -108,7 +108,7 @@ class Pipeline(ABC, Generic[B]):
         """Sends all blocks; ends early when something is wrong.
 
         :raises OSError: the input cannot be read or the output not written
-        :raises BugCheck: or what else ended the system
+        :raises BugCheck: the system has ended; or the error that ended it
         """
         start = perf_counter()
         try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver run` does: a file goes through all queues of `mqdma`."""
+"""The job of `pydriver run`: a file goes through all queues of `mqdma`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,13 +99,13 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class MqdmaCounters(QueueCounters):
-    """What happened on a queue of mqdma.
+    """Counts of a hardware queue of mqdma.
 
     :ivar interrupts: messages that arrived for it, or causes that a shared ISR found for it
-    :ivar isrs: interrupts that the ISR claimed
+    :ivar isrs: interrupts claimed by the ISR
     :ivar dpcs: times that its DPC was queued
     :ivar coalesced: times that the DPC was queued already
-    :ivar completed: requests
+    :ivar completed: completed requests
     :ivar lost: events that the device overwrote before the ISR took them; ``None``: not known,
         because the device does not answer any more
     :ivar repairs: times that the queue was reset
@@ -127,7 +127,7 @@ class MqdmaCounters(QueueCounters):
 class RunJob(Job):
     """One run.
 
-    :param options: what to run
+    :param options: the options of the run
     :param path: the path of the input
     :param source: the descriptor of the input
     :param size: bytes of the input; it may still grow
@@ -169,7 +169,7 @@ class RunJob(Job):
         return self.done + sum(queue.completed for queue in self._queues)
 
     def describe_outstanding(self) -> str:
-        """What the device and the driver have not completed."""
+        """Describes the requests that the device and the driver have not completed."""
         parts = [
             f"{queue.in_flight} on queue {queue.index}" for queue in self._queues if queue.in_flight
         ]
@@ -184,7 +184,7 @@ class RunJob(Job):
         return text
 
     def report(self) -> RunReport:
-        """What is known, now or after the end."""
+        """The report on the job so far, or on all of it after its end."""
         report = RunReport(seconds=self._idled)
         if self.stream is not None:
             report.size = self.stream.verified
@@ -264,7 +264,7 @@ class RunJob(Job):
             self._lost = [None if n == ALL_ONES else n for n in map(_lost, self._queues)]
 
     def _before_block(self, number: int) -> None:
-        """Makes the fault happen when a third of the blocks has been read."""
+        """Injects the fault when a third of the blocks has been read."""
         if number != self._fault_block or self._options.fault is None:
             return
         assert self._system is not None

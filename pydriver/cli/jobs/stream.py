@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A file on its way through `mqdma`, block by block: copied, and checked."""
+"""The stream of a file through `mqdma`, block by block: copied, and checked."""
 
 import os
 from collections.abc import Callable
@@ -24,9 +24,9 @@ __all__ = ("Stream", "read_block")
 class CopyBlock(Block):
     """Buffers of a block.
 
-    :ivar source: what was read
-    :ivar output: room for what the device has copied, and for its CRC-32C
-    :ivar crc: CRC-32C of what was read
+    :ivar source: the bytes of the input
+    :ivar output: room for the copy that the device makes, and for its CRC-32C
+    :ivar crc: CRC-32C of the input's bytes
     """
 
     __slots__ = ("crc", "output", "source")
@@ -39,17 +39,17 @@ class CopyBlock(Block):
 
 
 class Stream(Pipeline[CopyBlock]):
-    """One file on its way through the device.
+    """The stream of one file through the device.
 
-    :param kernel: of the system
+    :param kernel: the system's kernel
     :param file: the open device
     :param source: descriptor of the input
-    :param output: where the result goes to, or ``None``
+    :param output: the file for the result, or ``None``
     :param size: bytes of a block
-    :param queues: of the device. One callback submits as many blocks, at most: of two that one
+    :param queues: hardware queues. One callback submits as many blocks, at most: of two that one
         queue gets at once, the first one's event is overwritten
     :param depth: most requests in flight for each of them
-    :param before: called with the number of each block before it is submitted
+    :param before: a function to call with the number of each block before it is submitted
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Stream(Pipeline[CopyBlock]):
 
 
 def read_block(source: int, buffer: bytearray) -> int:
-    """Fills a buffer from a file; it is not full at the end of the file only.
+    """Fills a buffer from a file. Only at the end of the file it is not full.
 
     :param source: descriptor of the file
     :return: bytes that were read

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The main thread of a command: starts its job, watches it, and says how it ended.
+"""The main thread of a command: starts its job, watches it, and reports how it ended.
 
-Exit codes: 0 correct; 1 not; 128 + n for signal n. What the user did wrong is a click.UsageError,
+Exit codes: 0 correct; 1 not; 128 + n for signal n. A mistake of the user is a click.UsageError,
 which ends with 2.
 """
 
@@ -37,7 +37,7 @@ CUT_INTERVAL = 0.05
 IDLE_INTERVAL = 1.0
 
 CRASHES = (BugCheck, VerifierError, MachineDied)
-"""What ends a job that a crash directory is written for."""
+"""The errors for which a crash directory is written."""
 
 ENDINGS = {
     signal.SIGINT: "interrupted",
@@ -47,10 +47,10 @@ ENDINGS = {
 
 
 class Supervisor:
-    """A job, its progress display, and how long nothing has moved.
+    """Runs a job: shows its progress, and ends it when nothing moves or a signal arrives.
 
-    :param job: to be run
-    :param signals: that end it
+    :param job: the job to run
+    :param signals: the signals that end it
     """
 
     def __init__(self, job: Job, signals: Signals) -> None:
@@ -64,7 +64,7 @@ class Supervisor:
     def run(self) -> str:
         """Runs the job to its end.
 
-        :return: what did not move any more, or nothing
+        :return: a sentence about what stopped moving; empty if nothing did
         """
         job = self._job
         job.start()
@@ -87,7 +87,7 @@ class Supervisor:
         while not job.over and signals.received is None:
             signals.wait(IDLE_INTERVAL if job.step.phase is JobPhase.IDLE else progress.interval)
             now = monotonic()
-            # We may have been stopped for hours: that does not count.
+            # This process may have been stopped for hours: that does not count.
             if stall := self._find_stall(min(now - before, IDLE_INTERVAL)):
                 return stall
             before = now
@@ -95,7 +95,7 @@ class Supervisor:
         return ""
 
     def _find_stall(self, seconds: float) -> str:
-        """Counts seconds in which nothing moved; says so when they are too many."""
+        """Counts the seconds in which nothing moved; returns a sentence when there are too many."""
         job = self._job
         if job.step is not self._step:
             self._step = job.step
@@ -158,19 +158,19 @@ def run_command(
 
 
 def _say_interrupted(command: str, received: signal.Signals) -> int:
-    """Says that a signal ended a command.
+    """Reports the signal that ended a command.
 
-    :return: its exit code
+    :return: exit code
     """
     say(f"{command}: {ENDINGS[received]}", error=True)
     return SIGNAL_EXIT + received
 
 
 def _complain(command: str, error: BaseException, source: object) -> str:
-    """Says what ended a job; a bug check with its report.
+    """Prints the error that ended a job; a bug check with its report.
 
-    :param source: that it read
-    :return: the same in a sentence
+    :param source: the input, for messages
+    :return: the error in a sentence
     """
     sentence = _describe(error, source)
     detail = sentence
@@ -191,15 +191,15 @@ def _conclude(
     as_json: bool,
     commit: Callable[[], object] | None,
 ) -> int:
-    """Prints what a job has shown.
+    """Prints the report of a job.
 
-    :param command: for messages
-    :param stall: what did not move any more, or nothing
-    :param source: that it read
-    :param as_json: report as JSON
-    :param commit: keeps the output, if all of it is right
+    :param command: the command's name, for messages
+    :param stall: a sentence about what stopped moving, or an empty string
+    :param source: the input, for messages
+    :param as_json: whether the report is JSON
+    :param commit: a function that keeps the output; called if all of it is right
     :return: exit code
-    :raises click.UsageError: it was asked for what cannot be
+    :raises click.UsageError: the command line asks for something that cannot be
     """
     error = None if stall else job.error
     if isinstance(error, ConfigurationError):
@@ -221,7 +221,7 @@ def _conclude(
 
 
 def _say_crash(command: str, job: Job, *, failed: bool) -> None:
-    """Says where the crash is, or how there would have been one."""
+    """Prints the path of the crash directory, or the option that would have made one."""
     directory = job.instruments.crash_dir
     if directory is not None and directory.result is not None:
         say(f"{command}: {directory.result}", error=True)
@@ -230,10 +230,10 @@ def _say_crash(command: str, job: Job, *, failed: bool) -> None:
 
 
 def _describe(error: BaseException, source: object) -> str:
-    """What ended a job, in a sentence; with QEMU's last lines if it was QEMU.
+    """Describes the error that ended a job in a sentence; with QEMU's last lines if it was QEMU.
 
-    :param source: that it read
-    :raises BaseException: the error itself, if it is a defect of ours
+    :param source: the input, for messages
+    :raises BaseException: the error itself, if it is a defect of pydriver
     """
     if isinstance(error, BugCheck):
         return f"bug check 0x{error.code:X} {error.state.name}: {error.state.message}"
