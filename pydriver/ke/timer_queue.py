@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from threading import Condition, Lock, Thread, get_ident
 
-from pydriver.errors import LinkStopped
+from pydriver.errors import LinkStopped, MachineDied
 from pydriver.ke.borrowing import Borrowing
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.clock import CLOCK_INTERVAL, Clock, MonotonicClock
@@ -173,6 +173,8 @@ class TimerQueue:
                 self._expired()
         except (BugCheck, LinkStopped):
             pass  # it is the kernel's failure already
+        except MachineDied as error:  # the kernel may know it already
+            kernel.fail(error)
         except BaseException as error:  # nothing of a driver runs here: a defect of ours
             kernel.fail(error)
             raise
