@@ -134,7 +134,8 @@ class PciExpress:
 
         :return: the seconds until the function was ready.
         :raises CapabilityError: the function has no function-level reset.
-        :raises PciTimeoutError: it has transactions pending, or was not ready, for 100 ms.
+        :raises PciTimeoutError: transactions were pending, or the function was not ready, after
+            100 ms.
         """
         if not self.can_reset:
             raise CapabilityError(f"{self.config.address} has no function-level reset")

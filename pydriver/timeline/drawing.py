@@ -202,7 +202,7 @@ class SliceRow:
     :ivar label: the text before the row: the name, or for a further lane what is on it
     :ivar lane: the number of the lane; 0 is the track's first
     :ivar slices: the slices by their beginnings, what encloses before what is enclosed
-    :ivar depths: for each slice, the number of slices that enclose it, at most `MOST_DEPTH`
+    :ivar depths: the number of slices that enclose each slice, at most `MOST_DEPTH`
     """
 
     group: Group

@@ -23,7 +23,7 @@ class Messages:
     """The messages of a run, for each processor and vector.
 
     :param capture: the capture of the run
-    :ivar merged: for each vector, the times at which a message found it pending already
+    :ivar merged: the times, by vector, at which a message found the vector pending already
     :ivar known: whether QEMU has reported any message
     """
 

@@ -69,7 +69,7 @@ class Slice:
     :ivar name: the name to show
     :ivar begin: the time of the beginning in ns
     :ivar end: the time of the end in ns; ``None`` for a moment
-    :ivar values: what else is known about it, by name
+    :ivar values: other facts about it, by name
     :ivar flows: the numbers of the flows that go through it
     """
 

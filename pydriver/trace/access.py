@@ -30,7 +30,7 @@ READS = frozenset({AccessKind.READ, AccessKind.READ_BLOCK, AccessKind.PORT_IN})
 class Access(NamedTuple):
     """An access that is about to be made.
 
-    :ivar kind: what is done
+    :ivar kind: the kind of access
     :ivar processor: number of the processor that makes it
     :ivar irql: IRQL of the caller
     :ivar width: bytes of an element
