@@ -21,6 +21,7 @@ from pydriver.ke.bugcheck import (
 )
 from pydriver.ke.ddi import function_ddi, register
 from pydriver.ke.dispatch import connect_dispatch, verify_dispatch
+from pydriver.ke.guest_memory import GuestMemory
 from pydriver.ke.irql import (
     APC_LEVEL,
     DISPATCH_LEVEL,
@@ -35,6 +36,7 @@ from pydriver.ke.timer_queue import TimerQueue
 from pydriver.ke.verifier import Verifier, VerifierConfig
 from pydriver.ke.watchdog import JOIN_TIMEOUT, Watchdog
 from pydriver.link import ProcessorLink
+from pydriver.machine import Reservations, SharedMemory
 from pydriver.place import call_above, note_of
 from pydriver.trace import LevelSummary, Recorder, summarise
 
@@ -46,6 +48,8 @@ class Kernel(Borrowing):
 
     :param links: the mailboxes of the vCPUs, in the order of their numbers
     :param freeze: stops the machine and ends every wait on the link; called once, at a failure
+    :param ram: guest RAM
+    :param reservations: the addresses of it that are free
     :param workers: system worker threads
     :param recorder: of the events; default: one that keeps the last 4096
     :param verifier: what is verified
@@ -55,6 +59,7 @@ class Kernel(Borrowing):
         waits for work items
     :ivar threads: that drivers have created
     :ivar timers: that are set, and their clock
+    :ivar memory: guest RAM that it hands out
     :ivar access: register accesses on the current processor
     :ivar watchdog: of DPCs and of power callbacks
     :ivar tree_lock: guards the object tree
@@ -70,6 +75,8 @@ class Kernel(Borrowing):
         self,
         links: Sequence[ProcessorLink],
         freeze: Callable[[], None],
+        ram: SharedMemory,
+        reservations: Reservations,
         workers: int = 2,
         recorder: Recorder | None = None,
         verifier: VerifierConfig | None = None,
@@ -90,6 +97,7 @@ class Kernel(Borrowing):
         self.timers = TimerQueue(self)
         self.access = CurrentAccess(self)
         self.verifier = Verifier(self, verifier)
+        self.memory = GuestMemory(ram, reservations, self.verifier)
         self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
         # The framework's objects of this system: see pydriver.wdf.object.object.
         self.tree_lock = Lock()

@@ -4,13 +4,19 @@
 
 import mmap
 import os
+from bisect import bisect_left
 from threading import Lock
 from typing import Any
 
 from pydriver.abi._native import ffi
 from pydriver.errors import ConfigurationError, MachineError
 
-__all__ = ("Reservations", "SharedMemory")
+__all__ = ("Reservations", "SharedMemory", "host_address")
+
+
+def host_address(view: memoryview) -> int:
+    """The address, in this process, of the first byte of a contiguous view."""
+    return int(ffi.cast("uintptr_t", ffi.from_buffer(view)))
 
 
 class SharedMemory:
@@ -40,6 +46,7 @@ class SharedMemory:
         self.fd = fd
         self.view = memoryview(self._map)
         self._buffer = ffi.from_buffer(self._map)
+        self._start = host_address(self.view)
 
     def backend(self, identifier: str) -> str:
         """What QEMU's ``-object`` makes of it: a memory backend with an id, shared with us."""
@@ -61,6 +68,15 @@ class SharedMemory:
         :param ctype: the C type of the pointer
         """
         return ffi.cast(ctype, self._buffer + offset)
+
+    def offset_of(self, view: memoryview) -> int | None:
+        """How far into the memory some bytes are.
+
+        :param view: contiguous bytes, of any buffer
+        :return: ``None``: they are not in this memory, or there are none
+        """
+        offset = host_address(view) - self._start
+        return offset if view.nbytes and 0 <= offset <= self.size - view.nbytes else None
 
     def close(self) -> None:
         """Unmaps the memory and closes it; pointers and slices in use keep the mapping alive."""
@@ -126,11 +142,12 @@ class Reservations:
         :param address: the address that :meth:`reserve` returned
         """
         with self._lock:
-            size = self._taken.pop(address)
-            merged: list[tuple[int, int]] = []
-            for start, end in sorted([*self._free, (address, address + size)]):
-                if merged and merged[-1][1] == start:
-                    merged[-1] = (merged[-1][0], end)
-                else:
-                    merged.append((start, end))
-            self._free = merged
+            start, end = address, address + self._taken.pop(address)
+            first = last = bisect_left(self._free, (start, end))
+            if first and self._free[first - 1][1] == start:
+                first -= 1
+                start = self._free[first][0]
+            if last < len(self._free) and self._free[last][0] == end:
+                end = self._free[last][1]
+                last += 1
+            self._free[first:last] = [(start, end)]

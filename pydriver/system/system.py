@@ -201,6 +201,8 @@ class System(Stateful):
         self._kernel = kernel = Kernel(
             link.processors,
             self._freeze,
+            machine.memory,
+            machine.reservations,
             workers=config.workers,
             recorder=Recorder(config.events) if trace is None else trace,
             verifier=config.verifier,

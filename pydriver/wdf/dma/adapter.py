@@ -25,15 +25,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydriver.declarations.registry import structure
-from pydriver.errors import MachineError
-from pydriver.ke.status import STATUS_INSUFFICIENT_RESOURCES, NtStatusError
+from pydriver.ke.guest_memory import PAGE_SIZE
+from pydriver.ke.status import NtStatusError
 
 if TYPE_CHECKING:
-    from pydriver.machine import Machine
+    from pydriver.ke.guest_memory import GuestBlock, GuestMemory
 
-__all__ = ("DmaAdapter", "ScatterGatherElement", "ScatterGatherList", "reserve_below")
+__all__ = ("DmaAdapter", "ScatterGatherElement", "ScatterGatherList")
 
-PAGE_SIZE = 4096
 MAXIMUM_MAP_REGISTERS = 64
 """Of one adapter, if the device does not reach all memory: 252 KiB at any offset in a page."""
 
@@ -83,34 +82,13 @@ class ScatterGatherList:
         return len(self.elements)
 
 
-def reserve_below(machine: "Machine", size: int, alignment: int, limit: int, what: str) -> int:
-    """Takes guest RAM that a device can address.
-
-    :param size: bytes
-    :param alignment: of its address, a power of 2
-    :param limit: the device reaches the addresses below it
-    :param what: for the error
-    :raises NtStatusError: there is none
-    """
-    try:
-        address = machine.reservations.reserve(size, alignment)
-    except MachineError as error:
-        raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, what) from error
-    if address + size > limit:
-        machine.reservations.release(address)
-        raise NtStatusError(
-            STATUS_INSUFFICIENT_RESOURCES, f"{what}: no memory below {limit:#x} for the device"
-        )
-    return address
-
-
 Granted = Callable[[tuple[int, ...]], None]
 
 
 class DmaAdapter:
     """The map registers of one direction, or of both.
 
-    :param machine: whose RAM they are
+    :param memory: the guest memory they are taken from
     :param maximum_length: bytes of one transfer: the registers suffice for it, up to their maximum
     :param limit: the device reaches the addresses below it
     :param packet: a transfer is one block
@@ -120,16 +98,16 @@ class DmaAdapter:
     """
 
     def __init__(
-        self, machine: "Machine", maximum_length: int, limit: int, *, packet: bool, wide: bool
+        self, memory: "GuestMemory", maximum_length: int, limit: int, *, packet: bool, wide: bool
     ) -> None:
         pages = (maximum_length + PAGE_SIZE - 1) // PAGE_SIZE + 1
         first = min(pages, MAXIMUM_MAP_REGISTERS)
         self.map_registers = pages if wide else first
         self.packet = packet
-        self._machine = machine
+        self._memory = memory
         self._limit = limit
         self._wide = wide
-        self._blocks: list[int] = []
+        self._blocks: list[GuestBlock] = []
         self._free: list[int] = []
         self._waiting: deque[tuple[int, Granted]] = deque()
         self._lock = Lock()
@@ -137,9 +115,9 @@ class DmaAdapter:
 
     def _add(self, count: int) -> None:
         size = count * PAGE_SIZE
-        start = reserve_below(self._machine, size, PAGE_SIZE, self._limit, "map registers")
-        self._blocks.append(start)
-        self._free += range(start, start + size, PAGE_SIZE)
+        block = self._memory.allocate(size, "map registers", alignment=PAGE_SIZE, limit=self._limit)
+        self._blocks.append(block)
+        self._free += range(block.address, block.address + size, PAGE_SIZE)
         self._free.sort()
 
     def take(self, count: int, granted: Granted, *, wait: bool) -> tuple[int, ...] | None:
@@ -217,7 +195,7 @@ class DmaAdapter:
 
     def copy_in(self, pieces: tuple[ScatterGatherElement, ...], data: memoryview) -> None:
         """Copies what the device shall read into the pages."""
-        memory = self._machine.memory.view
+        memory = self._memory.view
         at = 0
         for each in pieces:
             memory[each.address : each.address + each.length] = data[at : at + each.length]
@@ -225,7 +203,7 @@ class DmaAdapter:
 
     def copy_out(self, pieces: tuple[ScatterGatherElement, ...], target: memoryview) -> None:
         """Copies what the device has written, up to the length of ``target``."""
-        memory = self._machine.memory.view
+        memory = self._memory.view
         at = 0
         for each in pieces:
             size = min(each.length, len(target) - at)
@@ -234,5 +212,5 @@ class DmaAdapter:
 
     def free(self) -> None:
         """Gives the pages back."""
-        for start in self._blocks:
-            self._machine.reservations.release(start)
+        for block in self._blocks:
+            block.free()

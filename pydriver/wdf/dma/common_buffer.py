@@ -6,14 +6,13 @@ A common buffer is guest RAM: the device reaches it by bus-master DMA at its log
 driver through a view of the shared memory, without an access by the processor.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from pydriver.declarations.registry import handle, structure
+from pydriver.ke.guest_memory import PAGE_SIZE, GuestBlock
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
-from pydriver.wdf.dma.adapter import PAGE_SIZE, reserve_below
 from pydriver.wdf.dma.enabler import DmaEnabler
 from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
@@ -48,23 +47,21 @@ class CommonBuffer(Object):
     :ivar length: bytes
     """
 
-    __slots__ = ("_reservations", "length", "logical_address", "pointer", "view")
+    __slots__ = ("_block", "length", "logical_address", "pointer", "view")
 
     fx_type: ClassVar[int] = 0x1402
 
     passive_disposal: ClassVar[bool] = True
 
     def __init__(
-        self, enabler: DmaEnabler, length: int, address: int, attributes: ObjectAttributes
+        self, enabler: DmaEnabler, block: GuestBlock, attributes: ObjectAttributes
     ) -> None:
         super().__init__(enabler._kernel, enabler, attributes)
-        machine = enabler.device.system.machine
-        self._reservations = machine.reservations
-        self.length = length
-        self.logical_address = address
-        self.view = machine.memory.view[address : address + length]
-        self.pointer: Any = machine.memory.pointer(address)
-        self.view[:] = bytes(length)
+        self._block = block
+        self.length = block.length
+        self.logical_address = block.address
+        self.view = block.view
+        self.pointer: Any = block.pointer
 
     def __str__(self) -> str:
         return f"common buffer of {self.length} bytes at {self.logical_address:#x}"
@@ -133,13 +130,16 @@ class CommonBuffer(Object):
         attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
         if length <= 0 or requirement < 0 or requirement & (requirement + 1):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
-        machine = dma_enabler.device.system.machine
-        alignment = max(PAGE_SIZE, requirement + 1)
-        address = reserve_below(machine, length, alignment, dma_enabler.address_limit, what)
+        block = dma_enabler._kernel.memory.allocate(
+            length,
+            what,
+            alignment=max(PAGE_SIZE, requirement + 1),
+            limit=dma_enabler.address_limit,
+        )
         try:
-            return cls(dma_enabler, length, address, attributes)
+            return cls(dma_enabler, block, attributes)
         except NtStatusError:
-            machine.reservations.release(address)
+            block.free()
             raise
 
     @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (WDFCOMMONBUFFER CommonBuffer)")
@@ -161,6 +161,4 @@ class CommonBuffer(Object):
         return self.length
 
     def _on_dispose(self) -> None:
-        with contextlib.suppress(BufferError):  # somebody looks at it through a library
-            self.view.release()
-        self._reservations.release(self.logical_address)
+        self._block.free()

@@ -9,6 +9,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydriver.declarations.registry import callbacks, enumeration, handle, structure
+from pydriver.ke.guest_memory import PAGE_SIZE
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     NT_SUCCESS,
@@ -20,7 +21,7 @@ from pydriver.ke.status import (
 )
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
-from pydriver.wdf.dma.adapter import PAGE_SIZE, DmaAdapter
+from pydriver.wdf.dma.adapter import DmaAdapter
 from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
 
@@ -245,7 +246,7 @@ class DmaEnabler(Object):
             raise NtStatusError(STATUS_UNSUCCESSFUL, f"{what}: no adapter for a system profile")
         adapters = tuple(
             DmaAdapter(
-                device.system.machine,
+                device._kernel.memory,
                 config.maximum_length,
                 _address_limit(config),
                 packet=config.profile in _PACKET,

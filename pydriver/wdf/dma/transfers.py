@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydriver.declarations.registry import callbacks
 from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
+from pydriver.ke.guest_memory import PAGE_SIZE
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
@@ -30,7 +31,7 @@ from pydriver.ke.status import (
     STATUS_WDF_TOO_MANY_TRANSFERS,
     NtStatusError,
 )
-from pydriver.wdf.dma.adapter import PAGE_SIZE, ScatterGatherList
+from pydriver.wdf.dma.adapter import ScatterGatherList
 from pydriver.wdf.dma.enabler import DmaDirection, DmaEnabler
 from pydriver.wdf.io.irp import RequestType
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_pointer

@@ -4,8 +4,8 @@
 
 import contextlib
 
-from pydriver.abi._native import ffi
 from pydriver.declarations.registry import stands_for
+from pydriver.machine.memory import host_address
 from pydriver.wdf.object.ddi import function_ddi
 
 __all__ = ("Mdl",)
@@ -48,13 +48,9 @@ class Mdl:
 
         :return: bytes; negative, or more than the buffer has, if it is not in it
         """
-        return _address(address) - _address(self._view)
+        return host_address(address) - host_address(self._view)
 
     def end(self) -> None:
         """The buffer is its owner's again: a touch raises ``ValueError`` from now on."""
         with contextlib.suppress(BufferError):  # somebody looks at it through a library
             self._view.release()
-
-
-def _address(view: memoryview) -> int:
-    return int(ffi.cast("uintptr_t", ffi.from_buffer(view)))
