@@ -66,6 +66,8 @@ RULES = {
     "ObjectLeak": "References that a driver takes are dropped before it is unloaded.",
     "ObjectNotDeletable": "What the framework owns is not deleted by the driver.",
     "OutputBufferAPI": "An output buffer is retrieved from a read or a device control only.",
+    "PoolLeak": "Pool, contexts and request buffers in guest memory are freed before the driver is "
+    "unloaded.",
     "PrepareHardwareStatus": "EvtDevicePrepareHardware does not return STATUS_NOT_SUPPORTED.",
     "PresentationLockDropped": "A callback that is called under a presentation lock returns "
     "with it.",

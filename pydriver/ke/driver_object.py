@@ -24,6 +24,8 @@ class DriverObject:
     :ivar driver_unload: removes the driver's devices and calls its EvtDriverUnload; set by the
         framework
     :ivar driver: the framework's driver object, when the entry has created it
+    :ivar guest_memory: the driver's contexts, pool and request buffers are in guest memory, where
+        its devices and code in the guest reach them; set before the entry creates the driver
     """
 
     def __init__(self, kernel: "Kernel", system: Any, name: str) -> None:
@@ -32,3 +34,4 @@ class DriverObject:
         self.name = name
         self.driver_unload: Callable[[], None] | None = None
         self.driver: Any = None
+        self.guest_memory = False

@@ -14,6 +14,10 @@ from pydriver.errors import ConfigurationError, MachineError
 __all__ = ("Reservations", "SharedMemory", "host_address")
 
 
+_OTHERS = (bytes, bytearray)
+"""Buffers of Python's own, which are in no such memory: nothing needs to be computed."""
+
+
 def host_address(view: memoryview) -> int:
     """The address, in this process, of the first byte of a contiguous view."""
     return int(ffi.cast("uintptr_t", ffi.from_buffer(view)))
@@ -75,6 +79,8 @@ class SharedMemory:
         :param view: contiguous bytes, of any buffer
         :return: ``None``: they are not in this memory, or there are none
         """
+        if type(view.obj) in _OTHERS:
+            return None
         offset = host_address(view) - self._start
         return offset if view.nbytes and 0 <= offset <= self.size - view.nbytes else None
 

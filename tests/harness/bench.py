@@ -115,6 +115,7 @@ class Plan:
     mode: InterruptMode | None = None
     add: Callable[[Device], None] | None = None
     attributes: ObjectAttributes | None = None
+    init: Callable[[DeviceInit], object] | None = None
 
 
 class Bench:
@@ -141,6 +142,8 @@ class Bench:
 
         def add(driver: Driver, init: DeviceInit) -> None:
             init.set_pnp_power_event_callbacks(plan.callbacks)
+            if plan.init is not None:
+                plan.init(init)
             device = Device.create(init, plan.attributes)
             if plan.isr is not None:
                 interrupt = Interrupt.create(

@@ -55,6 +55,7 @@ from pydriver.wdf.sync.serialization import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydriver.ke.guest_memory import GuestMemory
     from pydriver.system import System
     from pydriver.wdf.device.driver import Driver
     from pydriver.wdf.device.init import DeviceInit
@@ -76,6 +77,8 @@ class Device(DeviceProperties):
     :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
     :ivar device_object: its own device object
     :ivar physical_device_object: the bus driver's, at the bottom of the stack
+    :ivar guest_memory: where its requests' buffers, and the contexts and the pool of the objects
+        below it are; ``None``: in this process
     :ivar sees_requests: each request goes through :meth:`dispatch`
     """
 
@@ -94,6 +97,7 @@ class Device(DeviceProperties):
         "file_config",
         "filter",
         "function",
+        "guest_memory",
         "internal_queue",
         "interrupt_mode",
         "interrupt_resources",
@@ -115,8 +119,13 @@ class Device(DeviceProperties):
         driver = init.driver
         level = effective_level(attributes, driver.execution_level)
         serialized = serializes_file_callbacks(init.file_attributes, level, "WdfDeviceCreate")
+        # First, for its own context.
+        self.driver: Driver = driver
+        own = init.guest_memory
+        self.guest_memory: GuestMemory | None = driver.guest_memory
+        if own is not None:
+            self.guest_memory = driver._kernel.memory if own else None
         super().__init__(driver._kernel, driver, attributes, deletable=False)
-        self.driver = driver
         self.execution_level = level
         self.synchronization_scope = effective_scope(attributes, driver.synchronization_scope)
         # A quirk of the framework: a level that is inherited from the driver does not count here.

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydriver.ke.driver_object import DriverObject
+    from pydriver.ke.guest_memory import GuestMemory
     from pydriver.pci import InterruptMode, PciFunction
 
 __all__ = ("Driver", "DriverConfig", "DriverInitFlags", "get_driver")
@@ -111,6 +112,8 @@ class Driver(Object):
     :ivar name: for reports
     :ivar system: that it was loaded into
     :ivar config: its callbacks
+    :ivar guest_memory: where its contexts and pool are, and what its devices inherit; ``None``: in
+        this process
     :ivar execution_level: what its devices inherit
     :ivar synchronization_scope: what its devices inherit
     """
@@ -122,6 +125,7 @@ class Driver(Object):
         "config",
         "driver_object",
         "execution_level",
+        "guest_memory",
         "name",
         "synchronization_scope",
         "system",
@@ -137,6 +141,11 @@ class Driver(Object):
         self, driver_object: "DriverObject", config: DriverConfig, attributes: ObjectAttributes
     ) -> None:
         self.system = driver_object.system
+        # First, for its own context.
+        kernel = self.system.kernel
+        self.guest_memory: GuestMemory | None = (
+            kernel.memory if driver_object.guest_memory else None
+        )
         super().__init__(self.system.kernel, None, attributes, deletable=False)
         self._kernel.describe = describe
         self.driver_object = driver_object
@@ -305,6 +314,7 @@ class Driver(Object):
         self._kernel.threads.check_ended(self.driver_object)
         self._delete()
         self._report_leaks()
+        self._kernel.memory.check_freed(self)
 
     def _report_leaks(self) -> None:
         """Objects, and with them their contexts, that a reference keeps after the driver."""

@@ -48,6 +48,9 @@ class DeviceInit:
     :ivar function: the PCI function
     :ivar interrupt_mode: how the function shall interrupt; ``None``: as it does best
     :ivar message_limit: most messages that it is given; ``None``: as many as it has
+    :ivar guest_memory: the device's request buffers, and the pool and the contexts of the objects
+        below it, are in guest memory, where the device and code in the guest reach them; ``None``:
+        as the driver's are
     :ivar power_policy_owner: ``None``: a function driver is, a filter is not
     """
 
@@ -72,6 +75,7 @@ class DeviceInit:
     power_policy_owner: bool | None = None
     evt_io_in_caller_context: "Callable[[Device, Request], None] | None" = None
     filter: bool = False
+    guest_memory: bool | None = None
     device: "Device | None" = None
 
     @property

@@ -2,9 +2,10 @@
 # Copyright (c) 2026 the pydriver authors
 """A DMA adapter: map registers, and who has them [DMA_ADAPTER].
 
-The application's and the driver's buffers are memory of this process, which the device does not
-reach. So each map register is a page of guest RAM, through which the data goes: it is copied there
-before the device reads it, and back after the device has written it.
+Most of the application's and the driver's buffers are memory of this process, which the device does
+not reach; those in guest memory need no map registers. So each map register is a page of guest RAM,
+through which the data goes: it is copied there before the device reads it, and back after the
+device has written it.
 
 With a scatter/gather profile a transfer's pages descend, so that no two of them make one element:
 a driver sees lists as long as they are on a computer whose memory is fragmented. With a packet

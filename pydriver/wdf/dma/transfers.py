@@ -2,6 +2,10 @@
 # Copyright (c) 2026 the pydriver authors
 """The transfers of a DMA transaction: its states, its map registers, its copies.
 
+A buffer in guest memory, at addresses that the device reaches, is transferred where it is: that
+takes no map register and no copy, and a transfer is one element. With a packet profile transfers
+still have the adapter one after the other.
+
 INITIALIZED --execute--> TRANSFER --dma_completed--> TRANSFER, for the next piece of the buffer, or
 TRANSFER_COMPLETED. A transfer begins when it has its map registers: EvtProgramDma is called then,
 at DISPATCH_LEVEL, by whoever has brought them, which is the caller of `execute` or of
@@ -31,7 +35,7 @@ from pydriver.ke.status import (
     STATUS_WDF_TOO_MANY_TRANSFERS,
     NtStatusError,
 )
-from pydriver.wdf.dma.adapter import ScatterGatherList
+from pydriver.wdf.dma.adapter import ScatterGatherElement, ScatterGatherList
 from pydriver.wdf.dma.enabler import DmaDirection, DmaEnabler
 from pydriver.wdf.io.irp import RequestType
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_pointer
@@ -88,11 +92,13 @@ class DmaTransfers(Object):
     """
 
     __slots__ = (
+        "_address",
         "_context",
         "_direction",
         "_fragment",
         "_holding",
         "_immediate",
+        "_in_place",
         "_length",
         "_limit",
         "_mdl",
@@ -133,6 +139,8 @@ class DmaTransfers(Object):
         self._program_dma: ProgramDma | None = None
         self._direction = DmaDirection.READ_FROM_DEVICE
         self._mdl: Mdl | None = None
+        self._address: int | None = None  # of the MDL's first byte, if the device reaches it
+        self._in_place = False
         self._offset = self._length = 0
         self._fragment = self._transferred = 0
         self._context: Any = None
@@ -174,6 +182,9 @@ class DmaTransfers(Object):
         self._direction = direction
         self._mdl = mdl
         self._offset, self._length = offset, length
+        address = self._kernel.memory.address_of(mdl.get_virtual_address())
+        if address is not None and address + offset + length <= self.enabler.address_limit:
+            self._address = address
         self.state = State.INITIALIZED
 
     # Transfers
@@ -200,6 +211,9 @@ class DmaTransfers(Object):
                 return self._fail(STATUS_WDF_NOT_ENOUGH_MAP_REGISTERS)
             self._program(self._reserved[:count])
             return STATUS_SUCCESS
+        if self._address is not None and not adapter.packet:
+            self._program(())
+            return STATUS_SUCCESS
         registers = adapter.take(count, self._granted, wait=not self._immediate)
         if registers is not None:
             self._program(registers)
@@ -219,9 +233,15 @@ class DmaTransfers(Object):
         self._registers = registers
         adapter = self.enabler.adapter(self._direction)
         start = self._offset + self._transferred
-        pieces = adapter.map(registers, start % PAGE_SIZE, self._fragment)
+        self._in_place = self._address is not None
+        if self._address is not None:
+            pieces: tuple[ScatterGatherElement, ...] = (
+                ScatterGatherElement(self._address + start, self._fragment),
+            )
+        else:
+            pieces = adapter.map(registers, start % PAGE_SIZE, self._fragment)
         self._pieces = ScatterGatherList(pieces)
-        if self._direction == DmaDirection.WRITE_TO_DEVICE:
+        if self._direction == DmaDirection.WRITE_TO_DEVICE and not self._in_place:
             assert self._mdl is not None
             data = self._mdl.get_virtual_address()
             adapter.copy_in(pieces, data[start : start + self._fragment])
@@ -262,16 +282,17 @@ class DmaTransfers(Object):
     def _unmap(self, length: int) -> None:
         """Ends the use of the map registers; what the device has written goes to the buffer."""
         registers, self._registers = self._registers, ()
-        if not registers:
+        in_place, self._in_place = self._in_place, False
+        if not registers and not in_place:
             return
         adapter = self.enabler.adapter(self._direction)
         if length and self._direction == DmaDirection.READ_FROM_DEVICE:
-            self._copy_out(length)
+            self._copy_out(length, in_place=in_place)
         self._pieces = ScatterGatherList(())
-        if not self._reserved:
+        if registers and not self._reserved:
             adapter.give_back(registers)
 
-    def _copy_out(self, length: int) -> None:
+    def _copy_out(self, length: int, *, in_place: bool) -> None:
         mdl = self._mdl
         assert mdl is not None
         if not mdl.valid:
@@ -282,6 +303,8 @@ class DmaTransfers(Object):
                 f"{self}: the device has written into the buffer of a request that is complete",
                 self,
             )
+            return
+        if in_place:
             return
         start = self._offset + self._transferred
         target = mdl.get_virtual_address()[start : start + length]

@@ -17,6 +17,7 @@ from pydriver.ke.event import KEvent
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import STATUS_FILE_CLOSED, NtStatusError
 from pydriver.wdf.io.device_object import IRP_MJ_CLEANUP, IRP_MJ_CLOSE, WdmFileObject
+from pydriver.wdf.io.guest_irp import irp_class
 from pydriver.wdf.io.irp import METHOD_BUFFERED, Irp, RequestType
 from pydriver.wdf.object.ddi import ddi
 from pydriver.wdf.object.object import Object
@@ -50,7 +51,7 @@ class File(Object):
     :ivar gone: an event: the driver has been told the last of it
     """
 
-    __slots__ = ("closed", "device", "flags", "gone", "name")
+    __slots__ = ("_irp", "closed", "device", "flags", "gone", "name")
 
     fx_type: ClassVar[int] = 0x1018
     allows_level: ClassVar[bool] = True
@@ -58,11 +59,12 @@ class File(Object):
 
     def __init__(self, device: "Device", name: str, flags: int) -> None:
         super().__init__(device._kernel, device, device.file_attributes, deletable=False)
-        self.device = device
+        self.device: Device = device
         self.name = name
         self.flags = flags
         self.closed = False
         self.gone = KEvent(self._kernel)
+        self._irp = irp_class(device)
 
     def __str__(self) -> str:
         return f"file of {self.device}"
@@ -89,12 +91,16 @@ class File(Object):
         :param offset: in the device
         :param on_complete: called when it is complete, with the request
         :param context: kept in the request
+        :raises NtStatusError: the file is closed; or the device has its requests' buffers in guest
+            memory, and that is exhausted
         """
         if self.closed:
             self._raise_closed()
         target = memoryview(bytearray(buffer) if isinstance(buffer, int) else buffer)
         length = len(target)
-        irp = Irp(self._kernel, self, READ, length, offset, 0, None, target, on_complete, context)
+        irp = self._irp(
+            self._kernel, self, READ, length, offset, 0, None, target, on_complete, context
+        )
         device = self.device
         queue = device.read_queue
         if queue is None or device.sees_requests:
@@ -120,7 +126,7 @@ class File(Object):
         if self.closed:
             self._raise_closed()
         source = memoryview(data)
-        irp = Irp(
+        irp = self._irp(
             self._kernel, self, WRITE, len(source), offset, 0, source, None, on_complete, context
         )
         device = self.device
@@ -190,7 +196,9 @@ class File(Object):
         source = target = _NOTHING
         if length or data:
             source, target = _buffers(code, data, output, length)
-        irp = Irp(self._kernel, self, kind, length, 0, code, source, target, on_complete, context)
+        irp = self._irp(
+            self._kernel, self, kind, length, 0, code, source, target, on_complete, context
+        )
         device = self.device
         if queue is None or device.sees_requests:
             device.dispatch(irp, queue)

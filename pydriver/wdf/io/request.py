@@ -67,9 +67,9 @@ class Request(RequestBase):
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfRequestCreate")
         request = cls.__new__(cls)
-        Object.__init__(request, parent._kernel, parent, attributes)
         # It has neither, and `state` keeps everybody from looking.
         request.irp, request.queue = cast("Irp", None), cast("IoQueue", None)
+        Object.__init__(request, parent._kernel, parent, attributes)
         request.number = next(parent._kernel.request_numbers)
         request.length = request.offset = request.information = 0
         request.state = CREATED

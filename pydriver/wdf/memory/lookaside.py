@@ -2,18 +2,30 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFLOOKASIDE: a list of blocks of one size, which memory objects take and give back."""
 
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import ClassVar, Self
 
 from pydriver.declarations.registry import handle
 from pydriver.ke.irql import APC_LEVEL
 from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
-from pydriver.wdf.memory.memory import Memory, PagedMemory, PoolType, check_pool_irql, default_tag
+from pydriver.wdf.memory.memory import (
+    Memory,
+    PagedMemory,
+    PoolType,
+    check_pool_irql,
+    default_tag,
+    take_pool,
+)
 from pydriver.wdf.object.attributes import validate_attributes
 from pydriver.wdf.object.ddi import creation_ddi, irql_violation
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule
 
 __all__ = ("LookasideList",)
+
+Block = tuple[bytearray | memoryview, Callable[[], None] | None]
+"""A buffer, and what gives it back to the pool."""
 
 DEPTH = 256
 """Most blocks that a list keeps [ExInitializeNPagedLookasideList]."""
@@ -45,7 +57,7 @@ class LookasideList(Object):
         self.pool_type = pool_type
         self.pool_tag = pool_tag
         self._memory_attributes = memory_attributes
-        self._free: list[bytearray | memoryview] = []
+        self._free: list[Block] = []
         self._lock = Lock()
 
     def __str__(self) -> str:
@@ -96,6 +108,8 @@ class LookasideList(Object):
         check_pool_irql(kernel, self.pool_type, self.buffer_size, what)
         with self._lock:
             block = self._free.pop() if self._free else None
+        if block is None:
+            block = take_pool(self, self.buffer_size, self.pool_tag)
         kind = PagedMemory if self.pool_type == PoolType.PAGED else Memory
         self._hold()
         attributes = self._memory_attributes
@@ -104,24 +118,30 @@ class LookasideList(Object):
                 kernel,
                 attributes.parent_object or self.root,
                 attributes,
-                bytearray(self.buffer_size) if block is None else block,
+                block[0],
                 pool_tag=self.pool_tag,
-                give_back=self._return,
+                give_back=partial(self._return, block),
             )
         except NtStatusError:
-            if block is not None:
-                self._put(block)
-            self._drop()
+            self._return(block)
             raise
 
-    def _put(self, block: bytearray | memoryview) -> None:
+    def _return(self, block: Block) -> None:
         with self._lock:
-            if len(self._free) < DEPTH:
+            keeps = len(self._free) < DEPTH
+            if keeps:
                 self._free.append(block)
-
-    def _return(self, block: bytearray | memoryview) -> None:
-        self._put(block)
+        if not keeps:
+            _give_back(block)
         self._drop()
 
     def _on_destroy(self) -> None:
+        for block in self._free:
+            _give_back(block)
         self._free.clear()
+
+
+def _give_back(block: Block) -> None:
+    give_back = block[1]
+    if give_back is not None:
+        give_back()

@@ -88,6 +88,24 @@ def check_pool_irql(kernel: "Kernel", pool_type: PoolType, size: int, what: str)
     )
 
 
+def take_pool(
+    parent: Object, size: int, tag: str
+) -> "tuple[bytearray | memoryview, Callable[[], None] | None]":
+    """Takes pool, filled with zeros: of this process, or of guest memory if the parent's is there.
+
+    :param parent: the object that the pool is for
+    :param size: bytes
+    :param tag: the pool tag
+    :return: the buffer, and what gives it back; ``None``: that is Python's own business
+    :raises NtStatusError: STATUS_INSUFFICIENT_RESOURCES: guest memory is exhausted
+    """
+    memory = parent.guest_memory
+    if memory is None:
+        return bytearray(size), None
+    block = memory.allocate(size, f"pool {tag!r}", owner=parent.root)
+    return block.view, block.free
+
+
 @handle("WDFMEMORY")
 class Memory(Object):
     """A memory object: its buffer is pool, and freed with the last reference.
@@ -107,7 +125,7 @@ class Memory(Object):
         buffer: bytearray | memoryview,
         *,
         pool_tag: str = "",
-        give_back: "Callable[[bytearray | memoryview], None] | None" = None,
+        give_back: "Callable[[], None] | None" = None,
         deletable: bool = True,
     ) -> None:
         super().__init__(kernel, parent, attributes, deletable=deletable)
@@ -140,7 +158,8 @@ class Memory(Object):
         :param pool_type: paged pool may be allocated at or below APC_LEVEL
         :param pool_tag: up to four characters; the driver's if there are none
         :param buffer_size: bytes, more than 0
-        :raises NtStatusError: the attributes are not valid, or the size is 0
+        :raises NtStatusError: the attributes are not valid, the size is 0, or guest memory is
+            exhausted, if the pool is there
         """
         what = "WdfMemoryCreate"
         attributes, parent = cls.check_attributes_with_parent(attributes, what)
@@ -154,7 +173,13 @@ class Memory(Object):
         check_pool_irql(kernel, pool_type, buffer_size, what)
         kind = PagedMemory if pool_type == PoolType.PAGED else Memory
         tag = pool_tag or default_tag(parent)
-        return kind(kernel, parent, attributes, bytearray(buffer_size), pool_tag=tag)
+        buffer, give_back = take_pool(parent, buffer_size, tag)
+        try:
+            return kind(kernel, parent, attributes, buffer, pool_tag=tag, give_back=give_back)
+        except NtStatusError:
+            if give_back is not None:
+                give_back()
+            raise
 
     @classmethod
     @creation_ddi(
@@ -280,7 +305,7 @@ class Memory(Object):
         with contextlib.suppress(BufferError):  # somebody looks at it through a library
             self._view.release()
         if self._give_back is not None:
-            self._give_back(self._buffer)
+            self._give_back()
 
 
 class PagedMemory(Memory):

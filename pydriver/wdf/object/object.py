@@ -35,6 +35,7 @@ from pydriver.wdf.object.attributes import (
     validate_attributes,
 )
 from pydriver.wdf.object.ddi import HIGH_LEVEL, ddi
+from pydriver.wdf.object.guest_contexts import GuestContexts, is_structure
 from pydriver.wdf.object.handle import (
     Phase,
     check_handle,
@@ -43,6 +44,7 @@ from pydriver.wdf.object.handle import (
 )
 
 if TYPE_CHECKING:
+    from pydriver.ke.guest_memory import GuestMemory
     from pydriver.ke.kernel import Kernel
     from pydriver.wdf.device.device import Device
 
@@ -148,7 +150,11 @@ class Object:
         if attributes is not None:
             self._attach(attributes)
         if parent is not None:
-            parent._adopt(self)
+            try:
+                parent._adopt(self)
+            except NtStatusError:
+                self._free_contexts()
+                raise
 
     def __str__(self) -> str:
         return self.object_class.__name__
@@ -184,9 +190,30 @@ class Object:
             return None
         if self._contexts is None:
             self._contexts = {}
-        context = self._contexts[attributes.context_type] = attributes.context_type()
+        kind = attributes.context_type
+        # A plain class of Python is the usual case, and one of ctypes has a metaclass.
+        context = kind() if type(kind) is type else self._make_context(kind)
+        self._contexts[kind] = context
         self._kernel.context_owners[id(context)] = self
         return context
+
+    def _free_contexts(self) -> None:
+        contexts, self._contexts = self._contexts, None
+        if isinstance(contexts, GuestContexts):
+            contexts.free()
+
+    def _make_context(self, kind: type) -> Any:
+        """Makes a context, in guest memory if it is one of ctypes and belongs there."""
+        memory = self.guest_memory
+        if memory is None or not is_structure(kind):
+            return kind()
+        contexts = self._contexts
+        if not isinstance(contexts, GuestContexts):
+            contexts = self._contexts = GuestContexts(contexts or {})
+            # A request without callbacks is not destroyed when it is complete, but forgotten.
+            if self._callbacks is None:
+                self._callbacks = []
+        return contexts.make(kind, memory, self.root)
 
     @ddi(
         "WdfObjectGetTypedContextWorker",
@@ -265,6 +292,17 @@ class Object:
         """The device that the object is, or that is above it."""
         parent = self._parent
         return None if parent is None else parent.device_above
+
+    @property
+    def guest_memory(self) -> "GuestMemory | None":
+        """Guest memory, if its contexts, and the pool of what is below it, are there.
+
+        Otherwise they are in this process.
+        """
+        owner: Object | None = self.device_above
+        if owner is None:
+            owner = self.root
+        return None if owner is self else owner.guest_memory
 
     @property
     def root(self) -> "Object":
@@ -362,7 +400,9 @@ class Object:
                 self._kernel.invoke(destroy, self)
         self._on_destroy()
         self._phase = Phase.DESTROYED
-        self._contexts = self._callbacks = None
+        if self._contexts is not None:
+            self._free_contexts()
+        self._callbacks = None
         if self._tags:  # references that the driver has dropped under another tag
             self._kernel.referenced.pop(id(self), None)
         self.__class__ = freed_class(type(self))
