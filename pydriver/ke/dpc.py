@@ -92,7 +92,8 @@ class KDpc(QueuedDpc):
     @classmethod
     @function_ddi(
         "KeInitializeDpc",
-        "VOID (PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext)",
+        "VOID (_Out_ PRKDPC Dpc, _In_ PKDEFERRED_ROUTINE DeferredRoutine, "
+        "_In_opt_ PVOID DeferredContext)",
         highest=HIGH_LEVEL,
     )
     def initialize(
@@ -135,7 +136,8 @@ class KDpc(QueuedDpc):
 
     @function_ddi(
         "KeInsertQueueDpc",
-        "BOOLEAN (PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2)",
+        "BOOLEAN (_Inout_ PRKDPC Dpc, _In_opt_ PVOID SystemArgument1, "
+        "_In_opt_ PVOID SystemArgument2)",
         highest=HIGH_LEVEL,
     )
     def insert(self, *arguments: Any) -> bool:
@@ -162,7 +164,7 @@ class KDpc(QueuedDpc):
         """Queues it on a passive thread; the caller has taken its flag."""
         self._insert_elsewhere(None)
 
-    @function_ddi("KeRemoveQueueDpc", "BOOLEAN (PRKDPC Dpc)", highest=HIGH_LEVEL)
+    @function_ddi("KeRemoveQueueDpc", "BOOLEAN (_Inout_ PRKDPC Dpc)", highest=HIGH_LEVEL)
     def remove(self) -> bool:
         """Takes it out of its queue, at any IRQL.
 
@@ -180,14 +182,18 @@ class KDpc(QueuedDpc):
 
     @function_ddi(
         "KeSetImportanceDpc",
-        "VOID (PRKDPC Dpc, KDPC_IMPORTANCE Importance)",
+        "VOID (_Inout_ PRKDPC Dpc, _In_ KDPC_IMPORTANCE Importance)",
         highest=HIGH_LEVEL,
     )
     def set_importance(self, importance: Importance) -> None:
         """Says where later insertions put it, and whether they wait."""
         self.importance = Importance(importance)
 
-    @function_ddi("KeSetTargetProcessorDpc", "VOID (PRKDPC Dpc, CCHAR Number)", highest=HIGH_LEVEL)
+    @function_ddi(
+        "KeSetTargetProcessorDpc",
+        "VOID (_Inout_ PRKDPC Dpc, _In_ CCHAR Number)",
+        highest=HIGH_LEVEL,
+    )
     def set_target_processor(self, number: int) -> None:
         """Says in which processor's queue later insertions put it.
 

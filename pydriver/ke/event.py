@@ -8,6 +8,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import enumeration, stands_for
 from pydriver.ke.bugcheck import DRIVER_VERIFIER_DETECTED_VIOLATION
 from pydriver.ke.clock import TICKS_PER_SECOND, timeout_ticks
@@ -69,8 +70,10 @@ class Dispatcher:
 
     @function_ddi(
         "KeWaitForSingleObject",
-        "NTSTATUS (PVOID Object, KWAIT_REASON, KPROCESSOR_MODE, BOOLEAN Alertable,"
-        " PLARGE_INTEGER Timeout)",
+        "NTSTATUS (_In_ PVOID Object, _In_ KWAIT_REASON WaitReason, "
+        "_In_ KPROCESSOR_MODE WaitMode, _In_ BOOLEAN Alertable, "
+        "_In_opt_ PLARGE_INTEGER Timeout)",
+        binding=Binding(omits=("WaitReason", "WaitMode", "Alertable")),
     )
     def wait(self, timeout: int | None = None) -> int:
         """Waits until it is signaled; at or below APC_LEVEL, or DISPATCH_LEVEL with a time of 0.
@@ -119,8 +122,9 @@ class Dispatcher:
 
 @function_ddi(
     "KeInitializeEvent",
-    "VOID (PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State)",
+    "VOID (_Out_ PRKEVENT Event, _In_ EVENT_TYPE Type, _In_ BOOLEAN State)",
     highest=HIGH_LEVEL,
+    binding=Binding(parameters={"Type": "kind"}),
 )
 @stands_for("KEVENT")
 class KEvent(Dispatcher):
@@ -138,7 +142,11 @@ class KEvent(Dispatcher):
     ) -> None:
         super().__init__(kernel, kind, state=state)
 
-    @function_ddi("KeSetEvent", "LONG (PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait)")
+    @function_ddi(
+        "KeSetEvent",
+        "LONG (_Inout_ PRKEVENT Event, _In_ KPRIORITY Increment, _In_ BOOLEAN Wait)",
+        binding=Binding(omits=("Increment",)),
+    )
     def set(self, *, wait: bool = False) -> bool:
         """Sets the event, at or below DISPATCH_LEVEL.
 
@@ -156,12 +164,12 @@ class KEvent(Dispatcher):
             )
         return self._signal()
 
-    @function_ddi("KeClearEvent", "VOID (PRKEVENT Event)")
+    @function_ddi("KeClearEvent", "VOID (_Inout_ PRKEVENT Event)")
     def clear(self) -> None:
         """Resets the event."""
         self._set = False
 
-    @function_ddi("KeResetEvent", "LONG (PRKEVENT Event)")
+    @function_ddi("KeResetEvent", "LONG (_Inout_ PRKEVENT Event)")
     def reset(self) -> bool:
         """Resets the event.
 
@@ -171,7 +179,7 @@ class KEvent(Dispatcher):
             before, self._set = self._set, False
         return before
 
-    @function_ddi("KeReadStateEvent", "LONG (PRKEVENT Event)")
+    @function_ddi("KeReadStateEvent", "LONG (_In_ PRKEVENT Event)")
     def read_state(self) -> bool:
         """Whether it is set."""
         return self._set
@@ -186,8 +194,10 @@ def seconds(kernel: "Kernel", timeout: int | None) -> float | None:
 
 @function_ddi(
     "KeDelayExecutionThread",
-    "NTSTATUS (KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval)",
+    "NTSTATUS (_In_ KPROCESSOR_MODE WaitMode, _In_ BOOLEAN Alertable, "
+    "_In_ PLARGE_INTEGER Interval)",
     highest=APC_LEVEL,
+    binding=Binding(omits=("WaitMode", "Alertable")),
 )
 def delay_execution_thread(kernel: "Kernel", interval: int) -> int:
     """Sleeps, at or below APC_LEVEL; ends early if the system ends.

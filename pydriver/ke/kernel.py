@@ -158,7 +158,9 @@ class Kernel(Borrowing):
 
     # IRQL
 
-    @function_ddi("KeRaiseIrql", "VOID (KIRQL NewIrql, PKIRQL OldIrql)", highest=HIGH_LEVEL)
+    @function_ddi(
+        "KeRaiseIrql", "VOID (_In_ KIRQL NewIrql, _Out_ PKIRQL OldIrql)", highest=HIGH_LEVEL
+    )
     def raise_irql(self, irql: int) -> int:
         """Raises the IRQL, borrowing a processor if the thread runs on none.
 
@@ -189,7 +191,7 @@ class Kernel(Borrowing):
             processor.link.set_cr8(irql)
         return old
 
-    @function_ddi("KeLowerIrql", "VOID (KIRQL NewIrql)", highest=HIGH_LEVEL)
+    @function_ddi("KeLowerIrql", "VOID (_In_ KIRQL NewIrql)", highest=HIGH_LEVEL)
     def lower_irql(self, irql: int) -> None:
         """Restores what :meth:`raise_irql` returned.
 

@@ -8,6 +8,7 @@ The first argument is the kernel, which a driver finds as ``device.system.kernel
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from pydriver.declarations.binding import Binding
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import APC_LEVEL, HIGH_LEVEL
 
@@ -29,7 +30,7 @@ STALL_LIMIT_US: Final = 50
 NS_PER_SECOND: Final = 1_000_000_000
 
 
-@function_ddi("KeStallExecutionProcessor", "VOID (ULONG MicroSeconds)", highest=HIGH_LEVEL)
+@function_ddi("KeStallExecutionProcessor", "VOID (_In_ ULONG MicroSeconds)", highest=HIGH_LEVEL)
 def stall_execution_processor(kernel: "Kernel", microseconds: int) -> None:
     """Keeps the processor busy, at its IRQL, for at least a time; what is above preempts it.
 
@@ -49,7 +50,10 @@ def stall_execution_processor(kernel: "Kernel", microseconds: int) -> None:
 
 @function_ddi("KeGetCurrentProcessorNumber", "ULONG (VOID)", highest=HIGH_LEVEL)
 @function_ddi(
-    "KeGetCurrentProcessorNumberEx", "ULONG (PPROCESSOR_NUMBER ProcNumber)", highest=HIGH_LEVEL
+    "KeGetCurrentProcessorNumberEx",
+    "ULONG (_Out_opt_ PPROCESSOR_NUMBER ProcNumber)",
+    highest=HIGH_LEVEL,
+    binding=Binding(outputs={"return": "result", "ProcNumber.Number": "result"}),
 )
 def get_current_processor_number(kernel: "Kernel") -> int:
     """Number of the processor that the caller runs on.
@@ -63,14 +67,17 @@ def get_current_processor_number(kernel: "Kernel") -> int:
 
 
 @function_ddi(
-    "KeQueryActiveProcessorCount", "ULONG (PKAFFINITY ActiveProcessors)", highest=APC_LEVEL
+    "KeQueryActiveProcessorCount",
+    "ULONG (_Out_opt_ PKAFFINITY ActiveProcessors)",
+    highest=APC_LEVEL,
+    binding=Binding(outputs={"return": "result", "ActiveProcessors": "(1 << result) - 1"}),
 )
 def query_active_processor_count(kernel: "Kernel") -> int:
     """Processors of the system."""
     return len(kernel.processors)
 
 
-@function_ddi("KeQuerySystemTime", "VOID (PLARGE_INTEGER CurrentTime)", highest=HIGH_LEVEL)
+@function_ddi("KeQuerySystemTime", "VOID (_Out_ PLARGE_INTEGER CurrentTime)", highest=HIGH_LEVEL)
 def query_system_time(kernel: "Kernel") -> int:
     """UTC, in units of 100 ns since 1 January 1601."""
     return kernel.timers.clock.system_time()
@@ -84,7 +91,7 @@ def query_interrupt_time(kernel: "Kernel") -> int:
 
 @function_ddi(
     "KeQueryPerformanceCounter",
-    "LARGE_INTEGER (PLARGE_INTEGER PerformanceFrequency)",
+    "LARGE_INTEGER (_Out_opt_ PLARGE_INTEGER PerformanceFrequency)",
     highest=HIGH_LEVEL,
 )
 def query_performance_counter(kernel: "Kernel") -> tuple[int, int]:

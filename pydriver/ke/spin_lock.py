@@ -32,7 +32,7 @@ ACQUIRED_ABOVE_DISPATCH = 0x42
 """Parameter 1 of 0xC4: a spin lock routine at a wrong IRQL."""
 
 
-@function_ddi("KeInitializeSpinLock", "VOID (PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
+@function_ddi("KeInitializeSpinLock", "VOID (_Out_ PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
 @stands_for("KSPIN_LOCK")
 class KSpinLock:
     """A spin lock; the caller keeps the IRQL that it restores.
@@ -52,7 +52,7 @@ class KSpinLock:
     def __str__(self) -> str:
         return f"kernel spin lock {id(self):#x}"
 
-    @function_ddi("KeAcquireSpinLock", "VOID (PKSPIN_LOCK SpinLock, PKIRQL OldIrql)")
+    @function_ddi("KeAcquireSpinLock", "VOID (_Inout_ PKSPIN_LOCK SpinLock, _Out_ PKIRQL OldIrql)")
     def acquire(self) -> int:
         """Raises to DISPATCH_LEVEL and takes the lock; at or below that level.
 
@@ -68,7 +68,7 @@ class KSpinLock:
 
     @function_ddi(
         "KeReleaseSpinLock",
-        "VOID (PKSPIN_LOCK SpinLock, KIRQL NewIrql)",
+        "VOID (_Inout_ PKSPIN_LOCK SpinLock, _In_ KIRQL NewIrql)",
         lowest=DISPATCH_LEVEL,
     )
     def release(self, new_irql: int) -> None:
@@ -85,7 +85,7 @@ class KSpinLock:
 
     @function_ddi(
         "KeAcquireSpinLockAtDpcLevel",
-        "VOID (PKSPIN_LOCK SpinLock)",
+        "VOID (_Inout_ PKSPIN_LOCK SpinLock)",
         lowest=DISPATCH_LEVEL,
         highest=HIGH_LEVEL,
     )
@@ -98,7 +98,7 @@ class KSpinLock:
 
     @function_ddi(
         "KeReleaseSpinLockFromDpcLevel",
-        "VOID (PKSPIN_LOCK SpinLock)",
+        "VOID (_Inout_ PKSPIN_LOCK SpinLock)",
         lowest=DISPATCH_LEVEL,
         highest=HIGH_LEVEL,
     )

@@ -6,6 +6,7 @@ import contextlib
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.binding import Binding
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.ddi import function_ddi
@@ -126,9 +127,12 @@ class KThread(Dispatcher):
 
 @function_ddi(
     "PsCreateSystemThread",
-    "NTSTATUS (PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES, HANDLE, PCLIENT_ID,"
-    " PKSTART_ROUTINE StartRoutine, PVOID StartContext)",
+    "NTSTATUS (_Out_ PHANDLE ThreadHandle, _In_ ULONG DesiredAccess, "
+    "_In_opt_ POBJECT_ATTRIBUTES ObjectAttributes, _In_opt_ HANDLE ProcessHandle, "
+    "_Out_opt_ PCLIENT_ID ClientId, _In_ PKSTART_ROUTINE StartRoutine, "
+    "_In_opt_ PVOID StartContext)",
     highest=PASSIVE_LEVEL,
+    binding=Binding(omits=("DesiredAccess", "ObjectAttributes", "ProcessHandle", "ClientId")),
 )
 def create_system_thread(
     driver_object: "DriverObject",
@@ -149,7 +153,9 @@ def create_system_thread(
     return thread
 
 
-@function_ddi("PsTerminateSystemThread", "NTSTATUS (NTSTATUS ExitStatus)", highest=PASSIVE_LEVEL)
+@function_ddi(
+    "PsTerminateSystemThread", "NTSTATUS (_In_ NTSTATUS ExitStatus)", highest=PASSIVE_LEVEL
+)
 def terminate_system_thread(kernel: "Kernel", exit_status: int) -> int:
     """Ends the calling thread.
 

@@ -9,6 +9,7 @@ set the timer.
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import stands_for
 from pydriver.ke.clock import TICKS_PER_MS, timeout_ticks
 from pydriver.ke.ddi import function_ddi
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
 __all__ = ("KTimer",)
 
 
-@function_ddi("KeInitializeTimer", "VOID (PKTIMER Timer)", highest=HIGH_LEVEL)
-@function_ddi("KeInitializeTimerEx", "VOID (PKTIMER Timer, TIMER_TYPE Type)", highest=HIGH_LEVEL)
+@function_ddi(
+    "KeInitializeTimer",
+    "VOID (_Out_ PKTIMER Timer)",
+    highest=HIGH_LEVEL,
+    binding=Binding(adds=("kind", "owner")),
+)
+@function_ddi(
+    "KeInitializeTimerEx",
+    "VOID (_Out_ PKTIMER Timer, _In_ TIMER_TYPE Type)",
+    highest=HIGH_LEVEL,
+    binding=Binding(parameters={"Type": "kind"}, adds=("owner",)),
+)
 @stands_for("KTIMER")
 class KTimer(Dispatcher):
     """A kernel timer [KeInitializeTimerEx]. It is signaled when it expires.
@@ -57,15 +68,21 @@ class KTimer(Dispatcher):
         """Whether it is set: a periodic timer until it is cancelled."""
         return self._entry is not None
 
-    @function_ddi("KeSetTimer", "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc)")
+    @function_ddi(
+        "KeSetTimer",
+        "BOOLEAN (_Inout_ PKTIMER Timer, _In_ LARGE_INTEGER DueTime, _In_opt_ PKDPC Dpc)",
+        binding=Binding(adds=("period", "tolerable_delay")),
+    )
     @function_ddi(
         "KeSetTimerEx",
-        "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc)",
+        "BOOLEAN (_Inout_ PKTIMER Timer, _In_ LARGE_INTEGER DueTime, _In_ LONG Period, "
+        "_In_opt_ PKDPC Dpc)",
+        binding=Binding(adds=("tolerable_delay",)),
     )
     @function_ddi(
         "KeSetCoalescableTimer",
-        "BOOLEAN (PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay,"
-        " PKDPC Dpc)",
+        "BOOLEAN (_Inout_ PKTIMER Timer, _In_ LARGE_INTEGER DueTime, _In_ ULONG Period, "
+        "_In_ ULONG TolerableDelay, _In_opt_ PKDPC Dpc)",
     )
     def set(
         self,
@@ -93,7 +110,7 @@ class KTimer(Dispatcher):
             self._entry = timers.insert(ticks, self._tolerance, self._expire)
         return before
 
-    @function_ddi("KeCancelTimer", "BOOLEAN (PKTIMER Timer)")
+    @function_ddi("KeCancelTimer", "BOOLEAN (_Inout_ PKTIMER Timer)")
     def cancel(self) -> bool:
         """Takes it out of the queue; its DPC may be queued or running all the same.
 
@@ -102,7 +119,7 @@ class KTimer(Dispatcher):
         with self._timers.lock:
             return self._take_out()
 
-    @function_ddi("KeReadStateTimer", "BOOLEAN (PKTIMER Timer)")
+    @function_ddi("KeReadStateTimer", "BOOLEAN (_In_ PKTIMER Timer)")
     def read_state(self) -> bool:
         """Whether it is signaled."""
         return self.signaled

@@ -24,7 +24,7 @@ def test_a_pattern_selects_and_tests_are_named() -> None:
     result = run("ddi", "wdfdpc*", "--tests")
     assert result.code == 0
     assert (
-        "WdfDpcEnqueue\n    BOOLEAN (WDFDPC Dpc)\n    pydriver.wdf.sync.dpc.Dpc.enqueue"
+        "WdfDpcEnqueue\n    BOOLEAN (_In_ WDFDPC Dpc)\n    pydriver.wdf.sync.dpc.Dpc.enqueue"
         in result.stdout
     )
     assert "WdfTimerStart" not in result.stdout
@@ -52,7 +52,7 @@ def test_without_the_list_of_tests_all_else_is_listed_and_tests_says_what_is_mis
     )
     entry = run("ddi", "WdfDpcEnqueue", prelude=prelude)
     assert (entry.code, "tests" in entry.stdout) == (0, False)
-    assert "BOOLEAN (WDFDPC Dpc)" in entry.stdout
+    assert "BOOLEAN (_In_ WDFDPC Dpc)" in entry.stdout
     heading, *_ = run("ddi", prelude=prelude).stdout.splitlines()
     assert heading.split() == ["DDI", "IRQL", "Python", "C"]
     listed = json.loads(run("ddi", "WdfDpcEnqueue", "--json", prelude=prelude).stdout)

@@ -185,7 +185,8 @@ class Device(DeviceProperties):
     @classmethod
     @creation_ddi(
         "WdfDeviceCreate",
-        "NTSTATUS (PWDFDEVICE_INIT *, PWDF_OBJECT_ATTRIBUTES, WDFDEVICE *)",
+        "NTSTATUS (_Inout_ PWDFDEVICE_INIT *DeviceInit, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES DeviceAttributes, _Out_ WDFDEVICE *Device)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -209,19 +210,19 @@ class Device(DeviceProperties):
             raise NtStatusError(STATUS_NO_SUCH_DEVICE, f"{what}: {device_init.function}")
         return cls(device_init, attributes)
 
-    @ddi("WdfDeviceGetDriver", "WDFDRIVER (WDFDEVICE Device)")
+    @ddi("WdfDeviceGetDriver", "WDFDRIVER (_In_ WDFDEVICE Device)")
     def get_driver(self) -> "Driver":
         """The driver that the device belongs to."""
         return self.driver
 
-    @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (WDFDEVICE Device)")
+    @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (_In_ WDFDEVICE Device)")
     def get_default_queue(self) -> "IoQueue | None":
         """The default queue, if there is one."""
         return self.default_queue
 
     @ddi(
         "WdfDeviceConfigureRequestDispatching",
-        "NTSTATUS (WDFDEVICE, WDFQUEUE Queue, WDF_REQUEST_TYPE RequestType)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ WDFQUEUE Queue, _In_ WDF_REQUEST_TYPE RequestType)",
     )
     def configure_request_dispatching(self, queue: "IoQueue", request_type: RequestType) -> None:
         """Has a queue take all requests of a type; in EvtDriverDeviceAdd.
@@ -245,7 +246,7 @@ class Device(DeviceProperties):
         queue.deletable = False
         self._update_dispatch()
 
-    @ddi("WdfDeviceEnqueueRequest", "NTSTATUS (WDFDEVICE Device, WDFREQUEST Request)")
+    @ddi("WdfDeviceEnqueueRequest", "NTSTATUS (_In_ WDFDEVICE Device, _In_ WDFREQUEST Request)")
     def enqueue_request(self, request: "Request") -> None:
         """Gives a request to the queue that it is for; in EvtIoInCallerContext.
 
@@ -264,7 +265,10 @@ class Device(DeviceProperties):
         if status:
             raise NtStatusError(status, what)
 
-    @ddi("WdfDeviceSetAlignmentRequirement", "VOID (WDFDEVICE, ULONG AlignmentRequirement)")
+    @ddi(
+        "WdfDeviceSetAlignmentRequirement",
+        "VOID (_In_ WDFDEVICE Device, _In_ ULONG AlignmentRequirement)",
+    )
     def set_alignment_requirement(self, alignment_requirement: int) -> None:
         """Sets how buffers have to be aligned.
 
@@ -272,22 +276,22 @@ class Device(DeviceProperties):
         """
         self.device_object.alignment_requirement = alignment_requirement
 
-    @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (WDFDEVICE Device)")
+    @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (_In_ WDFDEVICE Device)")
     def get_alignment_requirement(self) -> int:
         """How buffers have to be aligned, as a mask."""
         return self.device_object.alignment_requirement
 
-    @ddi("WdfDeviceWdmGetDeviceObject", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    @ddi("WdfDeviceWdmGetDeviceObject", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_device_object(self) -> DeviceObject:
         """The device's own device object."""
         return self.device_object
 
-    @ddi("WdfDeviceWdmGetAttachedDevice", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    @ddi("WdfDeviceWdmGetAttachedDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_attached_device(self) -> DeviceObject:
         """The device object that the device's own is attached to."""
         return self.physical_device_object
 
-    @ddi("WdfDeviceWdmGetPhysicalDevice", "PDEVICE_OBJECT (WDFDEVICE Device)")
+    @ddi("WdfDeviceWdmGetPhysicalDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_physical_device(self) -> DeviceObject:
         """The bus driver's device object."""
         return self.physical_device_object

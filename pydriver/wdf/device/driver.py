@@ -8,6 +8,7 @@ from enum import IntFlag
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import callbacks, enumeration, handle, structure
 from pydriver.errors import PydriverError
 from pydriver.ke.irql import HIGH_LEVEL, PASSIVE_LEVEL
@@ -164,10 +165,12 @@ class Driver(Object):
     @classmethod
     @creation_ddi(
         "WdfDriverCreate",
-        "NTSTATUS (PDRIVER_OBJECT, PCUNICODE_STRING, PWDF_OBJECT_ATTRIBUTES, PWDF_DRIVER_CONFIG,"
-        " WDFDRIVER *)",
+        "NTSTATUS (_In_ PDRIVER_OBJECT DriverObject, _In_ PCUNICODE_STRING RegistryPath, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES DriverAttributes, "
+        "_In_ PWDF_DRIVER_CONFIG DriverConfig, _Out_opt_ WDFDRIVER *Driver)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
+        binding=Binding(omits=("RegistryPath",)),
     )
     def create(
         cls,
@@ -211,14 +214,15 @@ class Driver(Object):
             return tag
         return int.from_bytes(f"{self.name[:4]:<4}".encode("ascii", "replace"), "little")
 
-    @ddi("WdfDriverGetRegistryPath", "PWSTR (WDFDRIVER Driver)", highest=PASSIVE_LEVEL)
+    @ddi("WdfDriverGetRegistryPath", "PWSTR (_In_ WDFDRIVER Driver)", highest=PASSIVE_LEVEL)
     def get_registry_path(self) -> str:
         """The path of the driver's service key."""
         return driver_key(self.name)
 
     @ddi(
         "WdfDriverOpenParametersRegistryKey",
-        "NTSTATUS (WDFDRIVER Driver, ACCESS_MASK DesiredAccess, PWDF_OBJECT_ATTRIBUTES, WDFKEY *)",
+        "NTSTATUS (_In_ WDFDRIVER Driver, _In_ ACCESS_MASK DesiredAccess, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES KeyAttributes, _Out_ WDFKEY *Key)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -236,7 +240,7 @@ class Driver(Object):
         path = f"{driver_key(self.name)}\\Parameters"
         return RegistryKey(self.system.registry, self, path, desired_access, attributes)
 
-    @ddi("WdfDriverWdmGetDriverObject", "PDRIVER_OBJECT (WDFDRIVER Driver)")
+    @ddi("WdfDriverWdmGetDriverObject", "PDRIVER_OBJECT (_In_ WDFDRIVER Driver)")
     def wdm_get_driver_object(self) -> "DriverObject":
         """What the driver's entry was given."""
         return self.driver_object
@@ -331,7 +335,7 @@ class Driver(Object):
                 )
 
 
-@function_ddi("WdfGetDriver", "WDFDRIVER (void)", highest=HIGH_LEVEL)
+@function_ddi("WdfGetDriver", "WDFDRIVER (VOID)", highest=HIGH_LEVEL)
 def get_driver(driver_object: "DriverObject") -> Driver | None:
     """The driver object that a driver's entry has created.
 

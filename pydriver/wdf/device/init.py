@@ -99,7 +99,8 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitSetPnpPowerEventCallbacks",
-        "VOID (PWDFDEVICE_INIT, PWDF_PNPPOWER_EVENT_CALLBACKS)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, "
+        "_In_ PWDF_PNPPOWER_EVENT_CALLBACKS PnpPowerEventCallbacks)",
     )
     def set_pnp_power_event_callbacks(self, callbacks: PnpPowerEventCallbacks) -> None:
         """Registers the PnP and power callbacks; a copy is kept.
@@ -121,7 +122,8 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitSetPowerPolicyEventCallbacks",
-        "VOID (PWDFDEVICE_INIT, PWDF_POWER_POLICY_EVENT_CALLBACKS)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, "
+        "_In_ PWDF_POWER_POLICY_EVENT_CALLBACKS PowerPolicyEventCallbacks)",
     )
     def set_power_policy_event_callbacks(self, callbacks: PowerPolicyEventCallbacks) -> None:
         """Registers the callbacks of the power policy's owner; a copy is kept."""
@@ -131,7 +133,9 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitSetFileObjectConfig",
-        "VOID (PWDFDEVICE_INIT, PWDF_FILEOBJECT_CONFIG, PWDF_OBJECT_ATTRIBUTES)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, "
+        "_In_ PWDF_FILEOBJECT_CONFIG FileObjectConfig, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES FileObjectAttributes)",
     )
     def set_file_object_config(
         self, config: FileObjectConfig, attributes: ObjectAttributes | None = None
@@ -143,7 +147,7 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitSetRequestAttributes",
-        "VOID (PWDFDEVICE_INIT, PWDF_OBJECT_ATTRIBUTES RequestAttributes)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ PWDF_OBJECT_ATTRIBUTES RequestAttributes)",
     )
     def set_request_attributes(self, request_attributes: ObjectAttributes) -> None:
         """Gives each request of the device a context, and callbacks."""
@@ -151,24 +155,34 @@ class DeviceInit:
         if self._accepts(request_attributes, ObjectAttributes, what):
             self.request_attributes = request_attributes
 
-    @ddi("WdfDeviceInitSetIoType", "VOID (PWDFDEVICE_INIT, WDF_DEVICE_IO_TYPE IoType)")
+    @ddi(
+        "WdfDeviceInitSetIoType",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ WDF_DEVICE_IO_TYPE IoType)",
+    )
     def set_io_type(self, io_type: DeviceIoType) -> None:
         """Says how the buffers of reads and writes reach the driver."""
         self.io_type = DeviceIoType(io_type)
 
-    @ddi("WdfDeviceInitSetExclusive", "VOID (PWDFDEVICE_INIT, BOOLEAN IsExclusive)")
+    @ddi(
+        "WdfDeviceInitSetExclusive",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ BOOLEAN IsExclusive)",
+    )
     def set_exclusive(self, *, is_exclusive: bool) -> None:
         """Says that the device can be open once only."""
         self.exclusive = is_exclusive
 
-    @ddi("WdfDeviceInitSetDeviceType", "VOID (PWDFDEVICE_INIT, DEVICE_TYPE DeviceType)")
+    @ddi(
+        "WdfDeviceInitSetDeviceType",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ DEVICE_TYPE DeviceType)",
+    )
     def set_device_type(self, device_type: int) -> None:
         """Sets FILE_DEVICE_*; FILE_DEVICE_UNKNOWN without it."""
         self.device_type = device_type
 
     @ddi(
         "WdfDeviceInitSetCharacteristics",
-        "VOID (PWDFDEVICE_INIT, ULONG DeviceCharacteristics, BOOLEAN OrInValues)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ ULONG DeviceCharacteristics, "
+        "_In_ BOOLEAN OrInValues)",
     )
     def set_characteristics(self, device_characteristics: int, *, or_in_values: bool) -> None:
         """Sets FILE_* characteristics, or adds to them."""
@@ -177,7 +191,7 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitAssignName",
-        "NTSTATUS (PWDFDEVICE_INIT, PCUNICODE_STRING DeviceName)",
+        "NTSTATUS (_In_ PWDFDEVICE_INIT DeviceInit, _In_opt_ PCUNICODE_STRING DeviceName)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -187,7 +201,7 @@ class DeviceInit:
 
     @ddi(
         "WdfDeviceInitAssignSDDLString",
-        "NTSTATUS (PWDFDEVICE_INIT, PCUNICODE_STRING SDDLString)",
+        "NTSTATUS (_In_ PWDFDEVICE_INIT DeviceInit, _In_opt_ PCUNICODE_STRING SDDLString)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -200,35 +214,42 @@ class DeviceInit:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"SDDL string {sddl_string!r}")
         self.security_descriptor = sddl_string
 
-    @ddi("WdfDeviceInitSetDeviceClass", "VOID (PWDFDEVICE_INIT, CONST GUID *DeviceClassGuid)")
+    @ddi(
+        "WdfDeviceInitSetDeviceClass",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ const GUID *DeviceClassGuid)",
+    )
     def set_device_class(self, device_class_guid: UUID) -> None:
         """Sets the setup class whose security settings a named device gets."""
         self.device_class = device_class_guid
 
-    @ddi("WdfDeviceInitSetPowerPageable", "VOID (PWDFDEVICE_INIT)")
+    @ddi("WdfDeviceInitSetPowerPageable", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_pageable(self) -> None:
         """Says that the power callbacks may touch pageable memory: so it is by default."""
         self.power_pageable = True
 
-    @ddi("WdfDeviceInitSetPowerNotPageable", "VOID (PWDFDEVICE_INIT)")
+    @ddi("WdfDeviceInitSetPowerNotPageable", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_not_pageable(self) -> None:
         """Says that the power callbacks touch no pageable memory."""
         self.power_pageable = False
 
-    @ddi("WdfDeviceInitSetPowerInrush", "VOID (PWDFDEVICE_INIT)")
+    @ddi("WdfDeviceInitSetPowerInrush", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_inrush(self) -> None:
         """Says that the device needs much current when it is switched on; it is not pageable."""
         self.power_inrush = True
         self.power_pageable = False
 
-    @ddi("WdfDeviceInitSetPowerPolicyOwnership", "VOID (PWDFDEVICE_INIT, BOOLEAN)")
+    @ddi(
+        "WdfDeviceInitSetPowerPolicyOwnership",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ BOOLEAN IsPowerPolicyOwner)",
+    )
     def set_power_policy_ownership(self, *, is_power_policy_owner: bool) -> None:
         """Says whether the driver owns the power policy."""
         self.power_policy_owner = is_power_policy_owner
 
     @ddi(
         "WdfDeviceInitSetIoInCallerContextCallback",
-        "VOID (PWDFDEVICE_INIT, PFN_WDF_IO_IN_CALLER_CONTEXT EvtIoInCallerContext)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit, "
+        "_In_ PFN_WDF_IO_IN_CALLER_CONTEXT EvtIoInCallerContext)",
     )
     def set_io_in_caller_context_callback(
         self, evt_io_in_caller_context: "Callable[[Device, Request], None]"
@@ -240,7 +261,7 @@ class DeviceInit:
         """
         self.evt_io_in_caller_context = evt_io_in_caller_context
 
-    @ddi("WdfDeviceInitFree", "VOID (PWDFDEVICE_INIT DeviceInit)")
+    @ddi("WdfDeviceInitFree", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def free(self) -> None:
         """Frees a structure that the driver has allocated: this one it has not, a violation."""
         self._kernel.verifier.violation(
@@ -251,7 +272,7 @@ class DeviceInit:
 
     @ddi(
         "WdfFdoInitSetFilter",
-        "VOID (PWDFDEVICE_INIT DeviceInit)",
+        "VOID (_In_ PWDFDEVICE_INIT DeviceInit)",
         highest=PASSIVE_LEVEL,
         refusal=None,
     )
@@ -261,7 +282,9 @@ class DeviceInit:
 
     @ddi(
         "WdfFdoInitOpenRegistryKey",
-        "NTSTATUS (PWDFDEVICE_INIT, ULONG DeviceInstanceKeyType, ACCESS_MASK, attributes, PWDFKEY)",
+        "NTSTATUS (_In_ PWDFDEVICE_INIT DeviceInit, _In_ ULONG DeviceInstanceKeyType, "
+        "_In_ ACCESS_MASK DesiredAccess, _In_opt_ PWDF_OBJECT_ATTRIBUTES KeyAttributes, "
+        "_Out_ WDFKEY *Key)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )

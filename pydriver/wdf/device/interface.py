@@ -59,7 +59,8 @@ class DeviceNames(PolicyDevice):
 
     @ddi(
         "WdfDeviceCreateDeviceInterface",
-        "NTSTATUS (WDFDEVICE, CONST GUID *InterfaceClassGUID, PCUNICODE_STRING ReferenceString)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ const GUID *InterfaceClassGUID, "
+        "_In_opt_ PCUNICODE_STRING ReferenceString)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -79,7 +80,8 @@ class DeviceNames(PolicyDevice):
 
     @ddi(
         "WdfDeviceSetDeviceInterfaceState",
-        "VOID (WDFDEVICE, CONST GUID *, PCUNICODE_STRING ReferenceString, BOOLEAN)",
+        "VOID (_In_ WDFDEVICE Device, _In_ const GUID *InterfaceClassGUID, "
+        "_In_opt_ PCUNICODE_STRING ReferenceString, _In_ BOOLEAN IsInterfaceEnabled)",
         highest=PASSIVE_LEVEL,
     )
     def set_device_interface_state(
@@ -99,7 +101,8 @@ class DeviceNames(PolicyDevice):
 
     @ddi(
         "WdfDeviceSetDeviceInterfaceStateEx",
-        "NTSTATUS (WDFDEVICE, CONST GUID *, PCUNICODE_STRING ReferenceString, BOOLEAN)",
+        "VOID (_In_ WDFDEVICE Device, _In_ const GUID *InterfaceClassGUID, "
+        "_In_opt_ PCUNICODE_STRING ReferenceString, _In_ BOOLEAN IsInterfaceEnabled)",
         highest=PASSIVE_LEVEL,
     )
     def set_device_interface_state_ex(
@@ -128,7 +131,7 @@ class DeviceNames(PolicyDevice):
 
     @ddi(
         "WdfDeviceCreateSymbolicLink",
-        "NTSTATUS (WDFDEVICE Device, PCUNICODE_STRING SymbolicLinkName)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PCUNICODE_STRING SymbolicLinkName)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )

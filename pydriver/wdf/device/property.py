@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import constants, enumeration, structure
 from pydriver.ke.irql import APC_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
@@ -294,8 +295,11 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfDeviceQueryProperty",
-        "NTSTATUS (WDFDEVICE, DEVICE_REGISTRY_PROPERTY, ULONG BufferLength, PVOID, PULONG)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ DEVICE_REGISTRY_PROPERTY DeviceProperty, "
+        "_In_ ULONG BufferLength, _Out_writes_bytes_opt_(BufferLength) PVOID PropertyBuffer, "
+        "_Out_ PULONG ResultLength)",
         highest=PASSIVE_LEVEL,
+        binding=Binding(outputs={"PropertyBuffer": "result", "ResultLength": "len(result)"}),
     )
     def query_property(self, device_property: int, buffer_length: int) -> bytes:
         """A property: UTF-16 with a terminating NUL, 32 bits, or a GUID, as Windows has it.
@@ -309,7 +313,9 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfDeviceAllocAndQueryProperty",
-        "NTSTATUS (WDFDEVICE, DEVICE_REGISTRY_PROPERTY, POOL_TYPE, attributes, WDFMEMORY *)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ DEVICE_REGISTRY_PROPERTY DeviceProperty, "
+        "_In_ POOL_TYPE PoolType, _In_opt_ PWDF_OBJECT_ATTRIBUTES PropertyMemoryAttributes, "
+        "_Out_ WDFMEMORY *PropertyMemory)",
         highest=PASSIVE_LEVEL,
     )
     def alloc_and_query_property(
@@ -340,8 +346,17 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfDeviceQueryPropertyEx",
-        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_PROPERTY_DATA, ULONG, PVOID, PULONG, PDEVPROPTYPE)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_PROPERTY_DATA DeviceProperty, "
+        "_In_ ULONG BufferLength, _Out_writes_bytes_opt_(BufferLength) PVOID PropertyBuffer, "
+        "_Out_ PULONG RequiredSize, _Out_ PDEVPROPTYPE Type)",
         highest=APC_LEVEL,
+        binding=Binding(
+            outputs={
+                "Type": "result[0]",
+                "PropertyBuffer": "result[1]",
+                "RequiredSize": "len(result[1])",
+            }
+        ),
     )
     def query_property_ex(
         self, device_property: DevicePropertyData, buffer_length: int
@@ -353,9 +368,11 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfDeviceAllocAndQueryPropertyEx",
-        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_PROPERTY_DATA, POOL_TYPE, attributes, WDFMEMORY *,"
-        " PDEVPROPTYPE)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_PROPERTY_DATA DeviceProperty, "
+        "_In_ POOL_TYPE PoolType, _In_opt_ PWDF_OBJECT_ATTRIBUTES PropertyMemoryAttributes, "
+        "_Out_ WDFMEMORY *PropertyMemory, _Out_ PDEVPROPTYPE Type)",
         highest=APC_LEVEL,
+        binding=Binding(outputs={"Type": "result[0]", "PropertyMemory": "result[1]"}),
     )
     def alloc_and_query_property_ex(
         self,
@@ -370,7 +387,9 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfDeviceOpenRegistryKey",
-        "NTSTATUS (WDFDEVICE, ULONG DeviceInstanceKeyType, ACCESS_MASK, attributes, WDFKEY *)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ ULONG DeviceInstanceKeyType, "
+        "_In_ ACCESS_MASK DesiredAccess, _In_opt_ PWDF_OBJECT_ATTRIBUTES KeyAttributes, "
+        "_Out_ WDFKEY *Key)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -399,9 +418,12 @@ class DeviceProperties(DeviceNames):
 
     @ddi(
         "WdfFdoQueryForInterface",
-        "NTSTATUS (WDFDEVICE, LPCGUID, PINTERFACE, USHORT Size, USHORT Version, PVOID)",
+        "NTSTATUS (_In_ WDFDEVICE Fdo, _In_ LPCGUID InterfaceType, "
+        "_Out_writes_bytes_(Size) PINTERFACE Interface, _In_ USHORT Size, "
+        "_In_ USHORT Version, _In_opt_ PVOID InterfaceSpecificData)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
+        binding=Binding(omits=("InterfaceSpecificData",)),
     )
     def query_for_interface(self, interface_type: UUID, version: int = 1) -> BusInterfaceStandard:
         """Asks the bus driver for an interface.

@@ -92,7 +92,7 @@ class RegistryKey(Object):
 
     @ddi(
         "WdfRegistryQueryULong",
-        "NTSTATUS (WDFKEY Key, PCUNICODE_STRING ValueName, PULONG Value)",
+        "NTSTATUS (_In_ WDFKEY Key, _In_ PCUNICODE_STRING ValueName, _Out_ PULONG Value)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -114,7 +114,7 @@ class RegistryKey(Object):
 
     @ddi(
         "WdfRegistryAssignULong",
-        "NTSTATUS (WDFKEY Key, PCUNICODE_STRING ValueName, ULONG Value)",
+        "NTSTATUS (_In_ WDFKEY Key, _In_ PCUNICODE_STRING ValueName, _In_ ULONG Value)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -127,7 +127,7 @@ class RegistryKey(Object):
             raise NtStatusError(STATUS_ACCESS_DENIED, f"WdfRegistryAssignULong({value_name})")
         self._registry.assign(self.path, value_name, value & 0xFFFFFFFF)
 
-    @ddi("WdfRegistryClose", "VOID (WDFKEY Key)", highest=PASSIVE_LEVEL, refusal=None)
+    @ddi("WdfRegistryClose", "VOID (_In_ WDFKEY Key)", highest=PASSIVE_LEVEL, refusal=None)
     def close(self) -> None:
         """Closes the key: the object is deleted."""
         self._delete()

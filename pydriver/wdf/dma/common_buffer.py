@@ -69,7 +69,8 @@ class CommonBuffer(Object):
     @classmethod
     @creation_ddi(
         "WdfCommonBufferCreate",
-        "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
+        "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler, _In_ size_t Length, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _Out_ WDFCOMMONBUFFER *CommonBuffer)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -94,8 +95,9 @@ class CommonBuffer(Object):
     @classmethod
     @creation_ddi(
         "WdfCommonBufferCreateWithConfig",
-        "NTSTATUS (WDFDMAENABLER, size_t Length, PWDF_COMMON_BUFFER_CONFIG,"
-        " PWDF_OBJECT_ATTRIBUTES, WDFCOMMONBUFFER *)",
+        "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler, _In_ size_t Length, "
+        "_In_ PWDF_COMMON_BUFFER_CONFIG Config, _In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, "
+        "_Out_ WDFCOMMONBUFFER *CommonBuffer)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -142,20 +144,20 @@ class CommonBuffer(Object):
             block.free()
             raise
 
-    @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (WDFCOMMONBUFFER CommonBuffer)")
+    @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (_In_ WDFCOMMONBUFFER CommonBuffer)")
     def get_aligned_virtual_address(self) -> memoryview:
         """The memory, as the driver sees it."""
         return self.view
 
     @ddi(
         "WdfCommonBufferGetAlignedLogicalAddress",
-        "PHYSICAL_ADDRESS (WDFCOMMONBUFFER CommonBuffer)",
+        "PHYSICAL_ADDRESS (_In_ WDFCOMMONBUFFER CommonBuffer)",
     )
     def get_aligned_logical_address(self) -> int:
         """The memory, as the device sees it."""
         return self.logical_address
 
-    @ddi("WdfCommonBufferGetLength", "size_t (WDFCOMMONBUFFER CommonBuffer)")
+    @ddi("WdfCommonBufferGetLength", "size_t (_In_ WDFCOMMONBUFFER CommonBuffer)")
     def get_length(self) -> int:
         """Bytes."""
         return self.length

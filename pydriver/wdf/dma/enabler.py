@@ -8,6 +8,7 @@ from enum import Enum, IntEnum, IntFlag
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import callbacks, enumeration, handle, structure
 from pydriver.ke.guest_memory import PAGE_SIZE
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -215,7 +216,8 @@ class DmaEnabler(Object):
     @classmethod
     @creation_ddi(
         "WdfDmaEnablerCreate",
-        "NTSTATUS (WDFDEVICE, PWDF_DMA_ENABLER_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDMAENABLER *)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DMA_ENABLER_CONFIG Config, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _Out_ WDFDMAENABLER *DmaEnablerHandle)",
         highest=PASSIVE_LEVEL,
         refusal=RAISES,
     )
@@ -273,29 +275,30 @@ class DmaEnabler(Object):
 
     # Limits
 
-    @ddi("WdfDmaEnablerGetMaximumLength", "size_t (WDFDMAENABLER DmaEnabler)")
+    @ddi("WdfDmaEnablerGetMaximumLength", "size_t (_In_ WDFDMAENABLER DmaEnabler)")
     def get_maximum_length(self) -> int:
         """Bytes of one transfer, as in the configuration."""
         return self.maximum_length
 
     @ddi(
         "WdfDmaEnablerGetFragmentLength",
-        "size_t (WDFDMAENABLER DmaEnabler, WDF_DMA_DIRECTION DmaDirection)",
+        "size_t (_In_ WDFDMAENABLER DmaEnabler, _In_ WDF_DMA_DIRECTION DmaDirection)",
     )
     def get_fragment_length(self, direction: DmaDirection) -> int:
         """Most bytes of one transfer, which the map registers may limit further."""
         return min(self.maximum_length, (self.adapter(direction).map_registers - 1) * PAGE_SIZE)
 
-    @ddi("WdfDmaEnablerGetMaximumScatterGatherElements", "size_t (WDFDMAENABLER DmaEnabler)")
+    @ddi("WdfDmaEnablerGetMaximumScatterGatherElements", "size_t (_In_ WDFDMAENABLER DmaEnabler)")
     def get_maximum_scatter_gather_elements(self) -> int:
         """Most elements of a scatter/gather list; 0xFFFFFFFF: as many as it takes."""
         return self._maximum_elements
 
     @ddi(
         "WdfDmaEnablerSetMaximumScatterGatherElements",
-        "VOID (WDFDMAENABLER DmaEnabler, size_t MaximumElements)",
+        "VOID (_In_ WDFDMAENABLER DmaEnabler, _In_ size_t MaximumFragments)",
         highest=PASSIVE_LEVEL,
         refusal=None,
+        binding=Binding(parameters={"MaximumFragments": "maximum_elements"}),
     )
     def set_maximum_scatter_gather_elements(self, maximum_elements: int) -> None:
         """Says how many elements the device takes; once, and before there are transactions.

@@ -4,6 +4,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import handle
 from pydriver.ke.status import (
     STATUS_INSUFFICIENT_RESOURCES,
@@ -57,7 +58,8 @@ class DmaTransaction(DmaTransfers):
     @classmethod
     @creation_ddi(
         "WdfDmaTransactionCreate",
-        "NTSTATUS (WDFDMAENABLER DmaEnabler, PWDF_OBJECT_ATTRIBUTES, WDFDMATRANSACTION *)",
+        "NTSTATUS (_In_ WDFDMAENABLER DmaEnabler, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _Out_ WDFDMATRANSACTION *DmaTransaction)",
     )
     def create(cls, dma_enabler: DmaEnabler, attributes: ObjectAttributes | None = None) -> Self:
         """Creates a transaction.
@@ -74,8 +76,10 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionInitialize",
-        "NTSTATUS (WDFDMATRANSACTION, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION, PMDL Mdl,"
-        " PVOID VirtualAddress, size_t Length)",
+        "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction, "
+        "_In_ PFN_WDF_PROGRAM_DMA EvtProgramDmaFunction, "
+        "_In_ WDF_DMA_DIRECTION DmaDirection, _In_ PMDL Mdl, _In_ PVOID VirtualAddress, "
+        "_In_ size_t Length)",
     )
     def initialize(
         self,
@@ -104,8 +108,10 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionInitializeUsingOffset",
-        "NTSTATUS (WDFDMATRANSACTION, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION, PMDL Mdl,"
-        " size_t Offset, size_t Length)",
+        "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction, "
+        "_In_ PFN_WDF_PROGRAM_DMA EvtProgramDmaFunction, "
+        "_In_ WDF_DMA_DIRECTION DmaDirection, _In_ PMDL Mdl, _In_ size_t Offset, "
+        "_In_ size_t Length)",
     )
     def initialize_using_offset(
         self,
@@ -126,7 +132,8 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionInitializeUsingRequest",
-        "NTSTATUS (WDFDMATRANSACTION, WDFREQUEST Request, PFN_WDF_PROGRAM_DMA, WDF_DMA_DIRECTION)",
+        "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction, _In_ WDFREQUEST Request, "
+        "_In_ PFN_WDF_PROGRAM_DMA EvtProgramDmaFunction, _In_ WDF_DMA_DIRECTION DmaDirection)",
     )
     def initialize_using_request(
         self, request: Request, evt_program_dma: ProgramDma, dma_direction: DmaDirection
@@ -153,7 +160,10 @@ class DmaTransaction(DmaTransfers):
 
     # Settings
 
-    @ddi("WdfDmaTransactionSetMaximumLength", "VOID (WDFDMATRANSACTION, size_t MaximumLength)")
+    @ddi(
+        "WdfDmaTransactionSetMaximumLength",
+        "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ size_t MaximumLength)",
+    )
     def set_maximum_length(self, maximum_length: int) -> None:
         """Limits the transfers of this transaction further.
 
@@ -168,7 +178,7 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionSetSingleTransferRequirement",
-        "VOID (WDFDMATRANSACTION, BOOLEAN RequireSingleTransfer)",
+        "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ BOOLEAN RequireSingleTransfer)",
     )
     def set_single_transfer_requirement(self, require_single_transfer: bool) -> None:  # noqa: FBT001
         """Says whether the first transfer must be the only one; the default is the enabler's."""
@@ -176,7 +186,7 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionSetImmediateExecution",
-        "VOID (WDFDMATRANSACTION, BOOLEAN UseImmediateExecution)",
+        "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ BOOLEAN UseImmediateExecution)",
     )
     def set_immediate_execution(self, use_immediate_execution: bool) -> None:  # noqa: FBT001
         """Says whether :meth:`execute` fails instead of waiting for map registers."""
@@ -184,7 +194,8 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionGetTransferInfo",
-        "VOID (WDFDMATRANSACTION, ULONG *MapRegisterCount, ULONG *ScatterGatherListSize)",
+        "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _Out_opt_ ULONG *MapRegisterCount, "
+        "_Out_opt_ ULONG *ScatterGatherElementCount)",
     )
     def get_transfer_info(self) -> TransferInfo:
         """What the first transfer will take; between initialization and execution."""
@@ -195,7 +206,10 @@ class DmaTransaction(DmaTransfers):
 
     # Transfers
 
-    @ddi("WdfDmaTransactionExecute", "NTSTATUS (WDFDMATRANSACTION, WDFCONTEXT Context)")
+    @ddi(
+        "WdfDmaTransactionExecute",
+        "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction, _In_opt_ WDFCONTEXT Context)",
+    )
     def execute(self, context: Any = None) -> int:
         """Begins the first transfer. EvtProgramDma may be called before this returns.
 
@@ -211,7 +225,10 @@ class DmaTransaction(DmaTransfers):
             self._holding = True
         return self._begin()
 
-    @ddi("WdfDmaTransactionDmaCompleted", "BOOLEAN (WDFDMATRANSACTION, NTSTATUS *Status)")
+    @ddi(
+        "WdfDmaTransactionDmaCompleted",
+        "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction, _Out_ NTSTATUS *Status)",
+    )
     def dma_completed(self) -> tuple[bool, int]:
         """Says that the device has done the transfer.
 
@@ -222,7 +239,8 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionDmaCompletedWithLength",
-        "BOOLEAN (WDFDMATRANSACTION, size_t TransferredLength, NTSTATUS *Status)",
+        "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction, _In_ size_t TransferredLength, "
+        "_Out_ NTSTATUS *Status)",
     )
     def dma_completed_with_length(self, transferred_length: int) -> tuple[bool, int]:
         """As :meth:`dma_completed`, if the device has done less: the rest is transferred next.
@@ -234,7 +252,8 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionDmaCompletedFinal",
-        "BOOLEAN (WDFDMATRANSACTION, size_t FinalTransferredLength, NTSTATUS *Status)",
+        "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction, _In_ size_t FinalTransferredLength, "
+        "_Out_ NTSTATUS *Status)",
     )
     def dma_completed_final(self, final_transferred_length: int) -> tuple[bool, int]:
         """As :meth:`dma_completed`, and the transaction ends here, whatever is left.
@@ -246,7 +265,7 @@ class DmaTransaction(DmaTransfers):
 
     # The end
 
-    @ddi("WdfDmaTransactionRelease", "NTSTATUS (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionRelease", "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction)")
     def release(self) -> int:
         """Ends the transaction: it can be initialized again. Not while a transfer is under way.
 
@@ -258,7 +277,7 @@ class DmaTransaction(DmaTransfers):
         self.state = State.RESERVED if self._reserved else State.RELEASED
         return STATUS_SUCCESS
 
-    @ddi("WdfDmaTransactionCancel", "BOOLEAN (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionCancel", "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction)")
     def cancel(self) -> bool:
         """Takes a transfer back that waits for map registers, or a reservation that does.
 
@@ -280,8 +299,10 @@ class DmaTransaction(DmaTransfers):
 
     @ddi(
         "WdfDmaTransactionAllocateResources",
-        "NTSTATUS (WDFDMATRANSACTION, WDF_DMA_DIRECTION, ULONG RequiredMapRegisters,"
-        " PFN_WDF_RESERVE_DMA EvtReserveDmaFunction, PVOID EvtReserveDmaContext)",
+        "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction, "
+        "_In_ WDF_DMA_DIRECTION DmaDirection, _In_ ULONG RequiredMapRegisters, "
+        "_In_ PFN_WDF_RESERVE_DMA EvtReserveDmaFunction, _In_ PVOID EvtReserveDmaContext)",
+        binding=Binding(parameters={"EvtReserveDmaFunction": "evt_reserve_dma"}),
     )
     def allocate_resources(
         self,
@@ -314,7 +335,7 @@ class DmaTransaction(DmaTransfers):
             self._reserve_dma = None
             raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, what)
 
-    @ddi("WdfDmaTransactionFreeResources", "VOID (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionFreeResources", "VOID (_In_ WDFDMATRANSACTION DmaTransaction)")
     def free_resources(self) -> None:
         """Ends the reservation; not while a transfer is under way."""
         self._check_state({State.RESERVED}, "WdfDmaTransactionFreeResources")
@@ -323,22 +344,25 @@ class DmaTransaction(DmaTransfers):
 
     # What it is about
 
-    @ddi("WdfDmaTransactionGetBytesTransferred", "size_t (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionGetBytesTransferred", "size_t (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_bytes_transferred(self) -> int:
         """Bytes of the transfers that have ended."""
         return self._transferred
 
-    @ddi("WdfDmaTransactionGetCurrentDmaTransferLength", "size_t (WDFDMATRANSACTION)")
+    @ddi(
+        "WdfDmaTransactionGetCurrentDmaTransferLength",
+        "size_t (_In_ WDFDMATRANSACTION DmaTransaction)",
+    )
     def get_current_dma_transfer_length(self) -> int:
         """Bytes of the transfer that is under way."""
         return self._fragment
 
-    @ddi("WdfDmaTransactionGetRequest", "WDFREQUEST (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionGetRequest", "WDFREQUEST (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_request(self) -> Request | None:
         """The request whose buffer it is, if it was initialized with one and not released."""
         return self._request
 
-    @ddi("WdfDmaTransactionGetDevice", "WDFDEVICE (WDFDMATRANSACTION DmaTransaction)")
+    @ddi("WdfDmaTransactionGetDevice", "WDFDEVICE (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_device(self) -> "Device":
         """The device that does the DMA."""
         return self.enabler.device

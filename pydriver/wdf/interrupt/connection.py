@@ -102,7 +102,12 @@ class InterruptConnection(InterruptLocking):
 
     # DDIs
 
-    @ddi("WdfInterruptEnable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None)
+    @ddi(
+        "WdfInterruptEnable",
+        "VOID (_In_ WDFINTERRUPT Interrupt)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
+    )
     def enable(self) -> None:
         """Connects the interrupt again after :meth:`disable`, and calls EvtInterruptEnable.
 
@@ -112,7 +117,10 @@ class InterruptConnection(InterruptLocking):
         self.connect()
 
     @ddi(
-        "WdfInterruptDisable", "VOID (WDFINTERRUPT Interrupt)", highest=PASSIVE_LEVEL, refusal=None
+        "WdfInterruptDisable",
+        "VOID (_In_ WDFINTERRUPT Interrupt)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
     )
     def disable(self) -> None:
         """Calls EvtInterruptDisable, waits for what was queued, and disconnects.
@@ -122,12 +130,12 @@ class InterruptConnection(InterruptLocking):
         self.force_disconnected = True
         self.disconnect()
 
-    @ddi("WdfInterruptReportActive", "VOID (WDFINTERRUPT Interrupt)")
+    @ddi("WdfInterruptReportActive", "VOID (_In_ WDFINTERRUPT Interrupt)")
     def report_active(self) -> None:
         """Lets the interrupt through again after :meth:`report_inactive`."""
         self._report("WdfInterruptReportActive", active=True)
 
-    @ddi("WdfInterruptReportInactive", "VOID (WDFINTERRUPT Interrupt)")
+    @ddi("WdfInterruptReportInactive", "VOID (_In_ WDFINTERRUPT Interrupt)")
     def report_inactive(self) -> None:
         """Holds the interrupt back without disconnecting it.
 
@@ -136,7 +144,11 @@ class InterruptConnection(InterruptLocking):
         """
         self._report("WdfInterruptReportInactive", active=False)
 
-    @ddi("WdfInterruptWdmGetInterrupt", "PKINTERRUPT (WDFINTERRUPT)", highest=HIGH_LEVEL)
+    @ddi(
+        "WdfInterruptWdmGetInterrupt",
+        "PKINTERRUPT (_In_ WDFINTERRUPT Interrupt)",
+        highest=HIGH_LEVEL,
+    )
     def wdm_get_interrupt(self) -> KInterrupt | None:
         """The kernel's object, while the interrupt is connected."""
         return self._kinterrupt

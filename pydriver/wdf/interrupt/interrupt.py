@@ -120,7 +120,8 @@ class Interrupt(InterruptConnection):
     @classmethod
     @creation_ddi(
         "WdfInterruptCreate",
-        "NTSTATUS (WDFDEVICE, PWDF_INTERRUPT_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFINTERRUPT *)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_INTERRUPT_CONFIG Configuration, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _Out_ WDFINTERRUPT *Interrupt)",
     )
     def create(
         cls,
@@ -158,7 +159,7 @@ class Interrupt(InterruptConnection):
             interrupt.assign(config.interrupt_translated)
         return interrupt
 
-    @ddi("WdfInterruptQueueDpcForIsr", "BOOLEAN (WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
+    @ddi("WdfInterruptQueueDpcForIsr", "BOOLEAN (_In_ WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
     def queue_dpc_for_isr(self) -> bool:
         """Queues EvtInterruptDpc on this processor.
 
@@ -183,7 +184,11 @@ class Interrupt(InterruptConnection):
             processor.request_dispatch()
         return True
 
-    @ddi("WdfInterruptQueueWorkItemForIsr", "BOOLEAN (WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
+    @ddi(
+        "WdfInterruptQueueWorkItemForIsr",
+        "BOOLEAN (_In_ WDFINTERRUPT Interrupt)",
+        highest=HIGH_LEVEL,
+    )
     def queue_work_item_for_isr(self) -> bool:
         """Queues EvtInterruptWorkItem: above DISPATCH_LEVEL through the interrupt's DPC.
 
@@ -196,12 +201,15 @@ class Interrupt(InterruptConnection):
             return self.queue_dpc_for_isr()
         return not self._run_down and self._work.enqueue()
 
-    @ddi("WdfInterruptGetDevice", "WDFDEVICE (WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
+    @ddi("WdfInterruptGetDevice", "WDFDEVICE (_In_ WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
     def get_device(self) -> "Device":
         """The device that interrupts, even when the parent is a queue."""
         return self.device
 
-    @ddi("WdfInterruptGetInfo", "VOID (WDFINTERRUPT Interrupt, PWDF_INTERRUPT_INFO Info)")
+    @ddi(
+        "WdfInterruptGetInfo",
+        "VOID (_In_ WDFINTERRUPT Interrupt, _Inout_ PWDF_INTERRUPT_INFO Info)",
+    )
     def get_info(self) -> InterruptInfo:
         """What was assigned to the interrupt."""
         descriptor = self.descriptor
@@ -223,7 +231,8 @@ class Interrupt(InterruptConnection):
 
     @ddi(
         "WdfInterruptSetPolicy",
-        "VOID (WDFINTERRUPT, WDF_INTERRUPT_POLICY, WDF_INTERRUPT_PRIORITY, KAFFINITY)",
+        "VOID (_In_ WDFINTERRUPT Interrupt, _In_ WDF_INTERRUPT_POLICY Policy, "
+        "_In_ WDF_INTERRUPT_PRIORITY Priority, _In_ KAFFINITY TargetProcessorSet)",
     )
     def set_policy(
         self,
@@ -243,7 +252,7 @@ class Interrupt(InterruptConnection):
 
     @ddi(
         "WdfInterruptSetExtendedPolicy",
-        "VOID (WDFINTERRUPT, PWDF_INTERRUPT_EXTENDED_POLICY PolicyAndGroup)",
+        "VOID (_In_ WDFINTERRUPT Interrupt, _In_ PWDF_INTERRUPT_EXTENDED_POLICY PolicyAndGroup)",
     )
     def set_extended_policy(self, policy_and_group: InterruptExtendedPolicy) -> None:
         """Says where the interrupt should arrive; in EvtDriverDeviceAdd.

@@ -38,8 +38,8 @@ class KInterrupt:
 
     @function_ddi(
         "KeSynchronizeExecution",
-        "BOOLEAN (PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,"
-        " PVOID SynchronizeContext)",
+        "BOOLEAN (_Inout_ PKINTERRUPT Interrupt, "
+        "_In_ PKSYNCHRONIZE_ROUTINE SynchronizeRoutine, _In_opt_ PVOID SynchronizeContext)",
         highest=LAST_DEVICE_LEVEL,
     )
     def synchronize_execution(self, routine: Callable[[Any], bool], context: Any = None) -> bool:

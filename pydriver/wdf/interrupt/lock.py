@@ -85,7 +85,7 @@ class InterruptLocking(Object):
 
     @ddi(
         "WdfInterruptAcquireLock",
-        "VOID (WDFINTERRUPT Interrupt)",
+        "VOID (_In_ WDFINTERRUPT Interrupt)",
         highest=LAST_DEVICE_LEVEL,
         unchecked=True,
     )
@@ -136,7 +136,7 @@ class InterruptLocking(Object):
 
     @ddi(
         "WdfInterruptReleaseLock",
-        "VOID (WDFINTERRUPT Interrupt)",
+        "VOID (_In_ WDFINTERRUPT Interrupt)",
         highest=LAST_DEVICE_LEVEL,
         unchecked=True,
     )
@@ -179,7 +179,7 @@ class InterruptLocking(Object):
 
     @ddi(
         "WdfInterruptTryToAcquireLock",
-        "BOOLEAN (WDFINTERRUPT Interrupt)",
+        "BOOLEAN (_In_ WDFINTERRUPT Interrupt)",
         highest=PASSIVE_LEVEL,
         refusal=False,
     )
@@ -196,7 +196,8 @@ class InterruptLocking(Object):
 
     @ddi(
         "WdfInterruptSynchronize",
-        "BOOLEAN (WDFINTERRUPT, PFN_WDF_INTERRUPT_SYNCHRONIZE Callback, WDFCONTEXT Context)",
+        "BOOLEAN (_In_ WDFINTERRUPT Interrupt, _In_ PFN_WDF_INTERRUPT_SYNCHRONIZE Callback, "
+        "_In_ WDFCONTEXT Context)",
     )
     def synchronize(
         self, callback: "Callable[[Interrupt, Any], bool]", context: Any = None

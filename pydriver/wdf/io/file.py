@@ -340,26 +340,26 @@ class File(Object):
         self.gone.set()
         device.remove_if_unused()
 
-    @ddi("WdfFileObjectGetDevice", "WDFDEVICE (WDFFILEOBJECT FileObject)")
+    @ddi("WdfFileObjectGetDevice", "WDFDEVICE (_In_ WDFFILEOBJECT FileObject)")
     def get_device(self) -> "Device":
         """The device that was opened."""
         return self.device
 
-    @ddi("WdfFileObjectGetFlags", "ULONG (WDFFILEOBJECT FileObject)")
+    @ddi("WdfFileObjectGetFlags", "ULONG (_In_ WDFFILEOBJECT FileObject)")
     def get_flags(self) -> int:
         """The flags that it was opened with, FO_*."""
         return self.flags
 
     @ddi(
         "WdfFileObjectGetFileName",
-        "PUNICODE_STRING (WDFFILEOBJECT FileObject)",
+        "PUNICODE_STRING (_In_ WDFFILEOBJECT FileObject)",
         highest=PASSIVE_LEVEL,
     )
     def get_file_name(self) -> str:
         """The name of what was opened on the device."""
         return self.name
 
-    @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (WDFFILEOBJECT FileObject)")
+    @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (_In_ WDFFILEOBJECT FileObject)")
     def wdm_get_file_object(self) -> WdmFileObject:
         """The I/O manager's file object."""
         return WdmFileObject(self.device.device_object, self.name, self.flags)

@@ -49,7 +49,8 @@ class IoQueue(QueueRetrieval):
     @classmethod
     @creation_ddi(
         "WdfIoQueueCreate",
-        "NTSTATUS (WDFDEVICE, PWDF_IO_QUEUE_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFQUEUE *)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_IO_QUEUE_CONFIG Config, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES QueueAttributes, _Out_opt_ WDFQUEUE *Queue)",
     )
     def create(
         cls,
@@ -90,7 +91,7 @@ class IoQueue(QueueRetrieval):
             device.set_default_queue(queue)
         return queue
 
-    @ddi("WdfIoQueueGetDevice", "WDFDEVICE (WDFQUEUE Queue)")
+    @ddi("WdfIoQueueGetDevice", "WDFDEVICE (_In_ WDFQUEUE Queue)")
     def get_device(self) -> "Device":
         """The device that the queue belongs to."""
         return self.device

@@ -4,6 +4,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pydriver.declarations.binding import Binding
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_NOT_FOUND,
@@ -44,7 +45,11 @@ class QueueRetrieval(QueuePower):
         super().__init__(device, parent, config, attributes)
         self._found: set[Request] = set()
 
-    @ddi("WdfIoQueueRetrieveNextRequest", "NTSTATUS (WDFQUEUE Queue, WDFREQUEST *OutRequest)")
+    @ddi(
+        "WdfIoQueueRetrieveNextRequest",
+        "NTSTATUS (_In_ WDFQUEUE Queue, _Out_ WDFREQUEST *OutRequest)",
+        binding=Binding(none="STATUS_NO_MORE_ENTRIES"),
+    )
     def retrieve_next_request(self) -> Request | None:
         """Takes the oldest request out of the queue.
 
@@ -55,7 +60,9 @@ class QueueRetrieval(QueuePower):
 
     @ddi(
         "WdfIoQueueRetrieveRequestByFileObject",
-        "NTSTATUS (WDFQUEUE Queue, WDFFILEOBJECT FileObject, WDFREQUEST *OutRequest)",
+        "NTSTATUS (_In_ WDFQUEUE Queue, _In_ WDFFILEOBJECT FileObject, "
+        "_Out_ WDFREQUEST *OutRequest)",
+        binding=Binding(none="STATUS_NO_MORE_ENTRIES"),
     )
     def retrieve_request_by_file_object(self, file: File) -> Request | None:
         """Takes the oldest request of a file out of the queue.
@@ -69,8 +76,13 @@ class QueueRetrieval(QueuePower):
 
     @ddi(
         "WdfIoQueueFindRequest",
-        "NTSTATUS (WDFQUEUE Queue, WDFREQUEST FoundRequest, WDFFILEOBJECT FileObject,"
-        " PWDF_REQUEST_PARAMETERS Parameters, WDFREQUEST *OutRequest)",
+        "NTSTATUS (_In_ WDFQUEUE Queue, _In_opt_ WDFREQUEST FoundRequest, "
+        "_In_opt_ WDFFILEOBJECT FileObject, _Inout_opt_ PWDF_REQUEST_PARAMETERS Parameters, "
+        "_Out_ WDFREQUEST *OutRequest)",
+        binding=Binding(
+            outputs={"OutRequest": "result[0]", "Parameters": "result[1]"},
+            none="STATUS_NO_MORE_ENTRIES",
+        ),
     )
     def find_request(
         self, found: Request | None = None, file: File | None = None
@@ -109,7 +121,8 @@ class QueueRetrieval(QueuePower):
 
     @ddi(
         "WdfIoQueueRetrieveFoundRequest",
-        "NTSTATUS (WDFQUEUE Queue, WDFREQUEST FoundRequest, WDFREQUEST *OutRequest)",
+        "NTSTATUS (_In_ WDFQUEUE Queue, _In_ WDFREQUEST FoundRequest, "
+        "_Out_ WDFREQUEST *OutRequest)",
     )
     def retrieve_found_request(self, found: Request) -> Request:
         """Takes a request that :meth:`find_request` has found out of the queue.
@@ -143,7 +156,8 @@ class QueueRetrieval(QueuePower):
 
     @ddi(
         "WdfIoQueueReadyNotify",
-        "NTSTATUS (WDFQUEUE Queue, PFN_WDF_IO_QUEUE_STATE QueueReady, WDFCONTEXT Context)",
+        "NTSTATUS (_In_ WDFQUEUE Queue, _In_opt_ PFN_WDF_IO_QUEUE_STATE QueueReady, "
+        "_In_opt_ WDFCONTEXT Context)",
     )
     def ready_notify(self, queue_ready: StateCallback | None, context: Any = None) -> int:
         """Has a callback called when the manual queue gets its first request.

@@ -57,7 +57,8 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueueGetState",
-        "WDF_IO_QUEUE_STATE (WDFQUEUE Queue, PULONG QueueRequests, PULONG DriverRequests)",
+        "WDF_IO_QUEUE_STATE (_In_ WDFQUEUE Queue, _Out_opt_ PULONG QueueRequests, "
+        "_Out_opt_ PULONG DriverRequests)",
     )
     def get_state(self) -> tuple[IoQueueState, int, int]:
         """The state, the number of waiting requests, and the number that the driver owns."""
@@ -76,7 +77,7 @@ class QueueStates(QueuePresentation):
             state |= IoQueueState.DRIVER_NO_REQUESTS
         return state, queued, owned
 
-    @ddi("WdfIoQueueStart", "VOID (WDFQUEUE Queue)")
+    @ddi("WdfIoQueueStart", "VOID (_In_ WDFQUEUE Queue)")
     def start(self) -> None:
         """Accepts and presents requests again; while the device is removed it accepts nothing."""
         self._check_change("WdfIoQueueStart")
@@ -85,7 +86,8 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueueStop",
-        "VOID (WDFQUEUE Queue, PFN_WDF_IO_QUEUE_STATE StopComplete, WDFCONTEXT Context)",
+        "VOID (_In_ WDFQUEUE Queue, _In_opt_ PFN_WDF_IO_QUEUE_STATE StopComplete, "
+        "_In_opt_ WDFCONTEXT Context)",
     )
     def stop(self, stop_complete: StateCallback | None = None, context: Any = None) -> None:
         """Presents nothing more, but still accepts.
@@ -99,7 +101,8 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueueStopAndPurge",
-        "VOID (WDFQUEUE Queue, PFN_WDF_IO_QUEUE_STATE StopAndPurgeComplete, WDFCONTEXT Context)",
+        "VOID (_In_ WDFQUEUE Queue, _In_opt_ PFN_WDF_IO_QUEUE_STATE StopAndPurgeComplete, "
+        "_In_opt_ WDFCONTEXT Context)",
     )
     def stop_and_purge(
         self, stop_and_purge_complete: StateCallback | None = None, context: Any = None
@@ -117,7 +120,8 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueueDrain",
-        "VOID (WDFQUEUE Queue, PFN_WDF_IO_QUEUE_STATE DrainComplete, WDFCONTEXT Context)",
+        "VOID (_In_ WDFQUEUE Queue, _In_opt_ PFN_WDF_IO_QUEUE_STATE DrainComplete, "
+        "_In_opt_ WDFCONTEXT Context)",
     )
     def drain(self, drain_complete: StateCallback | None = None, context: Any = None) -> None:
         """Accepts nothing more, but presents what is waiting.
@@ -131,7 +135,8 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueuePurge",
-        "VOID (WDFQUEUE Queue, PFN_WDF_IO_QUEUE_STATE PurgeComplete, WDFCONTEXT Context)",
+        "VOID (_In_ WDFQUEUE Queue, _In_opt_ PFN_WDF_IO_QUEUE_STATE PurgeComplete, "
+        "_In_opt_ WDFCONTEXT Context)",
     )
     def purge(self, purge_complete: StateCallback | None = None, context: Any = None) -> None:
         """Accepts nothing more; cancels what is waiting, and what is owned and cancelable.
@@ -144,7 +149,10 @@ class QueueStates(QueuePresentation):
         self._call_when(Change.EMPTY, purge_complete, context)
 
     @ddi(
-        "WdfIoQueueStopSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+        "WdfIoQueueStopSynchronously",
+        "VOID (_In_ WDFQUEUE Queue)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
     )
     def stop_synchronously(self) -> None:
         """As :meth:`stop`, and waits until the driver owns no request."""
@@ -154,7 +162,7 @@ class QueueStates(QueuePresentation):
 
     @ddi(
         "WdfIoQueueStopAndPurgeSynchronously",
-        "VOID (WDFQUEUE Queue)",
+        "VOID (_In_ WDFQUEUE Queue)",
         highest=PASSIVE_LEVEL,
         refusal=None,
     )
@@ -166,7 +174,10 @@ class QueueStates(QueuePresentation):
         self._wait_for(Change.IDLE, waits=waits)
 
     @ddi(
-        "WdfIoQueueDrainSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+        "WdfIoQueueDrainSynchronously",
+        "VOID (_In_ WDFQUEUE Queue)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
     )
     def drain_synchronously(self) -> None:
         """As :meth:`drain`, and waits until nothing waits or is owned."""
@@ -176,7 +187,10 @@ class QueueStates(QueuePresentation):
         self._wait_for(Change.EMPTY, waits=waits)
 
     @ddi(
-        "WdfIoQueuePurgeSynchronously", "VOID (WDFQUEUE Queue)", highest=PASSIVE_LEVEL, refusal=None
+        "WdfIoQueuePurgeSynchronously",
+        "VOID (_In_ WDFQUEUE Queue)",
+        highest=PASSIVE_LEVEL,
+        refusal=None,
     )
     def purge_synchronously(self) -> None:
         """As :meth:`purge`, and waits until nothing waits or is owned."""

@@ -14,6 +14,7 @@ What a driver must not do is a violation for the verifier; the call then does wh
 
 from typing import TYPE_CHECKING, Self, cast
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import handle
 from pydriver.ke.status import (
     STATUS_INVALID_DEVICE_REQUEST,
@@ -45,6 +46,9 @@ __all__ = ("Request",)
 _RUNNING = StopState.RUNNING
 
 
+handle("WDFIOTARGET")  # there are no I/O targets: a driver in C passes NULL
+
+
 @handle("WDFREQUEST")
 class Request(RequestBase):
     """A request: one that a queue presents, or one that the driver has made."""
@@ -56,7 +60,9 @@ class Request(RequestBase):
     @classmethod
     @creation_ddi(
         "WdfRequestCreate",
-        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES RequestAttributes, WDFIOTARGET, WDFREQUEST *)",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES RequestAttributes, "
+        "_In_opt_ WDFIOTARGET IoTarget, _Out_ WDFREQUEST *Request)",
+        binding=Binding(omits=("IoTarget",)),
     )
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Makes a request of the driver's own, which the driver deletes.
@@ -80,7 +86,11 @@ class Request(RequestBase):
         request._status = STATUS_SUCCESS
         return request
 
-    @ddi("WdfRequestReuse", "NTSTATUS (WDFREQUEST Request, PWDF_REQUEST_REUSE_PARAMS ReuseParams)")
+    @ddi(
+        "WdfRequestReuse",
+        "NTSTATUS (_In_ WDFREQUEST Request, _In_ PWDF_REQUEST_REUSE_PARAMS ReuseParams)",
+        binding=Binding(parameters={"ReuseParams": "parameters"}),
+    )
     def reuse(self, parameters: RequestReuseParams) -> None:
         """Makes a request ready to be used again: one that the driver made, or that it owns.
 
@@ -97,7 +107,7 @@ class Request(RequestBase):
         self.information = 0
         self.canceled = False
 
-    @ddi("WdfRequestGetStatus", "NTSTATUS (WDFREQUEST Request)")
+    @ddi("WdfRequestGetStatus", "NTSTATUS (_In_ WDFREQUEST Request)")
     def get_status(self) -> int:
         """The status of a request that the driver has made: what WdfRequestReuse gave it."""
         if self.state == CREATED:
@@ -109,7 +119,7 @@ class Request(RequestBase):
 
     # Completion
 
-    @ddi("WdfRequestComplete", "VOID (WDFREQUEST Request, NTSTATUS Status)")
+    @ddi("WdfRequestComplete", "VOID (_In_ WDFREQUEST Request, _In_ NTSTATUS Status)")
     def complete(self, status: int) -> None:
         """Completes the request with the information set before; the driver owns it no more.
 
@@ -122,7 +132,7 @@ class Request(RequestBase):
 
     @ddi(
         "WdfRequestCompleteWithInformation",
-        "VOID (WDFREQUEST Request, NTSTATUS Status, ULONG_PTR Information)",
+        "VOID (_In_ WDFREQUEST Request, _In_ NTSTATUS Status, _In_ ULONG_PTR Information)",
     )
     def complete_with_information(self, status: int, information: int) -> None:
         """Completes the request, as :meth:`complete` does.
@@ -134,7 +144,7 @@ class Request(RequestBase):
 
     @ddi(
         "WdfRequestCompleteWithPriorityBoost",
-        "VOID (WDFREQUEST Request, NTSTATUS Status, CCHAR PriorityBoost)",
+        "VOID (_In_ WDFREQUEST Request, _In_ NTSTATUS Status, _In_ CCHAR PriorityBoost)",
     )
     def complete_with_priority_boost(self, status: int, priority_boost: int) -> None:
         """Completes the request, as :meth:`complete` does.
@@ -148,7 +158,10 @@ class Request(RequestBase):
 
     # Cancellation
 
-    @ddi("WdfRequestMarkCancelable", "VOID (WDFREQUEST, PFN_WDF_REQUEST_CANCEL EvtRequestCancel)")
+    @ddi(
+        "WdfRequestMarkCancelable",
+        "VOID (_In_ WDFREQUEST Request, _In_ PFN_WDF_REQUEST_CANCEL EvtRequestCancel)",
+    )
     def mark_cancelable(self, evt_request_cancel: CancelCallback) -> None:
         """Allows cancellation while the driver owns the request.
 
@@ -160,7 +173,7 @@ class Request(RequestBase):
 
     @ddi(
         "WdfRequestMarkCancelableEx",
-        "NTSTATUS (WDFREQUEST, PFN_WDF_REQUEST_CANCEL EvtRequestCancel)",
+        "NTSTATUS (_In_ WDFREQUEST Request, _In_ PFN_WDF_REQUEST_CANCEL EvtRequestCancel)",
     )
     def mark_cancelable_ex(self, evt_request_cancel: CancelCallback) -> int:
         """As :meth:`mark_cancelable`, but a request that is cancelled already is left alone.
@@ -170,7 +183,7 @@ class Request(RequestBase):
         """
         return mark(self, evt_request_cancel, "WdfRequestMarkCancelableEx", call=False)
 
-    @ddi("WdfRequestUnmarkCancelable", "NTSTATUS (WDFREQUEST Request)")
+    @ddi("WdfRequestUnmarkCancelable", "NTSTATUS (_In_ WDFREQUEST Request)")
     def unmark_cancelable(self) -> int:
         """Forbids cancellation again, before completion.
 
@@ -180,7 +193,7 @@ class Request(RequestBase):
         """
         return unmark(self)
 
-    @ddi("WdfRequestIsCanceled", "BOOLEAN (WDFREQUEST Request)")
+    @ddi("WdfRequestIsCanceled", "BOOLEAN (_In_ WDFREQUEST Request)")
     def is_canceled(self) -> bool:
         """Whether cancellation was asked for; while the request is not cancelable."""
         if self.state != OWNED:
@@ -196,7 +209,10 @@ class Request(RequestBase):
 
     # Moving
 
-    @ddi("WdfRequestForwardToIoQueue", "NTSTATUS (WDFREQUEST Request, WDFQUEUE DestinationQueue)")
+    @ddi(
+        "WdfRequestForwardToIoQueue",
+        "NTSTATUS (_In_ WDFREQUEST Request, _In_ WDFQUEUE DestinationQueue)",
+    )
     def forward_to_io_queue(self, queue: "IoQueue") -> int:
         """Gives the request to another queue of the device, at its tail.
 
@@ -252,7 +268,7 @@ class Request(RequestBase):
             queue.told(first=first)
         return STATUS_SUCCESS
 
-    @ddi("WdfRequestRequeue", "NTSTATUS (WDFREQUEST Request)")
+    @ddi("WdfRequestRequeue", "NTSTATUS (_In_ WDFREQUEST Request)")
     def requeue(self) -> int:
         """Puts the request back at the head of its manual queue.
 
@@ -295,7 +311,7 @@ class Request(RequestBase):
             )
         return STATUS_INVALID_DEVICE_REQUEST
 
-    @ddi("WdfRequestStopAcknowledge", "VOID (WDFREQUEST Request, BOOLEAN Requeue)")
+    @ddi("WdfRequestStopAcknowledge", "VOID (_In_ WDFREQUEST Request, _In_ BOOLEAN Requeue)")
     def stop_acknowledge(self, *, requeue: bool) -> None:
         """Lets the device leave D0 although the driver owns the request; in EvtIoStop.
 

@@ -6,6 +6,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, ClassVar
 
+from pydriver.declarations.binding import Binding
 from pydriver.ke.status import (
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -132,14 +133,14 @@ class RequestBase(Object):
 
     # Parameters and buffers
 
-    @ddi("WdfRequestSetInformation", "VOID (WDFREQUEST Request, ULONG_PTR Information)")
+    @ddi("WdfRequestSetInformation", "VOID (_In_ WDFREQUEST Request, _In_ ULONG_PTR Information)")
     def set_information(self, information: int) -> None:
         """Sets what :meth:`complete` reports."""
         if self.state != OWNED:
             self.misused("WdfRequestSetInformation")
         self.information = information
 
-    @ddi("WdfRequestGetInformation", "ULONG_PTR (WDFREQUEST Request)")
+    @ddi("WdfRequestGetInformation", "ULONG_PTR (_In_ WDFREQUEST Request)")
     def get_information(self) -> int:
         """What :meth:`complete` would report."""
         if self.state != OWNED:
@@ -151,7 +152,10 @@ class RequestBase(Object):
         """What was asked; for the framework."""
         return parameters_of(self.irp)
 
-    @ddi("WdfRequestGetParameters", "VOID (WDFREQUEST, PWDF_REQUEST_PARAMETERS Parameters)")
+    @ddi(
+        "WdfRequestGetParameters",
+        "VOID (_In_ WDFREQUEST Request, _Inout_ PWDF_REQUEST_PARAMETERS Parameters)",
+    )
     def get_parameters(self) -> RequestParameters:
         """What was asked."""
         if self.state != OWNED:
@@ -160,7 +164,12 @@ class RequestBase(Object):
 
     @ddi(
         "WdfRequestRetrieveInputBuffer",
-        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredLength, PVOID *Buffer, size_t *Length)",
+        "NTSTATUS (_In_ WDFREQUEST Request, _In_ size_t MinimumRequiredLength, "
+        "_Outptr_result_bytebuffer_(*Length) PVOID *Buffer, _Out_opt_ size_t *Length)",
+        binding=Binding(
+            parameters={"MinimumRequiredLength": "minimum_length"},
+            outputs={"Buffer": "result", "Length": "len(result)"},
+        ),
     )
     def retrieve_input_buffer(self, minimum_length: int = 0) -> memoryview:
         """What the application sends.
@@ -174,7 +183,12 @@ class RequestBase(Object):
 
     @ddi(
         "WdfRequestRetrieveOutputBuffer",
-        "NTSTATUS (WDFREQUEST, size_t MinimumRequiredSize, PVOID *Buffer, size_t *Length)",
+        "NTSTATUS (_In_ WDFREQUEST Request, _In_ size_t MinimumRequiredSize, "
+        "_Outptr_result_bytebuffer_(*Length) PVOID *Buffer, _Out_opt_ size_t *Length)",
+        binding=Binding(
+            parameters={"MinimumRequiredSize": "minimum_length"},
+            outputs={"Buffer": "result", "Length": "len(result)"},
+        ),
     )
     def retrieve_output_buffer(self, minimum_length: int = 0) -> memoryview:
         """Where the application wants its answer.
@@ -211,7 +225,10 @@ class RequestBase(Object):
 
     # Where it comes from
 
-    @ddi("WdfRequestRetrieveInputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    @ddi(
+        "WdfRequestRetrieveInputMemory",
+        "NTSTATUS (_In_ WDFREQUEST Request, _Out_ WDFMEMORY *Memory)",
+    )
     def retrieve_input_memory(self) -> RequestMemory:
         """What the application sends, as a memory object that ends with the request.
 
@@ -219,7 +236,10 @@ class RequestBase(Object):
         """
         return self._memory("WdfRequestRetrieveInputMemory", output=False)
 
-    @ddi("WdfRequestRetrieveOutputMemory", "NTSTATUS (WDFREQUEST Request, WDFMEMORY *Memory)")
+    @ddi(
+        "WdfRequestRetrieveOutputMemory",
+        "NTSTATUS (_In_ WDFREQUEST Request, _Out_ WDFMEMORY *Memory)",
+    )
     def retrieve_output_memory(self) -> RequestMemory:
         """Where the application wants its answer, as a memory object that ends with the request.
 
@@ -227,7 +247,7 @@ class RequestBase(Object):
         """
         return self._memory("WdfRequestRetrieveOutputMemory", output=True)
 
-    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (_In_ WDFREQUEST Request, _Outptr_ PMDL *Mdl)")
     def retrieve_input_wdm_mdl(self) -> Mdl:
         """The description of what the application sends.
 
@@ -235,7 +255,7 @@ class RequestBase(Object):
         """
         return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
 
-    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (WDFREQUEST Request, PMDL *Mdl)")
+    @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (_In_ WDFREQUEST Request, _Outptr_ PMDL *Mdl)")
     def retrieve_output_wdm_mdl(self) -> Mdl:
         """The description of where the application wants its answer.
 
@@ -249,34 +269,34 @@ class RequestBase(Object):
         buffer = self._buffer(self.irp.buffer if output else self.irp.input, 0, what, rule)
         return request_memory(self, buffer, output=output)
 
-    @ddi("WdfRequestGetIoQueue", "WDFQUEUE (WDFREQUEST Request)")
+    @ddi("WdfRequestGetIoQueue", "WDFQUEUE (_In_ WDFREQUEST Request)")
     def get_io_queue(self) -> "IoQueue | None":
         """The queue that presented the request, or holds it; ``None`` for the driver's own."""
         return self.queue
 
-    @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (WDFREQUEST Request)")
+    @ddi("WdfRequestGetFileObject", "WDFFILEOBJECT (_In_ WDFREQUEST Request)")
     def get_file_object(self) -> "File | None":
         """The file that the request was sent to; ``None`` without a file object configuration."""
         if self.state != OWNED:
             self.misused("WdfRequestGetFileObject")
         return self.queue.device.file_of(self)
 
-    @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (WDFREQUEST Request)")
+    @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (_In_ WDFREQUEST Request)")
     def get_requestor_mode(self) -> ProcessorMode:
         """Whether an application sent the request, or a driver; the driver's own are KERNEL."""
         return ProcessorMode.KERNEL if self.state == CREATED else self.irp.requestor_mode
 
-    @ddi("WdfRequestGetRequestorProcessId", "ULONG (WDFREQUEST Request)")
+    @ddi("WdfRequestGetRequestorProcessId", "ULONG (_In_ WDFREQUEST Request)")
     def get_requestor_process_id(self) -> int:
         """The process that sent the request: this one, in which the application is, too."""
         return os.getpid()
 
-    @ddi("WdfRequestIsFrom32BitProcess", "BOOLEAN (WDFREQUEST Request)", highest=APC_LEVEL)
+    @ddi("WdfRequestIsFrom32BitProcess", "BOOLEAN (_In_ WDFREQUEST Request)", highest=APC_LEVEL)
     def is_from32_bit_process(self) -> bool:
         """Whether pointers of the process that sent the request have 32 bits."""
         return struct.calcsize("P") == 4
 
-    @ddi("WdfRequestWdmGetIrp", "PIRP (WDFREQUEST Request)")
+    @ddi("WdfRequestWdmGetIrp", "PIRP (_In_ WDFREQUEST Request)")
     def wdm_get_irp(self) -> Irp | None:
         """The I/O request itself; ``None`` for the driver's own, which was never sent."""
         if self.state not in {OWNED, CREATED}:

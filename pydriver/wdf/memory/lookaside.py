@@ -66,8 +66,10 @@ class LookasideList(Object):
     @classmethod
     @creation_ddi(
         "WdfLookasideListCreate",
-        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES LookasideAttributes, size_t BufferSize, POOL_TYPE,"
-        " PWDF_OBJECT_ATTRIBUTES MemoryAttributes, ULONG PoolTag, WDFLOOKASIDE *)",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES LookasideAttributes, "
+        "_In_ size_t BufferSize, _In_ POOL_TYPE PoolType, "
+        "_In_opt_ PWDF_OBJECT_ATTRIBUTES MemoryAttributes, _In_opt_ ULONG PoolTag, "
+        "_Out_ WDFLOOKASIDE *Lookaside)",
     )
     def create(
         cls,

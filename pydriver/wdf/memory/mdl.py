@@ -25,12 +25,12 @@ class Mdl:
         self._view = memoryview(buffer).cast("B")
         self.writable = not self._view.readonly
 
-    @function_ddi("MmGetMdlByteCount", "ULONG (PMDL Mdl)")
+    @function_ddi("MmGetMdlByteCount", "ULONG (_In_ PMDL Mdl)")
     def get_byte_count(self) -> int:
         """Bytes of the buffer."""
         return len(self._view)
 
-    @function_ddi("MmGetMdlVirtualAddress", "PVOID (PMDL Mdl)")
+    @function_ddi("MmGetMdlVirtualAddress", "PVOID (_In_ PMDL Mdl)")
     def get_virtual_address(self) -> memoryview:
         """The buffer. Its slices are addresses in it."""
         return self._view

@@ -10,6 +10,7 @@ import contextlib
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import enumeration, handle
 from pydriver.ke.bugcheck import (
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
@@ -141,8 +142,10 @@ class Memory(Object):
     @classmethod
     @creation_ddi(
         "WdfMemoryCreate",
-        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, POOL_TYPE PoolType, ULONG PoolTag, size_t BufferSize,"
-        " WDFMEMORY *, PVOID *Buffer)",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _In_ POOL_TYPE PoolType, "
+        "_In_opt_ ULONG PoolTag, _In_ size_t BufferSize, _Out_ WDFMEMORY *Memory, "
+        "_Outptr_opt_result_bytebuffer_(BufferSize) PVOID *Buffer)",
+        binding=Binding(outputs={"Memory": "result", "Buffer": "result.get_buffer()"}),
     )
     def create(
         cls,
@@ -184,7 +187,9 @@ class Memory(Object):
     @classmethod
     @creation_ddi(
         "WdfMemoryCreatePreallocated",
-        "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, PVOID Buffer, size_t BufferSize, WDFMEMORY *)",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, "
+        "_In_reads_bytes_(BufferSize) PVOID Buffer, _In_ size_t BufferSize, "
+        "_Out_ WDFMEMORY *Memory)",
     )
     def create_preallocated(
         cls, attributes: ObjectAttributes, buffer: bytearray | memoryview
@@ -204,7 +209,8 @@ class Memory(Object):
 
     @classmethod
     @creation_ddi(
-        "WdfMemoryCreateFromLookaside", "NTSTATUS (WDFLOOKASIDE Lookaside, WDFMEMORY *Memory)"
+        "WdfMemoryCreateFromLookaside",
+        "NTSTATUS (_In_ WDFLOOKASIDE Lookaside, _Out_ WDFMEMORY *Memory)",
     )
     def create_from_lookaside(cls, lookaside: "LookasideList") -> "Memory":
         """Creates a memory object with a block of a lookaside list, which its deletion returns.
@@ -216,7 +222,8 @@ class Memory(Object):
 
     @ddi(
         "WdfMemoryAssignBuffer",
-        "NTSTATUS (WDFMEMORY Memory, PVOID Buffer, size_t BufferSize)",
+        "NTSTATUS (_In_ WDFMEMORY Memory, _In_reads_bytes_(BufferSize) PVOID Buffer, "
+        "_In_ size_t BufferSize)",
     )
     def assign_buffer(self, buffer: bytearray | memoryview) -> None:
         """Gives a memory object of :meth:`create_preallocated` another buffer of the driver's.
@@ -240,15 +247,20 @@ class Memory(Object):
         self._buffer = buffer
         self._view = memoryview(buffer).cast("B")
 
-    @ddi("WdfMemoryGetBuffer", "PVOID (WDFMEMORY Memory, size_t *BufferSize)")
+    @ddi(
+        "WdfMemoryGetBuffer",
+        "PVOID (_In_ WDFMEMORY Memory, _Out_opt_ size_t *BufferSize)",
+        binding=Binding(outputs={"return": "result", "BufferSize": "len(result)"}),
+    )
     def get_buffer(self) -> memoryview:
         """The buffer; its length is the size."""
         return self._view
 
     @ddi(
         "WdfMemoryCopyToBuffer",
-        "NTSTATUS (WDFMEMORY SourceMemory, size_t SourceOffset, PVOID Buffer,"
-        " size_t NumBytesToCopyTo)",
+        "NTSTATUS (_In_ WDFMEMORY SourceMemory, _In_ size_t SourceOffset, "
+        "_Out_writes_bytes_(NumBytesToCopyTo) PVOID Buffer, _In_ size_t NumBytesToCopyTo)",
+        binding=Binding(parameters={"NumBytesToCopyTo": "length"}),
     )
     def copy_to_buffer(
         self, source_offset: int, buffer: bytearray | memoryview, length: int | None = None
@@ -271,8 +283,9 @@ class Memory(Object):
 
     @ddi(
         "WdfMemoryCopyFromBuffer",
-        "NTSTATUS (WDFMEMORY DestinationMemory, size_t DestinationOffset, PVOID Buffer,"
-        " size_t NumBytesToCopyFrom)",
+        "NTSTATUS (_In_ WDFMEMORY DestinationMemory, _In_ size_t DestinationOffset, "
+        "_In_reads_bytes_(NumBytesToCopyFrom) PVOID Buffer, _In_ size_t NumBytesToCopyFrom)",
+        binding=Binding(parameters={"NumBytesToCopyFrom": "length"}),
     )
     def copy_from_buffer(
         self,

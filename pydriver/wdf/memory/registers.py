@@ -11,13 +11,14 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from pydriver.declarations.binding import Binding
 from pydriver.ke.bugcheck import (
     DRIVER_IRQL_NOT_LESS_OR_EQUAL,
     DRIVER_VERIFIER_DETECTED_VIOLATION,
     PAGE_FAULT_IN_NONPAGED_AREA,
 )
 from pydriver.ke.ddi import function_ddi, register
-from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, irql_name
+from pydriver.ke.irql import APC_LEVEL, DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL, irql_name
 
 if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
@@ -50,22 +51,33 @@ def _register_accessors() -> None:
         for space, owner in (("REGISTER", "MappedRegisters"), ("PORT", "MappedPorts")):
             if (space, kind) == ("PORT", "ULONG64"):
                 continue  # the processor has no such instruction
-            for name, signature, method in (
-                (f"READ_{space}_{kind}", f"{kind} (volatile {kind} *)", f"read{bits}"),
-                (f"WRITE_{space}_{kind}", f"VOID (volatile {kind} *, {kind})", f"write{bits}"),
+            pointer = f"volatile {kind} *Register" if space == "REGISTER" else f"P{kind} Port"
+            at = {"Register" if space == "REGISTER" else "Port": "self, offset"}
+            for name, signature, method, more in (
+                (f"READ_{space}_{kind}", f"{kind} (_In_ {pointer})", f"read{bits}", {}),
+                (
+                    f"WRITE_{space}_{kind}",
+                    f"VOID (_In_ {pointer}, _In_ {kind} Value)",
+                    f"write{bits}",
+                    {},
+                ),
                 (
                     f"READ_{space}_BUFFER_{kind}",
-                    f"VOID (volatile {kind} *, {kind} *Buffer, ULONG Count)",
+                    f"VOID (_In_ {pointer}, _Out_writes_(Count) P{kind} Buffer, _In_ ULONG Count)",
                     f"read_buffer{bits}",
+                    {},
                 ),
                 (
                     f"WRITE_{space}_BUFFER_{kind}",
-                    f"VOID (volatile {kind} *, {kind} *Buffer, ULONG Count)",
+                    f"VOID (_In_ {pointer}, _In_reads_(Count) P{kind} Buffer, _In_ ULONG Count)",
                     f"write_buffer{bits}",
+                    {"Buffer": "values"},
                 ),
             ):
                 if method not in PER_MAPPING or owner != "MappedRegisters":
-                    register(name, signature, 0, HIGH_LEVEL, f"{__name__}:{owner}.{method}")
+                    binding = Binding(parameters={**at, **more})
+                    where = f"{__name__}:{owner}.{method}"
+                    register(name, signature, PASSIVE_LEVEL, HIGH_LEVEL, where, binding)
 
 
 _register_accessors()
@@ -124,7 +136,9 @@ class MappedRegisters:
         self._forget = forget
 
     @function_ddi(
-        "MmUnmapIoSpace", "VOID (PVOID BaseAddress, SIZE_T NumberOfBytes)", highest=APC_LEVEL
+        "MmUnmapIoSpace",
+        "VOID (_In_reads_bytes_(NumberOfBytes) PVOID BaseAddress, _In_ SIZE_T NumberOfBytes)",
+        highest=APC_LEVEL,
     )
     def unmap(self) -> None:
         """Gives the mapping back; at or below APC_LEVEL. Later accesses are page faults."""
@@ -240,7 +254,12 @@ class MappedRegisters:
         )
 
 
-@function_ddi("READ_REGISTER_ULONG", "ULONG (volatile ULONG *Register)", highest=HIGH_LEVEL)
+@function_ddi(
+    "READ_REGISTER_ULONG",
+    "ULONG (_In_ volatile ULONG *Register)",
+    highest=HIGH_LEVEL,
+    binding=Binding(parameters={"Register": "registers, offset"}),
+)
 def read_register_ulong(registers: MappedRegisters, offset: int) -> int:
     """``registers.read32(offset)``, for who does not mind a second call."""
     return registers.read32(offset)
@@ -248,8 +267,9 @@ def read_register_ulong(registers: MappedRegisters, offset: int) -> int:
 
 @function_ddi(
     "WRITE_REGISTER_ULONG",
-    "VOID (volatile ULONG *Register, ULONG Value)",
+    "VOID (_In_ volatile ULONG *Register, _In_ ULONG Value)",
     highest=HIGH_LEVEL,
+    binding=Binding(parameters={"Register": "registers, offset"}),
 )
 def write_register_ulong(registers: MappedRegisters, offset: int, value: int) -> None:
     """``registers.write32(offset, value)``, for who does not mind a second call."""
@@ -266,7 +286,8 @@ def _page_fault(kernel: "Kernel", address: int, write: int, where: str) -> NoRet
 
 @function_ddi(
     "MmMapIoSpaceEx",
-    "PVOID (PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, ULONG Protect)",
+    "PVOID (_In_ PHYSICAL_ADDRESS PhysicalAddress, _In_ SIZE_T NumberOfBytes, _In_ ULONG Protect)",
+    binding=Binding(parameters={"NumberOfBytes": "length"}, omits=("Protect",)),
 )
 def mm_map_io_space_ex(kernel: "Kernel", address: int, length: int) -> MappedRegisters:
     """Maps registers; at or below DISPATCH_LEVEL.
@@ -280,7 +301,9 @@ def mm_map_io_space_ex(kernel: "Kernel", address: int, length: int) -> MappedReg
 
 @function_ddi(
     "MmMapIoSpace",
-    "PVOID (PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, MEMORY_CACHING_TYPE)",
+    "PVOID (_In_ PHYSICAL_ADDRESS PhysicalAddress, _In_ SIZE_T NumberOfBytes, "
+    "_In_ MEMORY_CACHING_TYPE CacheType)",
+    binding=Binding(parameters={"NumberOfBytes": "length"}, omits=("CacheType",)),
 )
 def mm_map_io_space(kernel: "Kernel", address: int, length: int) -> MappedRegisters:
     """The older form of :func:`mm_map_io_space_ex`."""

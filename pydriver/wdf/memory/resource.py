@@ -172,7 +172,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
         """The messages in their order, or the line."""
         return [each for each in self if isinstance(each, InterruptDescriptor)]
 
-    @ddi("WdfCmResourceListGetCount", "ULONG (WDFCMRESLIST List)")
+    @ddi("WdfCmResourceListGetCount", "ULONG (_In_ WDFCMRESLIST List)")
     def get_count(self) -> int:
         """The number of descriptors."""
         self._check_readable("WdfCmResourceListGetCount")
@@ -180,7 +180,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
 
     @ddi(
         "WdfCmResourceListGetDescriptor",
-        "PCM_PARTIAL_RESOURCE_DESCRIPTOR (WDFCMRESLIST List, ULONG Index)",
+        "PCM_PARTIAL_RESOURCE_DESCRIPTOR (_In_ WDFCMRESLIST List, _In_ ULONG Index)",
     )
     def get_descriptor(self, index: int) -> ResourceDescriptor | None:
         """A descriptor.
@@ -203,7 +203,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
 
     @ddi(
         "WdfCmResourceListAppendDescriptor",
-        "NTSTATUS (WDFCMRESLIST List, PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor)",
+        "NTSTATUS (_In_ WDFCMRESLIST List, _In_ PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor)",
     )
     def append_descriptor(self, descriptor: ResourceDescriptor) -> None:
         """Adds a descriptor at the end.
@@ -214,7 +214,8 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
 
     @ddi(
         "WdfCmResourceListInsertDescriptor",
-        "NTSTATUS (WDFCMRESLIST, PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor, ULONG Index)",
+        "NTSTATUS (_In_ WDFCMRESLIST List, _In_ PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor, "
+        "_In_ ULONG Index)",
     )
     def insert_descriptor(self, descriptor: ResourceDescriptor, index: int) -> None:
         """Adds a descriptor in front of another one.
@@ -223,14 +224,14 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
         """
         self._refuse("WdfCmResourceListInsertDescriptor")
 
-    @ddi("WdfCmResourceListRemove", "VOID (WDFCMRESLIST List, ULONG Index)")
+    @ddi("WdfCmResourceListRemove", "VOID (_In_ WDFCMRESLIST List, _In_ ULONG Index)")
     def remove(self, index: int) -> None:
         """Removes a descriptor: from a read-only list, a violation without an effect."""
         self._report_read_only("WdfCmResourceListRemove")
 
     @ddi(
         "WdfCmResourceListRemoveByDescriptor",
-        "VOID (WDFCMRESLIST List, PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor)",
+        "VOID (_In_ WDFCMRESLIST List, _In_ PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor)",
     )
     def remove_by_descriptor(self, descriptor: ResourceDescriptor) -> None:
         """Removes a descriptor: from a read-only list, a violation without an effect."""

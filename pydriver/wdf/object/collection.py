@@ -5,6 +5,7 @@
 from threading import Lock
 from typing import ClassVar, Self
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import handle
 from pydriver.wdf.object.ddi import creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_handle
@@ -33,7 +34,11 @@ class Collection(Object):
         return f"collection of {len(self._items)} objects"
 
     @classmethod
-    @creation_ddi("WdfCollectionCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFCOLLECTION *)")
+    @creation_ddi(
+        "WdfCollectionCreate",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES CollectionAttributes, "
+        "_Out_ WDFCOLLECTION *Collection)",
+    )
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a collection.
 
@@ -44,7 +49,11 @@ class Collection(Object):
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfCollectionCreate")
         return cls(parent, attributes)
 
-    @ddi("WdfCollectionAdd", "NTSTATUS (WDFCOLLECTION Collection, WDFOBJECT Object)")
+    @ddi(
+        "WdfCollectionAdd",
+        "NTSTATUS (_In_ WDFCOLLECTION Collection, _In_ WDFOBJECT Object)",
+        binding=Binding(parameters={"Object": "item"}),
+    )
     def add(self, item: Object) -> None:
         """Appends an object, and references it; it may be in there several times."""
         check_handle(self._kernel, item, Object, "WdfCollectionAdd")
@@ -52,7 +61,7 @@ class Collection(Object):
         with self._lock:
             self._items.append(item)
 
-    @ddi("WdfCollectionRemove", "VOID (WDFCOLLECTION Collection, WDFOBJECT Item)")
+    @ddi("WdfCollectionRemove", "VOID (_In_ WDFCOLLECTION Collection, _In_ WDFOBJECT Item)")
     def remove(self, item: Object) -> None:
         """Removes the first occurrence of an object; one that is not in there is a violation."""
         check_handle(self._kernel, item, Object, "WdfCollectionRemove")
@@ -62,7 +71,7 @@ class Collection(Object):
                 self._items.remove(item)
         self._removed(item if found else None, "WdfCollectionRemove", str(item))
 
-    @ddi("WdfCollectionRemoveItem", "VOID (WDFCOLLECTION Collection, ULONG Index)")
+    @ddi("WdfCollectionRemoveItem", "VOID (_In_ WDFCOLLECTION Collection, _In_ ULONG Index)")
     def remove_item(self, index: int) -> None:
         """Removes an object by its index; one that does not exist is a violation."""
         with self._lock:
@@ -77,23 +86,23 @@ class Collection(Object):
             "CollectionItem", f"{what} on {self}, which has no {missing}", self
         )
 
-    @ddi("WdfCollectionGetCount", "ULONG (WDFCOLLECTION Collection)")
+    @ddi("WdfCollectionGetCount", "ULONG (_In_ WDFCOLLECTION Collection)")
     def get_count(self) -> int:
         """How many objects there are."""
         return len(self._items)
 
-    @ddi("WdfCollectionGetItem", "WDFOBJECT (WDFCOLLECTION Collection, ULONG Index)")
+    @ddi("WdfCollectionGetItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection, _In_ ULONG Index)")
     def get_item(self, index: int) -> Object | None:
         """An object by its index; ``None`` if there is none."""
         with self._lock:
             return self._items[index] if 0 <= index < len(self._items) else None
 
-    @ddi("WdfCollectionGetFirstItem", "WDFOBJECT (WDFCOLLECTION Collection)")
+    @ddi("WdfCollectionGetFirstItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection)")
     def get_first_item(self) -> Object | None:
         """The first object; ``None`` if there is none."""
         return self.get_item(0)
 
-    @ddi("WdfCollectionGetLastItem", "WDFOBJECT (WDFCOLLECTION Collection)")
+    @ddi("WdfCollectionGetLastItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection)")
     def get_last_item(self) -> Object | None:
         """The last object; ``None`` if there is none."""
         with self._lock:

@@ -18,6 +18,7 @@ from enum import Enum
 from time import perf_counter_ns
 from typing import Any, NoReturn, TypeVar, cast
 
+from pydriver.declarations.binding import DEFAULT, Binding
 from pydriver.ke.ddi import REGISTRY, Ddi, function_ddi, register
 from pydriver.ke.irql import (
     APC_LEVEL,
@@ -44,6 +45,7 @@ __all__ = (
     "RAISES",
     "REGISTRY",
     "RUNS",
+    "Binding",
     "Ddi",
     "creation_ddi",
     "ddi",
@@ -70,10 +72,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _register(
-    name: str, signature: str, lowest: int, highest: int, function: Callable[..., Any]
+    name: str,
+    signature: str,
+    lowest: int,
+    highest: int,
+    function: Callable[..., Any],
+    binding: Binding,
 ) -> None:
     method = f"{function.__module__}:{function.__qualname__}"
-    register(name, signature, lowest, highest, method)
+    register(name, signature, lowest, highest, method, binding)
 
 
 def irql_violation(
@@ -125,6 +132,7 @@ def ddi(
     refusal: object = RUNS,
     recorded: bool = False,
     unchecked: bool = False,
+    binding: Binding = DEFAULT,
 ) -> Callable[[F], F]:
     """Declares a method of an object as a DDI.
 
@@ -136,10 +144,11 @@ def ddi(
         returns; :data:`RUNS` if there is no such check
     :param recorded: each call is an entry of the recorder
     :param unchecked: the method checks the IRQL itself, because it needs its value
+    :param binding: how the method differs from what the signature says
     """
 
     def declare(function: F) -> F:
-        _register(name, signature, lowest, highest, function)
+        _register(name, signature, lowest, highest, function, binding)
         function.ddi_name = name  # type: ignore[attr-defined]
         if unchecked or (highest >= HIGH_LEVEL and not recorded):
             return function
@@ -206,7 +215,12 @@ def _checked(
 
 
 def creation_ddi(
-    name: str, signature: str, *, highest: int = DISPATCH_LEVEL, refusal: object = RUNS
+    name: str,
+    signature: str,
+    *,
+    highest: int = DISPATCH_LEVEL,
+    refusal: object = RUNS,
+    binding: Binding = DEFAULT,
 ) -> Callable[[F], F]:
     """Declares the class method that creates an object; goes under ``@classmethod``.
 
@@ -217,10 +231,11 @@ def creation_ddi(
     :param signature: in C
     :param highest: highest IRQL at which it may be called
     :param refusal: :data:`RAISES` if WDF checks the IRQL at run time
+    :param binding: how the method differs from what the signature says
     """
 
     def declare(function: F) -> F:
-        _register(name, signature, PASSIVE_LEVEL, highest, function)
+        _register(name, signature, PASSIVE_LEVEL, highest, function, binding)
 
         def create(cls: type, *args: Any, **kwargs: Any) -> Any:
             kernel = _find_kernel((*args, *kwargs.values()))

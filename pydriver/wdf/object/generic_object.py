@@ -23,7 +23,10 @@ class GenericObject(Object):
         return f"object with {kinds or 'no context'}"
 
     @classmethod
-    @creation_ddi("WdfObjectCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFOBJECT *)")
+    @creation_ddi(
+        "WdfObjectCreate",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES Attributes, _Out_ WDFOBJECT *Object)",
+    )
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates an object.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
+from pydriver.declarations.binding import Binding
 from pydriver.declarations.registry import handle
 from pydriver.ke.bugcheck import WDF_VIOLATION, WdfViolation
 from pydriver.ke.event import KEvent
@@ -217,8 +218,9 @@ class Object:
 
     @ddi(
         "WdfObjectGetTypedContextWorker",
-        "PVOID (WDFOBJECT Handle, PCWDF_OBJECT_CONTEXT_TYPE_INFO TypeInfo)",
+        "PVOID (_In_ WDFOBJECT Handle, _In_ PCWDF_OBJECT_CONTEXT_TYPE_INFO TypeInfo)",
         highest=HIGH_LEVEL,
+        binding=Binding(parameters={"TypeInfo": "context_type"}),
     )
     def get_typed_context(self, context_type: type[ContextT]) -> ContextT:
         """The context of a type.
@@ -229,7 +231,12 @@ class Object:
         contexts = self._contexts
         return None if contexts is None else contexts.get(context_type)  # type: ignore[return-value]
 
-    @ddi("WdfObjectContextGetObject", "WDFOBJECT (PVOID ContextPointer)", highest=HIGH_LEVEL)
+    @ddi(
+        "WdfObjectContextGetObject",
+        "WDFOBJECT (_In_ PVOID ContextPointer)",
+        highest=HIGH_LEVEL,
+        binding=Binding(parameters={"ContextPointer": "context"}),
+    )
     def context_get_object(self, context: object) -> "Object | None":
         """The object that a context belongs to. Any object of the same system answers.
 
@@ -244,7 +251,9 @@ class Object:
 
     @ddi(
         "WdfObjectAllocateContext",
-        "NTSTATUS (WDFOBJECT Handle, PWDF_OBJECT_ATTRIBUTES ContextAttributes, PVOID *Context)",
+        "NTSTATUS (_In_ WDFOBJECT Handle, _In_ PWDF_OBJECT_ATTRIBUTES ContextAttributes, "
+        "_Outptr_opt_ PVOID *Context)",
+        binding=Binding(outputs={"return": "result[0]", "Context": "result[1]"}),
     )
     def allocate_context(self, attributes: ObjectAttributes) -> tuple[int, Any]:
         """Attaches a further context.
@@ -326,7 +335,10 @@ class Object:
 
     # References
 
-    @ddi("WdfObjectReferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
+    @ddi(
+        "WdfObjectReferenceActual",
+        "VOID (_In_ WDFOBJECT Handle, _In_opt_ PVOID Tag, _In_ LONG Line, _In_z_ PCCH File)",
+    )
     def reference(self, tag: object = None, line: int = 0, file: str = "") -> None:
         """Keeps the object and its contexts after deletion.
 
@@ -343,7 +355,10 @@ class Object:
                 self._tags.append(Reference(tag, line, file))
                 kernel.referenced[id(self)] = self
 
-    @ddi("WdfObjectDereferenceActual", "VOID (WDFOBJECT Handle, PVOID Tag, LONG Line, PCCH File)")
+    @ddi(
+        "WdfObjectDereferenceActual",
+        "VOID (_In_ WDFOBJECT Handle, _In_opt_ PVOID Tag, _In_ LONG Line, _In_z_ PCCH File)",
+    )
     def dereference(self, tag: object = None, line: int = 0, file: str = "") -> None:
         """Drops a reference; the last one destroys the object.
 
@@ -409,7 +424,7 @@ class Object:
 
     # Deletion
 
-    @ddi("WdfObjectDelete", "VOID (WDFOBJECT Object)")
+    @ddi("WdfObjectDelete", "VOID (_In_ WDFOBJECT Object)")
     def delete(self) -> None:
         """Deletes the object and its children [Framework Object Life Cycle].
 
@@ -514,12 +529,12 @@ class Object:
 
     # Presentation lock
 
-    @ddi("WdfObjectAcquireLock", "VOID (WDFOBJECT Object)")
+    @ddi("WdfObjectAcquireLock", "VOID (_In_ WDFOBJECT Object)")
     def acquire_lock(self) -> None:
         """Takes the presentation lock of a device or a queue."""
         self._no_presentation_lock("WdfObjectAcquireLock")
 
-    @ddi("WdfObjectReleaseLock", "VOID (WDFOBJECT Object)")
+    @ddi("WdfObjectReleaseLock", "VOID (_In_ WDFOBJECT Object)")
     def release_lock(self) -> None:
         """Gives the presentation lock back."""
         self._no_presentation_lock("WdfObjectReleaseLock")

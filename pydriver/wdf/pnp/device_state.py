@@ -25,7 +25,10 @@ class ReportingDevice(PnpDevice):
 
     __slots__ = ()
 
-    @ddi("WdfDeviceSetFailed", "VOID (WDFDEVICE, WDF_DEVICE_FAILED_ACTION FailedAction)")
+    @ddi(
+        "WdfDeviceSetFailed",
+        "VOID (_In_ WDFDEVICE Device, _In_ WDF_DEVICE_FAILED_ACTION FailedAction)",
+    )
     def set_failed(self, failed_action: int) -> None:
         """Says that the hardware has failed, and returns; the device is removed after that.
 
@@ -40,7 +43,10 @@ class ReportingDevice(PnpDevice):
         self._flags.failed = TriState.TRUE
         self.fail_later(restart=failed_action == DeviceFailedAction.ATTEMPT_RESTART)
 
-    @ddi("WdfDeviceSetDeviceState", "VOID (WDFDEVICE Device, PWDF_DEVICE_STATE DeviceState)")
+    @ddi(
+        "WdfDeviceSetDeviceState",
+        "VOID (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_STATE DeviceState)",
+    )
     def set_device_state(self, device_state: DeviceStateFlags) -> None:
         """Tells the PnP manager of a state, which acts upon it later.
 
@@ -57,12 +63,15 @@ class ReportingDevice(PnpDevice):
         with contextlib.suppress(NtStatusError):
             self.rebalance()
 
-    @ddi("WdfDeviceGetDeviceState", "VOID (WDFDEVICE Device, PWDF_DEVICE_STATE DeviceState)")
+    @ddi(
+        "WdfDeviceGetDeviceState",
+        "VOID (_In_ WDFDEVICE Device, _Inout_ PWDF_DEVICE_STATE DeviceState)",
+    )
     def get_device_state(self) -> DeviceStateFlags:
         """What the driver has told the PnP manager."""
         return replace(self._flags)
 
-    @ddi("WdfDeviceGetDevicePnpState", "WDF_DEVICE_PNP_STATE (WDFDEVICE Device)")
+    @ddi("WdfDeviceGetDevicePnpState", "WDF_DEVICE_PNP_STATE (_In_ WDFDEVICE Device)")
     def get_device_pnp_state(self) -> DevicePnpState:
         """Where the PnP sequences are: for debugging only, it may be another one already."""
         return self.pnp_state

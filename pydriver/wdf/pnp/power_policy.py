@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import replace
 from threading import Lock
 
+from pydriver.declarations.binding import Binding
 from pydriver.ke.clock import TICKS_PER_MS
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -98,7 +99,7 @@ class PolicyDevice(ReportingDevice):
 
     @ddi(
         "WdfDeviceAssignS0IdleSettings",
-        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_POWER_POLICY_IDLE_SETTINGS Settings)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_IDLE_SETTINGS Settings)",
     )
     def assign_s0_idle_settings(self, settings: IdleSettings) -> None:
         """Says when the device sleeps while the system works.
@@ -132,7 +133,7 @@ class PolicyDevice(ReportingDevice):
 
     @ddi(
         "WdfDeviceAssignSxWakeSettings",
-        "NTSTATUS (WDFDEVICE, PWDF_DEVICE_POWER_POLICY_WAKE_SETTINGS Settings)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_WAKE_SETTINGS Settings)",
     )
     def assign_sx_wake_settings(self, settings: WakeSettings) -> None:
         """Says whether the device may wake the system.
@@ -171,7 +172,9 @@ class PolicyDevice(ReportingDevice):
 
     @ddi(
         "WdfDeviceStopIdle",
-        "NTSTATUS (WDFDEVICE, BOOLEAN WaitForD0, PVOID Tag, LONG Line, PCCH File)",
+        "NTSTATUS (_In_ WDFDEVICE Device, _In_ BOOLEAN WaitForD0, _In_opt_ PVOID Tag, "
+        "_In_ LONG Line, _In_z_ PCCH File)",
+        binding=Binding(omits=("Line", "File"), entry="WdfDeviceStopIdleActual"),
     )
     def stop_idle(self, *, wait_for_d0: bool, tag: object = None) -> int:
         """Keeps the device in D0, and brings it there if it idles.
@@ -185,7 +188,7 @@ class PolicyDevice(ReportingDevice):
         """
         return self._stop_idle("WdfDeviceStopIdle", wait_for_d0=wait_for_d0)
 
-    @ddi("WdfDeviceStopIdleNoTrack", "NTSTATUS (WDFDEVICE Device, BOOLEAN WaitForD0)")
+    @ddi("WdfDeviceStopIdleNoTrack", "NTSTATUS (_In_ WDFDEVICE Device, _In_ BOOLEAN WaitForD0)")
     def stop_idle_no_track(self, *, wait_for_d0: bool) -> int:
         """As :meth:`stop_idle`, without a tag."""
         return self._stop_idle("WdfDeviceStopIdleNoTrack", wait_for_d0=wait_for_d0)
@@ -218,12 +221,16 @@ class PolicyDevice(ReportingDevice):
             raise
         return STATUS_SUCCESS
 
-    @ddi("WdfDeviceResumeIdle", "VOID (WDFDEVICE, PVOID Tag, LONG Line, PCCH File)")
+    @ddi(
+        "WdfDeviceResumeIdle",
+        "VOID (_In_ WDFDEVICE Device, _In_opt_ PVOID Tag, _In_ LONG Line, _In_z_ PCCH File)",
+        binding=Binding(omits=("Line", "File"), entry="WdfDeviceResumeIdleActual"),
+    )
     def resume_idle(self, tag: object = None) -> None:
         """Undoes a :meth:`stop_idle` that succeeded."""
         self._resume_idle("WdfDeviceResumeIdle")
 
-    @ddi("WdfDeviceResumeIdleNoTrack", "VOID (WDFDEVICE Device)")
+    @ddi("WdfDeviceResumeIdleNoTrack", "VOID (_In_ WDFDEVICE Device)")
     def resume_idle_no_track(self) -> None:
         """Undoes a :meth:`stop_idle_no_track` that succeeded."""
         self._resume_idle("WdfDeviceResumeIdleNoTrack")
@@ -425,12 +432,15 @@ class PolicyDevice(ReportingDevice):
 
     # States
 
-    @ddi("WdfDeviceGetDevicePowerState", "WDF_DEVICE_POWER_STATE (WDFDEVICE Device)")
+    @ddi("WdfDeviceGetDevicePowerState", "WDF_DEVICE_POWER_STATE (_In_ WDFDEVICE Device)")
     def get_device_power_state(self) -> DevicePowerState:
         """Where the power sequences are: for debugging only, it may be another one already."""
         return self.power_machine_state
 
-    @ddi("WdfDeviceGetDevicePowerPolicyState", "WDF_DEVICE_POWER_POLICY_STATE (WDFDEVICE Device)")
+    @ddi(
+        "WdfDeviceGetDevicePowerPolicyState",
+        "WDF_DEVICE_POWER_POLICY_STATE (_In_ WDFDEVICE Device)",
+    )
     def get_device_power_policy_state(self) -> DevicePowerPolicyState:
         """Where the power policy is: for debugging only, it may be another one already."""
         states = DevicePowerPolicyState

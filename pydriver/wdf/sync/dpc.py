@@ -78,7 +78,11 @@ class Dpc(Object):
         return self._name
 
     @classmethod
-    @creation_ddi("WdfDpcCreate", "NTSTATUS (PWDF_DPC_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFDPC *)")
+    @creation_ddi(
+        "WdfDpcCreate",
+        "NTSTATUS (_In_ PWDF_DPC_CONFIG Config, _In_ PWDF_OBJECT_ATTRIBUTES Attributes, "
+        "_Out_ WDFDPC *Dpc)",
+    )
     def create(cls, config: DpcConfig, attributes: ObjectAttributes) -> Self:
         """Creates a DPC object.
 
@@ -94,7 +98,7 @@ class Dpc(Object):
         lock = select_lock(parent, CallbackKind.DISPATCH, what, automatic=automatic)
         return cls(parent, config, attributes, lock)
 
-    @ddi("WdfDpcEnqueue", "BOOLEAN (WDFDPC Dpc)", highest=HIGH_LEVEL)
+    @ddi("WdfDpcEnqueue", "BOOLEAN (_In_ WDFDPC Dpc)", highest=HIGH_LEVEL)
     def enqueue(self) -> bool:
         """Queues the DPC.
 
@@ -102,7 +106,7 @@ class Dpc(Object):
         """
         return self._kdpc.insert()
 
-    @ddi("WdfDpcCancel", "BOOLEAN (WDFDPC Dpc, BOOLEAN Wait)", highest=HIGH_LEVEL)
+    @ddi("WdfDpcCancel", "BOOLEAN (_In_ WDFDPC Dpc, _In_ BOOLEAN Wait)", highest=HIGH_LEVEL)
     def cancel(self, *, wait: bool) -> bool:
         """Takes the DPC out of its queue.
 
@@ -121,13 +125,13 @@ class Dpc(Object):
             self._kernel.flush_queued_dpcs()
         return False
 
-    @ddi("WdfDpcGetParentObject", "WDFOBJECT (WDFDPC Dpc)", highest=HIGH_LEVEL)
+    @ddi("WdfDpcGetParentObject", "WDFOBJECT (_In_ WDFDPC Dpc)", highest=HIGH_LEVEL)
     def get_parent_object(self) -> Object:
         """The parent given at creation."""
         assert self._parent is not None
         return self._parent
 
-    @ddi("WdfDpcWdmGetDpc", "PKDPC (WDFDPC Dpc)", highest=HIGH_LEVEL)
+    @ddi("WdfDpcWdmGetDpc", "PKDPC (_In_ WDFDPC Dpc)", highest=HIGH_LEVEL)
     def wdm_get_dpc(self) -> KDpc:
         """The kernel's DPC, for its importance and its target processor."""
         return self._kdpc

@@ -86,7 +86,11 @@ class SpinLock(Object):
         return tuple(Acquisition.of(note) for note in tuple(self._notes))
 
     @classmethod
-    @creation_ddi("WdfSpinLockCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFSPINLOCK *)")
+    @creation_ddi(
+        "WdfSpinLockCreate",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES SpinLockAttributes, "
+        "_Out_ WDFSPINLOCK *SpinLock)",
+    )
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
@@ -97,7 +101,7 @@ class SpinLock(Object):
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfSpinLockCreate")
         return cls(parent._kernel, parent, attributes)
 
-    @ddi("WdfSpinLockAcquire", "VOID (WDFSPINLOCK SpinLock)", unchecked=True)
+    @ddi("WdfSpinLockAcquire", "VOID (_In_ WDFSPINLOCK SpinLock)", unchecked=True)
     def acquire(self) -> None:
         """Raises to DISPATCH_LEVEL and takes the lock. Not recursive.
 
@@ -131,7 +135,7 @@ class SpinLock(Object):
 
     @ddi(
         "WdfSpinLockRelease",
-        "VOID (WDFSPINLOCK SpinLock)",
+        "VOID (_In_ WDFSPINLOCK SpinLock)",
         lowest=DISPATCH_LEVEL,
         unchecked=True,
     )

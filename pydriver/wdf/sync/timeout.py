@@ -19,37 +19,37 @@ __all__ = (
 )
 
 
-@function_ddi("WDF_ABS_TIMEOUT_IN_SEC", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_ABS_TIMEOUT_IN_SEC", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_ABS_TIMEOUT_IN_SEC(time: int) -> int:  # noqa: N802 -- the function's name
     """So many seconds after 1601."""
     return time * TICKS_PER_SECOND
 
 
-@function_ddi("WDF_ABS_TIMEOUT_IN_MS", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_ABS_TIMEOUT_IN_MS", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_ABS_TIMEOUT_IN_MS(time: int) -> int:  # noqa: N802
     """So many milliseconds after 1601."""
     return time * TICKS_PER_MS
 
 
-@function_ddi("WDF_ABS_TIMEOUT_IN_US", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_ABS_TIMEOUT_IN_US", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_ABS_TIMEOUT_IN_US(time: int) -> int:  # noqa: N802
     """So many microseconds after 1601."""
     return time * 10
 
 
-@function_ddi("WDF_REL_TIMEOUT_IN_SEC", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_REL_TIMEOUT_IN_SEC", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_REL_TIMEOUT_IN_SEC(time: int) -> int:  # noqa: N802
     """In so many seconds."""
     return -WDF_ABS_TIMEOUT_IN_SEC(time)
 
 
-@function_ddi("WDF_REL_TIMEOUT_IN_MS", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_REL_TIMEOUT_IN_MS", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_REL_TIMEOUT_IN_MS(time: int) -> int:  # noqa: N802
     """In so many milliseconds."""
     return -WDF_ABS_TIMEOUT_IN_MS(time)
 
 
-@function_ddi("WDF_REL_TIMEOUT_IN_US", "LONGLONG (ULONGLONG Time)", highest=HIGH_LEVEL)
+@function_ddi("WDF_REL_TIMEOUT_IN_US", "LONGLONG (_In_ ULONGLONG Time)", highest=HIGH_LEVEL)
 def WDF_REL_TIMEOUT_IN_US(time: int) -> int:  # noqa: N802
     """In so many microseconds."""
     return -WDF_ABS_TIMEOUT_IN_US(time)

@@ -133,7 +133,8 @@ class Timer(Object):
     @classmethod
     @creation_ddi(
         "WdfTimerCreate",
-        "NTSTATUS (PWDF_TIMER_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFTIMER *)",
+        "NTSTATUS (_In_ PWDF_TIMER_CONFIG Config, _In_ PWDF_OBJECT_ATTRIBUTES Attributes, "
+        "_Out_ WDFTIMER *Timer)",
     )
     def create(cls, config: TimerConfig, attributes: ObjectAttributes) -> Self:
         """Creates a timer, which is not started.
@@ -162,7 +163,7 @@ class Timer(Object):
         lock = select_lock(parent, kind, what, automatic=config.automatic_serialization)
         return cls(parent, config, attributes, kind, lock)
 
-    @ddi("WdfTimerStart", "BOOLEAN (WDFTIMER Timer, LONGLONG DueTime)")
+    @ddi("WdfTimerStart", "BOOLEAN (_In_ WDFTIMER Timer, _In_ LONGLONG DueTime)")
     def start(self, due_time: int) -> bool:
         """Starts the timer, or starts it again with a new time.
 
@@ -183,7 +184,7 @@ class Timer(Object):
         )
         return False
 
-    @ddi("WdfTimerStop", "BOOLEAN (WDFTIMER Timer, BOOLEAN Wait)")
+    @ddi("WdfTimerStop", "BOOLEAN (_In_ WDFTIMER Timer, _In_ BOOLEAN Wait)")
     def stop(self, *, wait: bool) -> bool:
         """Stops the timer.
 
@@ -216,7 +217,7 @@ class Timer(Object):
                 self._start_aborted = False
         return started
 
-    @ddi("WdfTimerGetParentObject", "WDFOBJECT (WDFTIMER Timer)")
+    @ddi("WdfTimerGetParentObject", "WDFOBJECT (_In_ WDFTIMER Timer)")
     def get_parent_object(self) -> Object:
         """The parent given at creation."""
         assert self._parent is not None

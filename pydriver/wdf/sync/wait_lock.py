@@ -34,7 +34,10 @@ class WaitLock(Object):
         self._holder: int | None = None
 
     @classmethod
-    @creation_ddi("WdfWaitLockCreate", "NTSTATUS (PWDF_OBJECT_ATTRIBUTES, WDFWAITLOCK *)")
+    @creation_ddi(
+        "WdfWaitLockCreate",
+        "NTSTATUS (_In_opt_ PWDF_OBJECT_ATTRIBUTES LockAttributes, _Out_ WDFWAITLOCK *Lock)",
+    )
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
@@ -45,7 +48,7 @@ class WaitLock(Object):
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfWaitLockCreate")
         return cls(parent._kernel, parent, attributes)
 
-    @ddi("WdfWaitLockAcquire", "NTSTATUS (WDFWAITLOCK Lock, PLONGLONG Timeout)")
+    @ddi("WdfWaitLockAcquire", "NTSTATUS (_In_ WDFWAITLOCK Lock, _In_opt_ PLONGLONG Timeout)")
     def acquire(self, timeout: int | None = None) -> int:
         """Takes the lock; at PASSIVE_LEVEL unless ``timeout`` is 0.
 
@@ -76,7 +79,7 @@ class WaitLock(Object):
                 kernel.verifier.acquired(self)
         return status
 
-    @ddi("WdfWaitLockRelease", "VOID (WDFWAITLOCK Lock)")
+    @ddi("WdfWaitLockRelease", "VOID (_In_ WDFWAITLOCK Lock)")
     def release(self) -> None:
         """Gives the lock back; by the thread that holds it."""
         kernel = self._kernel

@@ -162,7 +162,8 @@ class WorkItem(Object):
     @classmethod
     @creation_ddi(
         "WdfWorkItemCreate",
-        "NTSTATUS (PWDF_WORKITEM_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDFWORKITEM *)",
+        "NTSTATUS (_In_ PWDF_WORKITEM_CONFIG Config, _In_ PWDF_OBJECT_ATTRIBUTES Attributes, "
+        "_Out_ WDFWORKITEM *WorkItem)",
     )
     def create(cls, config: WorkItemConfig, attributes: ObjectAttributes) -> Self:
         """Creates a work item.
@@ -181,7 +182,7 @@ class WorkItem(Object):
         lock = select_lock(parent, CallbackKind.PASSIVE, what, automatic=automatic)
         return cls(parent, config.evt_work_item_func, attributes, lock)
 
-    @ddi("WdfWorkItemEnqueue", "VOID (WDFWORKITEM WorkItem)")
+    @ddi("WdfWorkItemEnqueue", "VOID (_In_ WDFWORKITEM WorkItem)")
     def enqueue(self) -> None:
         """Queues the callback; nothing happens if it is queued already, or being deleted."""
         if self._phase is not Phase.ALIVE:
@@ -191,7 +192,9 @@ class WorkItem(Object):
             return
         self._work.enqueue()
 
-    @ddi("WdfWorkItemFlush", "VOID (WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL, refusal=None)
+    @ddi(
+        "WdfWorkItemFlush", "VOID (_In_ WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL, refusal=None
+    )
     def flush(self) -> None:
         """Waits until the callback is neither queued nor running; not in that callback."""
         if self._work.on_this_thread:
@@ -203,7 +206,7 @@ class WorkItem(Object):
             return
         self._work.flush()
 
-    @ddi("WdfWorkItemGetParentObject", "WDFOBJECT (WDFWORKITEM WorkItem)")
+    @ddi("WdfWorkItemGetParentObject", "WDFOBJECT (_In_ WDFWORKITEM WorkItem)")
     def get_parent_object(self) -> Object:
         """The parent given at creation."""
         assert self._parent is not None
