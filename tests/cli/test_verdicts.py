@@ -102,7 +102,36 @@ def test_a_machine_that_hangs_is_a_stall(endless: Path) -> None:
         result = command.finish()
     assert result.code == 1
     assert re.search(
-        r"^verdict: no request completed for \d s; outstanding: \d+ (on|waiting)",
+        r"^verdict: no request completed for \d s; "
+        r"outstanding: (\d+ (on|waiting)|a call of the driver's$)",
+        result.stdout,
+        re.MULTILINE,
+    )
+
+
+# The thread that sends the first request is not let go; meanwhile all requests are completed.
+NEVER_RETURNS = """
+import threading
+import pydriver.cli.jobs.stream as t
+send = t.Stream._send
+def send_and_stay(self, block):
+    send(self, block)
+    kernel = self._kernel
+    if not kernel.irql():  # else it is a DPC that sends
+        while self.in_flight:
+            kernel.wait(self._wake)
+        never = threading.Lock()
+        never.acquire()
+        kernel.wait(never)
+t.Stream._send = send_and_stay
+"""
+
+
+def test_a_driver_that_keeps_the_thread_of_a_completed_request_is_a_stall(small: Path) -> None:
+    result = run("run", small, prelude=f"{QUICKLY}\n{NEVER_RETURNS}")
+    assert result.code == 1
+    assert re.search(
+        r"^verdict: no request completed for \d s; outstanding: a call of the driver's$",
         result.stdout,
         re.MULTILINE,
     )

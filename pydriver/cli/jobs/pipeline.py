@@ -75,6 +75,7 @@ class Pipeline(ABC, Generic[B]):
         self._batch = min(batch, BATCH)
         self._next = 0
         self._ended = False
+        self._sending = False
         self._spare = window + max(1, min(window, AHEAD // size))
         self._free: list[B] = []
         self._ready: deque[B] = deque()
@@ -104,6 +105,14 @@ class Pipeline(ABC, Generic[B]):
         """Requests that have not been completed."""
         return self._window - len(self._credits)
 
+    @property
+    def in_driver(self) -> bool:
+        """Whether the device or the driver has something to do.
+
+        A request may be completed while the driver still has the thread that sent it.
+        """
+        return self._sending or self.in_flight > 0
+
     def run(self) -> None:
         """Sends all blocks; ends early when something is wrong.
 
@@ -116,7 +125,7 @@ class Pipeline(ABC, Generic[B]):
                 self._check_done()
                 self._fill_ahead()
                 if not self.in_flight:
-                    self._submit(1)
+                    self._submit_first()
                 if self.in_flight:
                     self._kernel.wait(self._wake)
                 elif self._ended and not self._done and not self._ready:
@@ -139,8 +148,16 @@ class Pipeline(ABC, Generic[B]):
             self._next += 1
             self._ready.append(block)
             if not self.in_flight and len(self._ready) >= self._batch:
-                self._submit(1)
+                self._submit_first()
             self._check_done()
+
+    def _submit_first(self) -> None:
+        """Submits the block after which completions submit the next ones."""
+        self._sending = True
+        try:
+            self._submit(1)
+        finally:
+            self._sending = False
 
     def _submit(self, most: int) -> None:
         """Submits blocks that have been filled while there are credits."""

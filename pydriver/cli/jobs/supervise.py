@@ -79,6 +79,8 @@ class Supervisor:
             # Again and again: it may be about to switch the power on.
             job.cut()
             self._signals.wait(CUT_INTERVAL)
+        if job.over:
+            job.join()  # it has nothing left to do but to end
         return stall
 
     def _watch(self) -> str:
@@ -114,13 +116,13 @@ class Supervisor:
 
     def _must_move(self) -> bool:
         if self._step.phase is JobPhase.STREAMING:
-            return self._job.stream is not None and self._job.stream.in_flight > 0
+            return self._job.stream is not None and self._job.stream.in_driver
         return self._step.phase is not JobPhase.IDLE
 
     def _describe_stall(self) -> str:
         if self._step.phase is not JobPhase.STREAMING:
             return f"the system did not {self._step.phase.value} within {self._still:.0f} s"
-        outstanding = self._job.describe_outstanding()
+        outstanding = self._job.describe_outstanding() or "a call of the driver's"
         return f"no request completed for {self._still:.0f} s; outstanding: {outstanding}"
 
 
