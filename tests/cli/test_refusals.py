@@ -184,3 +184,11 @@ def test_help_is_quick_because_it_imports_little() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_of_run_has_each_option_once_and_those_of_a_pair_between_the_common_ones() -> None:
+    shown = re.findall(r"^  (?:-h, )?(--[a-z-]+)", run("run", "--help").stdout, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    pair = ["--fault", "--device", "--driver", "--qemu-option", "--idle", "--output"]
+    assert shown[shown.index("--fault") :][: len(pair)] == pair
+    assert shown[-4:] == ["--crash-dir", "--verifier", "--json", "--help"]
