@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The pytest plugin: a test asks for a device, and gets it on a running system, with its driver.
+"""The pytest plugin: a test requests a device, and gets it on a running system, with its driver.
 
 The plugin proper is `pydriver.testing.plugin`, which pytest loads by its entry point;
 docs/how-to/testing.md explains its use. This package has the types that its fixtures return, for

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a test expects to go wrong.
+"""The failures that a test expects.
 
 A bug check, a broken rule and the end of QEMU fail the test in which they happen, wherever they
 happen. A test that is about one of them says so, by a block in which it is expected.
@@ -34,7 +34,7 @@ FailureT = TypeVar("FailureT", bound=BaseException)
 
 @dataclass
 class Caught(Generic[T]):
-    """What a block has expected, as soon as the block is over."""
+    """The failure that a block expected; known when the block is over."""
 
     _value: T | None = None
 
@@ -52,7 +52,7 @@ class Caught(Generic[T]):
 class Expect:
     """Blocks in which something is expected to go wrong.
 
-    :param watch: of the test
+    :param watch: the watch of the test
     """
 
     def __init__(self, watch: "Watch") -> None:
@@ -66,10 +66,10 @@ class Expect:
 
         The errors with which the calls in the block end because of it go no further.
 
-        :param code: Windows' code; any without it
-        :param rule: that was broken, or Windows' name of it as the report has it; any without it
+        :param code: the code of the bug check; ``None`` for any
+        :param rule: the broken rule, or Windows' name of it as the report has it; ``None`` for any
         :param timeout: seconds to wait for it after the block
-        :return: what catches the :class:`BugCheck`
+        :return: the object that catches the :class:`BugCheck`
         """
         __tracebackhide__ = True
         caught: Caught[BugCheck] = Caught()
@@ -95,9 +95,9 @@ class Expect:
     def violation(self, rule: str, *, timeout: float = TIMEOUT) -> Iterator[Caught[Violation]]:
         """The verifier finds that a rule is broken, in the block or soon after it.
 
-        :param rule: its name
+        :param rule: the name of the rule
         :param timeout: seconds to wait for it after the block
-        :return: what catches the :class:`Violation`
+        :return: the object that catches the :class:`Violation`
         """
         __tracebackhide__ = True
         watch = self._watch

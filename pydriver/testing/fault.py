@@ -22,7 +22,7 @@ PREFIX = "fault-"
 class Fault:
     """Breaks the device under test. The machine is not used for another test afterwards.
 
-    :param watch: of the test
+    :param watch: the watch of the test
     :raises ConfigurationError: there is no device under test
     """
 
@@ -33,7 +33,7 @@ class Fault:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What can be broken: the properties, without ``fault-``."""
+        """The names of the faults: the device's properties, without ``fault-``."""
         names = self._machine.properties(self._device)
         return tuple(sorted(each.removeprefix(PREFIX) for each in names if each.startswith(PREFIX)))
 
@@ -52,7 +52,7 @@ class Fault:
 
         :param name: ``spurious``, ``storm``, ``lost``, ``stuck``, ``hung``, ``corrupt``, ``dma``
             or ``removed``
-        :param queue: that it happens to
+        :param queue: the queue that it happens to
         :raises ConfigurationError: there is no such fault, or the device does not have it
         """
         from pydriver.drivers.mqdma.faults import FAULTS

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """The plugin's fixtures.
 
-Those that say what is wanted (`machine_config`, `system_config`, `driver_entry`, `interrupt_mode`)
+Those that request something (`machine_config`, `system_config`, `driver_entry`, `interrupt_mode`)
 are there to be overridden: by a fixture of the same name, or by `pytest.mark.parametrize`.
 """
 
@@ -58,7 +58,7 @@ SYSTEMS_FIXTURE = "_pydriver_systems"
 
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
-    """A bad configuration is no line's fault here: nobody wants the traceback."""
+    """Fails a test with a bad configuration, without a traceback: it would name no line of it."""
     try:
         yield
     except (ConfigurationError, MachineError) as error:
@@ -77,7 +77,7 @@ def bug_check_fails() -> Iterator[None]:
         raise failure.with_traceback(bug_check.__traceback__) from bug_check.__cause__
 
 
-# What is wanted
+# Requests
 
 
 @pytest.fixture
@@ -107,12 +107,12 @@ def driver_entry(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 @pytest.fixture
 def interrupt_mode(request: pytest.FixtureRequest) -> "InterruptMode | None":
-    """How the device shall interrupt; `None`: in the mode with most messages."""
+    """The mode in which the device interrupts; `None` for the one with most messages."""
     with _plainly():
         return Wanted.of(request.node).mode()
 
 
-# What there is
+# Objects
 
 
 @pytest.fixture(scope="session", name=SYSTEMS_FIXTURE)
@@ -208,7 +208,7 @@ def device(
 
 @pytest.fixture
 def recorder(request: pytest.FixtureRequest, system: "System") -> "RecorderSlice":
-    """What the recorder has of this test."""
+    """The events of the recorder in this test."""
     recorder: RecorderSlice = request.node.stash[WATCHES][0].recorder
     return recorder
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a test asks for: its `pydriver` markers, over the ini keys, over the command line.
+"""The requests of a test: its `pydriver` markers, over the ini keys, over the command line.
 
 The marker of a function goes before that of its class, and this before that of its module, keyword
 by keyword.
@@ -36,17 +36,18 @@ MARKER_HELP = (
 class Wanted:
     """The keywords of the marker.
 
-    :ivar device: as QEMU's ``-device`` takes it, or several; the one with the id ``dut`` is
-        tested, or else the first one
-    :ivar driver: its module, the module's name, the name of an installed driver, or a DriverEntry
-    :ivar interrupts: ``msix``, ``msi``, ``intx`` or an :class:`InterruptMode`
+    :ivar device: the device as QEMU's ``-device`` takes it, or several; the one with the id
+        ``dut`` is tested, or else the first one
+    :ivar driver: the driver's module, the module's name, the name of an installed driver, or a
+        DriverEntry
+    :ivar interrupts: the mode: ``msix``, ``msi``, ``intx`` or an :class:`InterruptMode`
     :ivar messages: most messages that the device is given
     :ivar cpus: vCPUs, 1 to 8
     :ivar memory: bytes of guest RAM
     :ivar bar2: bytes of the shared memory with the id ``bar2``
     :ivar options: other options of QEMU
-    :ivar verifier: whether, and what, is verified
-    :ivar isolated: the machine is for this test only
+    :ivar verifier: the configuration of the verifier, or whether it is on
+    :ivar isolated: ``True`` for a machine that no other test gets
     """
 
     device: str | Sequence[str] = ()
@@ -62,9 +63,9 @@ class Wanted:
 
     @classmethod
     def of(cls, node: "pytest.Item") -> "Wanted":
-        """What a test asks for.
+        """Collects the requests of a test.
 
-        :raises ConfigurationError: a marker has an argument that there is not
+        :raises ConfigurationError: a marker has an argument that does not exist
         """
         config = node.config
         known = [each.name for each in fields(cls)]
@@ -112,7 +113,7 @@ class Wanted:
         return config
 
     def verified(self) -> "VerifierConfig":
-        """What is verified."""
+        """The configuration of the verifier."""
         from pydriver.ke import VerifierConfig
 
         if isinstance(self.verifier, bool):
@@ -122,7 +123,7 @@ class Wanted:
     def entry(self) -> Callable[..., Any]:
         """The DriverEntry.
 
-        :raises ConfigurationError: there is no such driver, or nobody has said which
+        :raises ConfigurationError: there is no such driver, or none was named
         """
         from pydriver.drivers.catalog import import_driver
 
@@ -137,7 +138,7 @@ class Wanted:
         return import_driver(driver).entry if isinstance(driver, str) else driver
 
     def mode(self) -> "InterruptMode | None":
-        """How the device shall interrupt; ``None``: as it has most messages.
+        """The mode in which the device interrupts; ``None`` for the one with most messages.
 
         :raises ConfigurationError: there is no such mode
         """

@@ -81,7 +81,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def is_used(config: pytest.Config) -> bool:
-    """Whether the configuration speaks of a device or a driver, or an option was given."""
+    """``True`` if the configuration names a device or a driver, or an option was given."""
     option = config.option
     return bool(
         config.getini("pydriver_device")
@@ -93,13 +93,13 @@ def is_used(config: pytest.Config) -> bool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line asks for.
+    """The settings that the command line makes.
 
-    :ivar qemu: the binary; it may be missing, as long as no test needs it
-    :ivar accel: ``tcg`` or ``kvm``
+    :ivar qemu: the binary, which may be missing while no test needs it
+    :ivar accel: the accelerator: ``tcg`` or ``kvm``
     :ivar cpus: vCPUs for tests that do not say how many
-    :ivar events: of the recorder in a report, at most
-    :ivar crash_dir: where crash directories are kept, or ``None``
+    :ivar events: most events of the recorder in a report
+    :ivar crash_dir: the folder for crash directories; ``None`` for pytest's temporary one
     """
 
     qemu: Path

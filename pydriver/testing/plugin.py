@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The pytest plugin: how the system of a test enters its report, and when machines end.
 
-pytest loads this module in every run. So it imports nothing of pydriver's but the plugin's own, and
-a test without our fixtures costs a look into its stash.
+pytest loads this module in every run. So it imports nothing of pydriver but the plugin itself, and
+a test without its fixtures costs one look into the test's stash.
 """
 
 from collections.abc import Callable, Generator
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Which QEMU it is, if the run is about drivers."""
+    """Names the QEMU, if the run is about drivers."""
     if not is_used(config):
         return []
     settings = Settings.of(config)
@@ -78,8 +78,8 @@ def pytest_fixture_setup(
 ) -> Generator[None, Any, Any]:
     """Makes a failed test of a bug check in a fixture, before or after the test.
 
-    A :class:`BugCheck` is no ``Exception``. pytest takes one from a test, but not from a fixture:
-    it would lose count of what is set up, and the next tests would fail.
+    A :class:`BugCheck` is not an ``Exception``. pytest takes one from a test, but not from a
+    fixture: it would lose count of what is set up, and the next tests would fail.
     """
     if SYSTEMS not in request.session.stash:
         return (yield)

@@ -18,7 +18,7 @@ TIMEOUT = 10.0
 class Qmp:
     """``qmp("query-status")`` executes a command, as :meth:`pydriver.machine.Machine.qmp` does.
 
-    :param machine: that is spoken to
+    :param machine: the machine to speak to
     :ivar events: name and data of each event since the test began
     """
 

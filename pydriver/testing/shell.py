@@ -32,8 +32,8 @@ def open_shell(
     Nothing of the test is captured meanwhile, the machine stands still, and no watchdog fires.
 
     :param item: the test
-    :param error: with which it has failed
-    :param watch: of its system, if it has one
+    :param error: the error with which it failed
+    :param watch: the watch of its system; ``None`` if it has no system
     """
     names = _test_locals(item, error)
     state = "The test has no machine."
@@ -65,7 +65,7 @@ def open_shell(
 def _test_locals(
     item: "pytest.Item", error: "pytest.ExceptionInfo[BaseException]"
 ) -> dict[str, Any]:
-    """What the test's function had when it failed; what it was given, if it never ran."""
+    """The local variables of the test when it failed; its arguments, if it never ran."""
     code_of_test = getattr(getattr(item, "function", None), "__code__", None)
     for entry in error.traceback:
         if entry.frame.code.raw is code_of_test:

@@ -48,7 +48,7 @@ class StartSystem(Protocol):
     def __call__(self, config: "SystemConfig", *, doomed: bool = False) -> System:
         """Starts a system.
 
-        :param config: what the system has
+        :param config: the configuration of the system
         :param doomed: the test ends it by a bug check or otherwise, and looks at that itself
         :raises MachineError: QEMU does not start
         """
@@ -57,8 +57,8 @@ class StartSystem(Protocol):
 class Systems:
     """Starts and ends systems for tests.
 
-    :param events: of the recorder in the report of a test, at most
-    :param crashes: where crash directories are made
+    :param events: most events of the recorder in the report of a test
+    :param crashes: the folder for crash directories
     """
 
     def __init__(self, events: int, crashes: "Path") -> None:
@@ -70,8 +70,8 @@ class Systems:
         """Gives a test a running system.
 
         :param item: the test
-        :param config: what the system has
-        :param isolated: it must be a fresh one, and nobody else gets it
+        :param config: the configuration of the system
+        :param isolated: ``True`` for a fresh system that no other test gets
         :raises ConfigurationError: QEMU is missing
         :raises MachineError: QEMU does not start
         """
@@ -147,18 +147,18 @@ def device_id(config: "MachineConfig") -> str:
 def device_under_test(system: System) -> "PciFunction":
     """The PCI function of the device under test.
 
-    :raises ConfigurationError: there is no device, or it is no PCI device
+    :raises ConfigurationError: there is no device, or it is not a PCI device
     """
     config = system.config.machine
     identifier = device_id(config)
     for each in _functions(system.machine.qmp("query-pci")):
         if each["qdev_id"] == identifier:
             return system.pci.at(f"{each['bus']:02x}:{each['slot']:02x}.{each['function']}")
-    raise ConfigurationError(f"the device with the id {identifier} is no function of a PCI bus")
+    raise ConfigurationError(f"the device with the id {identifier} is not a function of a PCI bus")
 
 
 def _functions(buses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What `query-pci` tells, bridges before what is behind them."""
+    """The functions that `query-pci` lists, bridges before the functions behind them."""
     for bus in buses:
         for each in bus["devices"]:
             yield each

@@ -23,7 +23,7 @@ __all__ = ("Fate", "RecorderSlice", "Watch")
 
 
 class Fate(IntEnum):
-    """What becomes of a system after the test. It only gets worse."""
+    """The fate of a system after the test. It only gets worse."""
 
     SHARED = 0
     """drivers are unloaded, and another test gets it"""
@@ -36,7 +36,7 @@ class Fate(IntEnum):
 class RecorderSlice:
     """The events of the recorder since a test began; the recorder itself goes on over all tests.
 
-    :param recorder: of the system
+    :param recorder: the recorder of the system
     """
 
     def __init__(self, recorder: "Recorder") -> None:
@@ -44,7 +44,7 @@ class RecorderSlice:
         self._start = perf_counter_ns()
 
     def last(self, count: int | None = None) -> "list[Entry]":
-        """The test's last ``count`` entries, oldest first; all that are kept without ``count``."""
+        """The test's last ``count`` entries, oldest first; all that are kept, without ``count``."""
         entries = [each for each in self._recorder.last() if each[0] >= self._start]
         return entries if count is None else entries[-count:] if count else []
 
@@ -53,24 +53,24 @@ class RecorderSlice:
         return self._recorder.format(len(self.last(count)))
 
     def count(self, event: "Event") -> int:
-        """How many entries of the test are of a kind."""
+        """Counts the entries of the test that are of a kind."""
         return sum(each[1] == event for each in self.last())
 
 
 class Watch:
-    """What a test does to a system.
+    """The effects of a test on its system.
 
     :param item: the test
-    :param system: that it has been given
-    :param events: of the recorder in its report, at most
-    :param crashes: where a crash directory is made
-    :ivar recorder: what was recorded in the test
-    :ivar fate: of the system
+    :param system: the system that the test was given
+    :param events: most events of the recorder in the report of the test
+    :param crashes: the folder for crash directories
+    :ivar recorder: the events that were recorded in the test
+    :ivar fate: the fate of the system
     :ivar known: the failure of the system, if the test has expected it, or has been told of it
     :ivar doomed: the test ends the system, and looks itself at how
     :ivar failed: the test has failed
     :ivar unexpected: violations that the test has come across while it waited for others
-    :ivar objects: what the test was given, by the names of the fixtures
+    :ivar objects: the objects that the test was given, by the names of the fixtures
     """
 
     def __init__(self, item: "pytest.Item", system: "System", events: int, crashes: "Path") -> None:
@@ -104,11 +104,11 @@ class Watch:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the system, as far as it knows."""
+        """The error that ended the system, as far as the system knows."""
         return self.system.kernel.failure
 
     def _death(self) -> MachineDied | None:
-        """How QEMU ended, if it does not answer: the kernel's threads may not know it yet."""
+        """The end of QEMU, if it does not answer: the kernel's threads may not know of it yet."""
         machine = self.system.machine
         try:
             machine.qmp("query-status")
@@ -126,11 +126,11 @@ class Watch:
         return found
 
     def verdict(self, error: BaseException | None = None) -> str:
-        """What the test has not expected of its system, as a report; empty if there is nothing.
+        """Reports what the system did and the test did not expect; empty if there is nothing.
 
         Nothing is told twice: what has been found is taken away.
 
-        :param error: with which the test has failed: what it says already is left out
+        :param error: the error with which the test failed; the report does not repeat it
         """
         if self._slices is not None:
             return ""  # the system has ended, or is another test's
