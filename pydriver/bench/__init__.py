@@ -4,7 +4,7 @@
 
 from pydriver.bench.disk import DISK_LOADS, DiskFigure, measure_disk
 from pydriver.bench.figures import Figure, Progress
-from pydriver.bench.interrupts import INTERRUPT_FIGURES, Report, measure_interrupts
+from pydriver.bench.interrupts import INTERRUPT_FIGURES, InterruptReport, measure_interrupts
 from pydriver.bench.processors import LOADS, PROCESSORS, ProcessorsFigure, measure_processors
 
 __all__ = (
@@ -14,9 +14,9 @@ __all__ = (
     "PROCESSORS",
     "DiskFigure",
     "Figure",
+    "InterruptReport",
     "ProcessorsFigure",
     "Progress",
-    "Report",
     "measure_disk",
     "measure_interrupts",
     "measure_processors",

@@ -28,7 +28,7 @@ from pydriver.system import System, SystemConfig
 from pydriver.trace import Capture
 from pydriver.wdf import Device, Irp
 
-__all__ = ("INTERRUPT_FIGURES", "Report", "measure_interrupts")
+__all__ = ("INTERRUPT_FIGURES", "InterruptReport", "measure_interrupts")
 
 ISR_QUEUE, DPC_QUEUE, BARE_QUEUE = range(3)
 BENCH_QUEUES = 3
@@ -39,7 +39,7 @@ INTERRUPT_FIGURES = 11
 
 
 @dataclass(frozen=True)
-class Report:
+class InterruptReport:
     """All figures of one run.
 
     :ivar figures: by key; ``_us`` are microseconds for one, ``_ms`` milliseconds
@@ -54,7 +54,9 @@ class Report:
         return self.figures[key].median / self.figures[to].median
 
 
-def measure_interrupts(repetitions: int, count: int, accel: str, progress: Progress) -> Report:
+def measure_interrupts(
+    repetitions: int, count: int, accel: str, progress: Progress
+) -> InterruptReport:
     """Runs all measurements.
 
     :param repetitions: of each; the medians are over these
@@ -96,7 +98,7 @@ def measure_interrupts(repetitions: int, count: int, accel: str, progress: Progr
         "repetitions": repetitions,
         "count": count,
     }
-    return Report(figures, conditions)
+    return InterruptReport(figures, conditions)
 
 
 def _subjects(

@@ -15,8 +15,8 @@ from pydriver.bench import (
     PROCESSORS,
     DiskFigure,
     Figure,
+    InterruptReport,
     ProcessorsFigure,
-    Report,
     measure_disk,
     measure_interrupts,
     measure_processors,
@@ -70,7 +70,7 @@ PARTS = ("interrupts", "nvme", "processors")
 class Results:
     """The results; ``None`` for a part that was not measured."""
 
-    interrupts: Report | None = None
+    interrupts: InterruptReport | None = None
     nvme: list[DiskFigure] | None = None
     processors: list[ProcessorsFigure] | None = None
 
@@ -195,7 +195,7 @@ def _print(results: Results) -> None:
         _print_processors(console, results.processors)
 
 
-def _print_interrupts(console: "Console", report: Report) -> None:
+def _print_interrupts(console: "Console", report: InterruptReport) -> None:
     table = _table("What the interrupt path costs", "median", "least", "most", "ratio")
     table.add_column("to")
     for key, figure in report.figures.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydriver.errors import MachineDied
 from pydriver.link.processor import ProcessorLink
-from pydriver.trace.access import Access, AccessKind, Answered, Observer, Value
+from pydriver.trace.access import AccessKind, Answered, Observer, RegisterAccess, Value
 
 __all__ = ("ObservedProcessorLink",)
 
@@ -85,7 +85,7 @@ class ObservedProcessorLink(ProcessorLink):
 
         :return: what is to be called with the answer
         """
-        access = Access(kind, self.number, self.state.irql, width, elements, address, value)
+        access = RegisterAccess(kind, self.number, self.state.irql, width, elements, address, value)
         return [told for each in self._observers if (told := each(access)) is not None]
 
     read8 = _reader(ProcessorLink.read8, 1)

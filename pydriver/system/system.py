@@ -35,7 +35,7 @@ from pydriver.system.breakpoints import breakpoints_stop
 from pydriver.system.register_trace import begin_trace
 from pydriver.system.state import Stateful, SystemState, require
 from pydriver.trace import Capture, Recorder
-from pydriver.trace.access import Access, Observer
+from pydriver.trace.access import Observer, RegisterAccess
 from pydriver.trace.registers import RegisterTrace
 
 __all__ = ("System", "SystemConfig")
@@ -365,7 +365,7 @@ class System(Stateful):
 def _observer(probe: Probe) -> Observer:
     """A debugger's probe, as an observer of accesses."""
 
-    def on_access(access: Access) -> None:
+    def on_access(access: RegisterAccess) -> None:
         probe(Point.REGISTER, str(access), None, access.address)
 
     return on_access

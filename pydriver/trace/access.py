@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ("READS", "Access", "AccessKind", "Answered", "Observer", "Value")
+__all__ = ("READS", "AccessKind", "Answered", "Observer", "RegisterAccess", "Value")
 
 Value = int | bytes | None
 """The value that was read or written; several elements are bytes. ``None``: a read without an
@@ -27,7 +27,7 @@ class AccessKind(Enum):
 READS = frozenset({AccessKind.READ, AccessKind.READ_BLOCK, AccessKind.PORT_IN})
 
 
-class Access(NamedTuple):
+class RegisterAccess(NamedTuple):
     """An access that is about to be made.
 
     :ivar kind: the kind of access
@@ -69,7 +69,7 @@ class Access(NamedTuple):
 Answered = Callable[[Value], object]
 """Called with the value that a read has read, or with ``None`` if it was not answered."""
 
-Observer = Callable[[Access], Answered | None]
+Observer = Callable[[RegisterAccess], Answered | None]
 """``on_access(access)``, called on the thread that makes the access, before it is made.
 
 It may hold the thread. The callable that it returns for a read is called after the read; for a

@@ -28,7 +28,7 @@ from time import perf_counter_ns
 
 from pydriver.errors import ConfigurationError
 from pydriver.place import find_caller
-from pydriver.trace.access import READS, Access, Answered, Value
+from pydriver.trace.access import READS, Answered, RegisterAccess, Value
 from pydriver.trace.lines import AccessRecord, Lines, MemoryRecord, TracedMachine
 from pydriver.trace.memory import MemoryChanges
 
@@ -115,14 +115,14 @@ class RegisterTrace:
 
     # Recording
 
-    def on_access(self, access: Access) -> Answered | None:
+    def on_access(self, access: RegisterAccess) -> Answered | None:
         """Records a write now, and a read when it is answered: see :data:`Observer`."""
         if access.kind in READS:
             return partial(self._record, access)
         self._record(access, access.value)
         return None
 
-    def _record(self, access: Access, value: Value) -> None:
+    def _record(self, access: RegisterAccess, value: Value) -> None:
         """Records an access, and before a write the changes of the memory."""
         if not self._recording or any(access.address in each for each in self._ignored):
             return
