@@ -12,7 +12,7 @@ from pydriver.cli.main import FAILURE
 from pydriver.cli.options import EXIT_CODES, collect, options_of
 
 if TYPE_CHECKING:
-    from pydriver.cli.debug_session import DebugSession
+    from pydriver.debug.session import DebugSession
 
 __all__ = ("debug",)
 
@@ -59,12 +59,13 @@ def debug(lines: tuple[str, ...], stop_first: bool, **values: Any) -> int:  # no
 
     `go` also starts the application that the driver's module brings: exercise(device).
     """
-    from pydriver.cli.debug_session import END, DebugSession
+    from pydriver.cli.jobs.debug import DebugJob
+    from pydriver.debug.session import END, DebugSession
     from pydriver.errors import ConfigurationError
 
     options = collect(PairOptions, values)
     try:
-        session = DebugSession(options, stop_first=stop_first)
+        session = DebugSession(lambda debugger: DebugJob(options, debugger), stop_first=stop_first)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     try:

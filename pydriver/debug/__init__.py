@@ -3,6 +3,7 @@
 """Looking at a running system, and stopping it: what `pydriver debug` and `attach` are made of."""
 
 from pydriver.debug.commands import Command, CommandError, Views
+from pydriver.debug.debuggee import Debuggee
 from pydriver.debug.debugger import Breakpoint, Debugger, Stop
 from pydriver.debug.snapshots import Position, Snapshot
 
@@ -10,6 +11,7 @@ __all__ = (
     "Breakpoint",
     "Command",
     "CommandError",
+    "Debuggee",
     "Debugger",
     "Position",
     "Snapshot",

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from pydriver.cli.jobs.job import JobPhase
 from pydriver.cli.jobs.pair import PairJob, PairOptions
+from pydriver.debug import Debuggee
 from pydriver.debug.ddis import watched_ddis
+from pydriver.drivers.catalog import forget_driver
 
 if TYPE_CHECKING:
     from pydriver.debug import Debugger
-    from pydriver.drivers.catalog import DriverPackage
     from pydriver.system import System, SystemConfig
     from pydriver.wdf import Device
 
@@ -24,7 +25,7 @@ __all__ = ("DebugJob",)
 Task = Callable[["System"], None]
 
 
-class DebugJob(PairJob):
+class DebugJob(PairJob, Debuggee):
     """A system that does what the shell has it do, on the job's own thread.
 
     :param options: the options of the run
@@ -54,11 +55,6 @@ class DebugJob(PairJob):
         return self._tasks.unfinished_tasks > 0 and not self.over
 
     @property
-    def package(self) -> "DriverPackage":
-        """The driver."""
-        return self._package
-
-    @property
     def system(self) -> "System | None":
         """The system, while it runs."""
         return self._system
@@ -75,6 +71,10 @@ class DebugJob(PairJob):
         """Has the job end, after what it is doing."""
         self._debugger.close()
         self._tasks.put(None)
+
+    def forget(self) -> None:
+        """Has the next job load the driver from its file again."""
+        forget_driver(self._package)
 
     def _config(self) -> "SystemConfig":
         return replace(super()._config(), probe=self._debugger.probe)

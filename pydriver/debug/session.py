@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A session of `pydriver debug`: its systems, and the commands that stop and continue them."""
+"""A session of a debugger: its systems, and the commands that stop and continue them."""
 
 import contextlib
 import linecache
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydriver.cli.jobs.debug import DebugJob
-from pydriver.debug import CommandError, Debugger, Position, Snapshot, Stop, Views
+from pydriver.debug.commands import CommandError, Views
+from pydriver.debug.debuggee import Debuggee
+from pydriver.debug.debugger import Debugger, Stop
 from pydriver.debug.shell import ShellCommand, view_commands
-from pydriver.drivers.catalog import forget_driver
+from pydriver.debug.snapshots import Position, Snapshot
 from pydriver.errors import PydriverError
 from pydriver.ke.bugcheck import BugCheck
 from pydriver.ke.probes import Point
 
 if TYPE_CHECKING:
-    from pydriver.cli.jobs.pair import PairOptions
     from pydriver.system import System
 
 __all__ = ("END", "DebugSession")
@@ -54,7 +55,7 @@ WORDS = {"vector": Point.UPCALL} | {point.value: point for point in Point}
 class DebugSession:
     """One session: one system after the other, and the commands for them.
 
-    :param options: what to run
+    :param make: makes what is debugged, anew for each start
     :param stop_first: do not load the driver before the first :meth:`go`
     :ivar debugger: of all its systems
     :ivar namespace: where :attr:`names` are kept up to date
@@ -62,8 +63,8 @@ class DebugSession:
     :raises PydriverError: the first system does not start
     """
 
-    def __init__(self, options: "PairOptions", *, stop_first: bool) -> None:
-        self._options = options
+    def __init__(self, make: Callable[[Debugger], Debuggee], *, stop_first: bool) -> None:
+        self._make = make
         self.debugger = Debugger()
         self.namespace: dict[str, Any] = {}
         self._snapshots: dict[str, Snapshot] = {}
@@ -81,7 +82,7 @@ class DebugSession:
         :return: where that has stopped
         """
         self._loaded = self._started = False
-        job = DebugJob(self._options, self.debugger)
+        job = self._make(self.debugger)
         self._job, self._cut = job, False
         job.start()
         job.ready.wait()
@@ -286,7 +287,7 @@ class DebugSession:
         self.end(0 if self._job.busy else END)
         if not self._job.over:
             raise CommandError("the application does not end: it waits for nothing of the system's")
-        forget_driver(self._job.package)
+        self._job.forget()
         linecache.checkcache()
         self.debugger.seek(goal)  # before anything can reach it: it may be in what loads the driver
         try:
@@ -361,7 +362,7 @@ class DebugSession:
         return f"it still runs after {time.monotonic() - start:.1f} s"
 
 
-def _ended(job: DebugJob) -> BaseException:
+def _ended(job: Debuggee) -> BaseException:
     """Why a system has ended that should run."""
     return job.error or CommandError("the system has ended")
 
