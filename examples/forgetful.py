@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """A driver for `edu` with a mistake: its DPC forgets to complete a request.
 
-The guide to debugging looks for the mistake, in `docs/how-to/debugging.md`.
+`docs/how-to/debugging.md` shows how to find the mistake.
 """
 
 from pydriver import ke, wdf

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-r"""Which drivers there are, and what each of them drives: what INF files say on Windows.
+r"""The drivers that are available and the functions that each supports, as INF files list them.
 
 A driver is a module with `driver_entry`, its DriverEntry, and `HARDWARE_IDS`, the hardware or
-compatible ids of the functions that it drives, for example ``PCI\VEN_1234&DEV_11E8`` or
-``PCI\CC_010802``. A package adds its own by an entry point of the group ``pydriver.drivers``: its
-value is the module.
+compatible ids of the functions that it supports, for example ``PCI\VEN_1234&DEV_11E8`` or
+``PCI\CC_010802``. A package adds its drivers by entry points of the group ``pydriver.drivers``,
+whose values are modules.
 """
 
 import importlib
@@ -40,11 +40,11 @@ GROUP = "pydriver.drivers"
 class DriverPackage:
     """A driver that can be loaded.
 
-    :ivar name: short
-    :ivar module: where it is
-    :ivar hardware_ids: of the functions that it drives
+    :ivar name: short name
+    :ivar module: the module's full name
+    :ivar hardware_ids: ids of the functions that it supports
     :ivar entry: its DriverEntry
-    :ivar folder: that its file is in, if it was given as a file
+    :ivar folder: the folder of its file, if it was given as a file
     """
 
     name: str
@@ -54,7 +54,7 @@ class DriverPackage:
     folder: Path | None = None
 
     def rank(self, function: "PciFunction") -> int | None:
-        """How well it fits a function: 0 is best; ``None``: it does not drive it."""
+        """The quality of its match with a function: 0 is best; ``None``: no match."""
         wanted = (*hardware_ids(function), *compatible_ids(function))
         return min(
             (wanted.index(each) for each in self.hardware_ids if each in wanted), default=None
@@ -64,8 +64,8 @@ class DriverPackage:
 def import_driver(module: str) -> DriverPackage:
     """Finds the driver in a module.
 
-    :param module: its name, the name of an installed driver, or a file's that ends in ``.py``
-    :raises ConfigurationError: it cannot be imported, or is no driver
+    :param module: name of a module or of an installed driver, or a file whose name ends in ``.py``
+    :raises ConfigurationError: it cannot be imported, or is not a driver
     """
     folder = None
     if module.endswith(".py"):
@@ -86,9 +86,10 @@ def import_driver(module: str) -> DriverPackage:
 
 
 def forget_driver(package: DriverPackage) -> None:
-    """Has the next :func:`import_driver` execute a driver again.
+    """Makes the next :func:`import_driver` execute a driver again.
 
-    :param package: its module, those below it and, if it is a file, those beside it are meant
+    :param package: the driver; its module, the modules below it and, for a file, those beside it
+        are executed again
     """
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -98,9 +99,9 @@ def forget_driver(package: DriverPackage) -> None:
 
 
 def _import_from(path: Path) -> Path:
-    """Makes a file, and those beside it, modules that can be imported.
+    """Makes a file, and the files beside it, modules that can be imported.
 
-    :return: the folder that they are in
+    :return: their folder
     """
     if not path.is_file():
         raise ConfigurationError(f"driver {path}: there is no such file")
@@ -113,7 +114,7 @@ def _import_from(path: Path) -> Path:
 def installed_drivers() -> list[DriverPackage]:
     """The drivers that packages have registered, by name.
 
-    :raises ConfigurationError: one cannot be imported, or is no driver
+    :raises ConfigurationError: one cannot be imported, or is not a driver
     """
     return [
         import_driver(name) for name in sorted({each.name for each in entry_points(group=GROUP)})
@@ -121,6 +122,6 @@ def installed_drivers() -> list[DriverPackage]:
 
 
 def best_driver(drivers: Sequence[DriverPackage], function: "PciFunction") -> DriverPackage | None:
-    """The driver that fits a function best, the first one of equals; ``None``: there is none."""
+    """The driver that matches a function best, the first of equals; ``None``: there is none."""
     fitting = [(rank, each) for each in drivers if (rank := each.rank(function)) is not None]
     return min(fitting, key=lambda pair: pair[0])[1] if fitting else None

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A driver for `edu`, QEMU's device for teaching: it computes factorials, and has a DMA buffer.
+"""A driver for `edu`, QEMU's device for teaching: it computes factorials and has a DMA buffer.
 
-Device: QEMU docs/specs/edu.txt. One MSI, or the line. Requests come one by one:
+Device: QEMU docs/specs/edu.txt. It has one MSI, or the line. Requests are handled one by one:
 
 - IOCTL_FACTORIAL computes a factorial;
-- write and read copy to and from the device's buffer, by its DMA engine, at the request's offset.
+- writes and reads copy to and from the device's buffer, by its DMA engine, at the request's offset.
 
 docs/tutorial/first-driver.md builds such a driver from nothing.
 """
@@ -64,7 +64,7 @@ IOCTL_FACTORIAL = ctl_code(0x800)
 """Input: n, 32 bits. Output: n! modulo 2**32, 32 bits. Both little endian."""
 
 BUFFER = 0x40000
-"""Where the DMA engine has the buffer."""
+"""Address of the buffer for the DMA engine."""
 BUFFER_BYTES = 4095
 """QEMU ends itself when a transfer reaches the buffer's last byte."""
 ADDRESS_BITS = 28
@@ -73,7 +73,7 @@ NUMBER_BYTES = 4
 
 
 class Identification(Register32):
-    """What it is."""
+    """The identification register."""
 
     magic = bits(15, 0)  # 0x00ed
     minor = bits(23, 16)
@@ -81,14 +81,14 @@ class Identification(Register32):
 
 
 class Status(Register32):
-    """Of the factorial."""
+    """State of the factorial."""
 
     computing = bit(0)
     interrupt = bit(7)  # when it is done
 
 
 class Causes(Register32):
-    """Why it interrupts."""
+    """Causes of an interrupt."""
 
     factorial = bit(0)
     dma = bit(8)
@@ -122,8 +122,8 @@ class Edu:
     """The device's context.
 
     :ivar registers: BAR0
-    :ivar causes: what the ISR has taken from the device, and the DPC has not seen
-    :ivar transaction: of a read or a write
+    :ivar causes: causes that the ISR has taken from the device and the DPC has not seen
+    :ivar transaction: the DMA transaction of a read or a write
     :ivar factorial: the request whose factorial is being computed
     """
 
@@ -283,7 +283,7 @@ def _end_transfer(transaction: DmaTransaction) -> None:
 def exercise(device: Device) -> str:
     """Tries a device: factorials, and data to its buffer and back.
 
-    :return: what is wrong, or nothing
+    :return: a description of what is wrong, or an empty string
     """
     with device.open() as file:
         for number in range(13):

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """A driver for the 8255x family of Ethernet controllers: one line, level-triggered, and two rings.
 
-To applications a frame is a request: a write sends one, a read takes the oldest that has come.
-Frames are without their frame check sequence. The rest are device controls, below.
+For applications a frame is a request: a write sends one, a read takes the oldest received one.
+Frames do not include their frame check sequence. All other requests are the device controls below.
 
 - `adapter`: reset and configuration, interrupt, link, recovery;
 - `transmit` and `receive`: the rings and their requests;

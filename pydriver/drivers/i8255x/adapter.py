@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The adapter: reset and configuration, its interrupt, its link, and recovery.
 
-The ISR takes the causes from the device, which lets go of the line when all are acknowledged, and
-leaves the rest to the DPC. `_hardware` keeps apart what takes long: the work item that looks at
-the link, the one that resets the device, and the device controls that need the device.
+The ISR takes the causes from the device, which releases the line when all are acknowledged, and
+leaves the rest to the DPC. `_hardware` serializes long operations: the work item that looks at the
+link, the one that resets the device, and the device controls that need the device.
 """
 
 from pydriver.drivers.i8255x.eeprom import Eeprom
@@ -73,11 +73,11 @@ class I8255x:
     :ivar address: the station's MAC address, from the EEPROM
     :ivar transmit: frames on their way out
     :ivar receive: frames on their way in
-    :ivar link: as the work item saw it last
-    :ivar link_changes: requests that end when that changes
-    :ivar isrs: interrupts that were the device's
-    :ivar resets: times that the device was reset while it was in use
-    :ivar gone: it has been pulled out
+    :ivar link: state of the link at the last look of the work item
+    :ivar link_changes: queue of the requests that end when the link changes
+    :ivar isrs: interrupts of the device
+    :ivar resets: number of times that the device was reset while in use
+    :ivar gone: whether the device has been pulled out
     """
 
     def __init__(self) -> None:
@@ -90,9 +90,9 @@ class I8255x:
     # Objects, in EvtDriverDeviceAdd
 
     def create(self, device: Device) -> None:
-        """Creates what the driver needs for a device.
+        """Creates the objects that the driver needs for a device.
 
-        :param device: whose context this is
+        :param device: the device that has this context
         """
         self._kernel = device.system.kernel
         enabler = DmaEnabler.create(device, DmaEnablerConfig(DmaProfile.SCATTER_GATHER, 4096))
@@ -138,7 +138,7 @@ class I8255x:
         return STATUS_SUCCESS
 
     def d0_entry(self) -> int:
-        """EvtDeviceD0Entry: everything but interrupts and frames."""
+        """EvtDeviceD0Entry: starts everything except interrupts and frames."""
         self.gone = False
         try:
             self._start()
@@ -172,28 +172,28 @@ class I8255x:
         return STATUS_SUCCESS
 
     def surprise_removal(self) -> None:
-        """EvtDeviceSurpriseRemoval: what the device has will never be sent."""
+        """EvtDeviceSurpriseRemoval: the device will not send the frames that it has."""
         with self._hardware:
             self.gone = True
             self.transmit.give_up()
 
-    # The device; the caller has it for himself
+    # The device, of which the caller has exclusive use
 
     def _reset(self) -> None:
-        """Stops both units, then all the rest, and masks interrupts [8255x manual, 6.3.3.1]."""
+        """Stops both units, then all other parts; masks interrupts [8255x manual, 6.3.3.1]."""
         for function in (Port.SELECTIVE_RESET, Port.SOFTWARE_RESET):
             self._registers.PORT.write(function)
             stall_execution_processor(self._kernel, RESET_US)
         self._registers.INTERRUPT_MASK.write(all=1)
 
     def _unmask(self) -> None:
-        """All causes but the two that nobody here handles."""
+        """Unmasks all causes except the two that the driver does not handle."""
         self._registers.INTERRUPT_MASK.write(flow_control=1, early_receive=1)
 
     def _start(self) -> None:
-        """From a reset to a device that can send and receive.
+        """Resets the device and prepares it to send and receive.
 
-        :raises NtStatusError: it does not do as it is told
+        :raises NtStatusError: the device does not execute a command
         """
         self._reset()
         self._scb.command_unit(CommandUnit.LOAD_BASE)
@@ -205,7 +205,7 @@ class I8255x:
         self._execute(Action.INDIVIDUAL_ADDRESS_SETUP, self.address)
 
     def _execute(self, action: Action, data: bytes) -> None:
-        """Has the command unit, which is idle, execute one block, and waits for its end."""
+        """Makes the idle command unit execute one block and waits for its end."""
         view = self._command.view
         COMMAND_BLOCK.pack_into(view, 0, 0, END_OF_LIST | action, 0)
         view[COMMAND_BLOCK.size : COMMAND_BLOCK.size + len(data)] = data
@@ -218,7 +218,7 @@ class I8255x:
         raise NtStatusError(STATUS_IO_TIMEOUT, action.name)
 
     def dump_statistics(self) -> bytes:
-        """The device's counters, as they are in its memory [8255x manual, 6.3.2.4].
+        """The device's counters, as they are in memory [8255x manual, 6.3.2.4].
 
         :raises NtStatusError: STATUS_IO_TIMEOUT
         """
@@ -240,7 +240,7 @@ class I8255x:
         causes = mapped.read8(ACKNOWLEDGE)
         if causes in {0, ALL_ONES}:
             return False
-        # All of them: in QEMU a cause that may not interrupt keeps the line that another asserted.
+        # All of them: in QEMU a masked cause keeps the line asserted that another cause asserted.
         mapped.write8(ACKNOWLEDGE, causes)
         if not causes & CAUSES:
             return False
@@ -268,7 +268,7 @@ class I8255x:
 
     def _evt_watch(self, timer: Timer) -> None:
         self._look.enqueue()
-        self.receive.deliver()  # should the receive unit not have accepted its last command
+        self.receive.deliver()  # in case the receive unit did not accept its last command
         if self.transmit.stuck:
             self._recover.enqueue()
 
@@ -276,12 +276,12 @@ class I8255x:
         self._look_at_link()
 
     def _look_at_link(self) -> None:
-        """Tells those who wait for a change of the link, if there is one."""
+        """Completes the requests that wait for a change of the link, if it has changed."""
         try:
             with self._hardware:
                 link = self._phy.link_state()
         except NtStatusError:
-            link = LinkState()  # nobody can say
+            link = LinkState()  # the state is unknown
         if link == self.link:
             return
         self.link = link
@@ -293,7 +293,7 @@ class I8255x:
         self.reset()
 
     def reset(self) -> int:
-        """Resets the device; frames that it has not sent are sent afterwards; at PASSIVE_LEVEL.
+        """Resets the device and then sends the frames that it had not sent; at PASSIVE_LEVEL.
 
         :return: NTSTATUS
         """

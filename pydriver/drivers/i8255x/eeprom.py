@@ -3,8 +3,8 @@
 """The serial EEPROM: its words, read bit by bit through four pins [8255x manual, 6.3.4].
 
 A command is a start bit, an opcode of two bits and an address; then each clock shifts out a bit of
-the word, the most significant one first. The address has six or eight bits: the EEPROM answers the
-last of them by a zero.
+the word, the most significant one first. The address has six or eight bits; the EEPROM answers the
+last of them with a zero.
 """
 
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ CHECKSUM = 0xBABA
 class Eeprom:
     """The EEPROM of a device. At PASSIVE_LEVEL: it takes milliseconds.
 
-    :param kernel: of the system
+    :param kernel: the system's kernel
     :param registers: BAR0
     """
 
@@ -37,9 +37,9 @@ class Eeprom:
         self._pins = registers.EEPROM
 
     def read(self) -> list[int]:
-        """All words.
+        """Reads all words.
 
-        :raises NtStatusError: STATUS_CRC_ERROR: they do not add up to 0xBABA;
+        :raises NtStatusError: STATUS_CRC_ERROR: the words do not add up to 0xBABA;
             STATUS_DEVICE_NOT_READY: there is no EEPROM
         """
         first, address_bits = self._read_first_word()
@@ -51,7 +51,7 @@ class Eeprom:
         return words
 
     def _read_first_word(self) -> tuple[int, int]:
-        """Word 0, and how many bits an address has."""
+        """Reads word 0; returns it and the number of bits of an address."""
         self._select()
         for address_bits in range(1, LONGEST_ADDRESS + 1):
             if not self._clock(0):
@@ -82,7 +82,7 @@ class Eeprom:
         stall_execution_processor(self._kernel, HALF_CLOCK_US)
 
     def _clock(self, data: int) -> int:
-        """One clock: shifts a bit in, and gives the one that comes out."""
+        """Makes one clock pulse, which shifts a bit in; returns the bit shifted out."""
         for clock in (0, 1, 0):
             self._pins.write(chip_select=1, data_in=data, clock=clock)
             stall_execution_processor(self._kernel, HALF_CLOCK_US)

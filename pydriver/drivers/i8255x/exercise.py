@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""An application that tries a network: it leases an address, and sends echoes to the router."""
+"""An application that tries a network: it leases an address and sends echoes to the router."""
 
 import struct
 from collections import deque
@@ -44,15 +44,15 @@ ECHOES, ECHO_BYTES, ECHO_WINDOW = 100, 1000, 8
 
 
 class NoAnswer(PydriverError):
-    """Nobody on the network has answered in time."""
+    """No host on the network has answered in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What the DHCP server has given, as four bytes each.
+    """A lease of the DHCP server; addresses have four bytes.
 
-    :ivar address: for the station
-    :ivar router: to the rest of the world
+    :ivar address: address of the station
+    :ivar router: address of the router
     """
 
     address: bytes
@@ -60,9 +60,9 @@ class Lease:
 
 
 class Station:
-    """A host on the network that a device is plugged into.
+    """A host on the network to which a device is connected.
 
-    :param file: of the device
+    :param file: open file of the device
     :param timeout: seconds to wait for an answer
     :ivar address: the MAC address
     """
@@ -110,7 +110,7 @@ class Station:
     def resolve(self, lease: Lease, address: bytes) -> bytes:
         """The MAC address of a neighbour [RFC 826].
 
-        :raises NoAnswer: there is none
+        :raises NoAnswer: no neighbour has that address
         """
         question = ARP(op=ARP_OP_REQUEST, sha=self.address, spa=lease.address, tpa=address)
         self._send(BROADCAST, ETH_TYPE_ARP, question)
@@ -122,13 +122,13 @@ class Station:
         raise AssertionError  # _frames has no end
 
     def echo(self, lease: Lease, count: int, size: int, window: int) -> int:
-        """Sends echoes to the router, and checks what comes back [RFC 792].
+        """Sends echoes to the router and checks the replies [RFC 792].
 
-        :param lease: of the station
-        :param count: how many
-        :param size: bytes of data of each
-        :param window: how many may be on their way
-        :return: how many came back, unchanged
+        :param lease: lease of the station
+        :param count: number of echoes
+        :param size: bytes of data in each
+        :param window: most echoes without a reply at a time
+        :return: number of replies with unchanged data
         """
         router = self.resolve(lease, lease.router)
         identifier = int.from_bytes(randbytes(2), "big")
@@ -169,16 +169,16 @@ class Station:
         self._file.write(bytes(frame), timeout=self._timeout)
 
     def _packets(self, who: str) -> Iterator[Any]:
-        """The IP packets that come in."""
+        """The IP packets that arrive."""
         for frame in self._frames(who):
             if isinstance(frame.data, IP):
                 yield frame.data
 
     def _frames(self, who: str) -> Iterator[Any]:
-        """The frames that come in.
+        """The frames that arrive.
 
-        :param who: is expected to answer
-        :raises NoAnswer: nothing came in time
+        :param who: description of the host that is expected to answer
+        :raises NoAnswer: nothing arrived in time
         """
         end = monotonic() + self._timeout
         while True:
@@ -191,15 +191,15 @@ class Station:
             try:
                 frame = Ethernet(bytes(read.output))
             except (dpkt.UnpackError, struct.error):
-                continue  # somebody else's
+                continue  # a frame of another host
             end = monotonic() + self._timeout
             yield frame
 
 
 def exercise(device: Device) -> str:
-    """Leases an address, and sends echoes to the router.
+    """Leases an address and sends echoes to the router.
 
-    :return: what is wrong, or nothing
+    :return: a description of what is wrong, or an empty string
     """
     with device.open() as file:
         station = Station(file)

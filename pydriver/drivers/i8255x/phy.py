@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The PHY: whether the network is plugged in, and what speed was negotiated."""
+"""The PHY: the state of the link and its negotiated speed."""
 
 import struct
 from dataclasses import astuple, dataclass
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ("LinkState", "PhyDevice")
 
 ADDRESS = 1
-"""Of the PHY on the device's management interface."""
+"""Address of the PHY on the device's management interface."""
 
 GONE = 0xFFFFFFFF
-"""What the registers of a device read as that has been pulled out."""
+"""Value of every register of a device that has been pulled out."""
 
 POLL_US = 10
 POLLS = 100
@@ -30,11 +30,11 @@ _LINK_STATE = struct.Struct("<?I?")
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What IOCTL_LINK and IOCTL_WAIT_LINK_CHANGE tell.
+    """The output of IOCTL_LINK and IOCTL_WAIT_LINK_CHANGE.
 
-    :ivar up: a network is plugged in
-    :ivar megabits: per second; 0 while the link is down
-    :ivar full_duplex: both sides may send at the same time
+    :ivar up: whether a network is plugged in
+    :ivar megabits: speed in megabits per second; 0 while the link is down
+    :ivar full_duplex: whether both sides may send at the same time
     """
 
     up: bool = False
@@ -45,18 +45,18 @@ class LinkState:
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> "LinkState":
-        """From the output."""
+        """Parses the output."""
         return cls(*_LINK_STATE.unpack(data))
 
     def pack(self) -> bytes:
-        """As the output."""
+        """The bytes of the output."""
         return _LINK_STATE.pack(*astuple(self))
 
 
 class PhyDevice:
-    """The PHY of a device, at PASSIVE_LEVEL. The caller sees to it that he is the only one.
+    """The PHY of a device, at PASSIVE_LEVEL. The caller makes sure that it is the only user.
 
-    :param kernel: of the system
+    :param kernel: the system's kernel
     :param registers: BAR0
     """
 
@@ -65,7 +65,7 @@ class PhyDevice:
         self._mdi = registers.MDI
 
     def start(self) -> None:
-        """Has the PHY negotiate.
+        """Makes the PHY negotiate.
 
         :raises NtStatusError: STATUS_IO_TIMEOUT; STATUS_NO_SUCH_DEVICE: the device is gone
         """
@@ -73,11 +73,11 @@ class PhyDevice:
         self._access(MdiOperation.WRITE, Phy.CONTROL, control)
 
     def link_state(self) -> LinkState:
-        """What the link is like now.
+        """The present state of the link.
 
         :raises NtStatusError: STATUS_IO_TIMEOUT; STATUS_NO_SUCH_DEVICE: the device is gone
         """
-        self._read(Phy.STATUS)  # a failure that is over
+        self._read(Phy.STATUS)  # clears a failure that is over
         if not self._read(Phy.STATUS) & PhyStatus.LINK:
             return LinkState()
         common = self._read(Phy.ADVERTISEMENT) & self._read(Phy.PARTNER_ABILITY)

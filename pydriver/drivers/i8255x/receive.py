@@ -2,12 +2,12 @@
 # Copyright (c) 2026 the pydriver authors
 """The receive ring: frames wait in it until a read request takes them.
 
-The descriptors are a ring for the device, but for the mark that ends it: that is on the one before
-`_first`, the oldest that the driver has not taken. So from `_first` on there are frames, then free
-descriptors, then the mark. A frame that is taken frees its descriptor: that one gets the mark, and
-then the one before loses it. A receive unit that has come to the mark meanwhile has stopped, and
-is started again where the frames end. What comes while it is stopped is lost, and counted by the
-device.
+For the device the descriptors are a ring, except for the mark that ends it. The mark is on the
+descriptor before `_first`, the oldest one that the driver has not taken. So from `_first` on there
+are frames, then free descriptors, then the mark. Taking a frame frees its descriptor, which gets
+the mark; then the descriptor before loses it. A receive unit that has reached the mark in the
+meantime has stopped and is started again at the end of the frames. Frames that arrive while it is
+stopped are lost and counted by the device.
 
 `_lock` guards all of it.
 """
@@ -49,11 +49,11 @@ STRIDE = -(-(FRAME_DESCRIPTOR.size + MAX_FRAME) // 64) * 64
 class ReceiveRing:
     """Frames on their way in.
 
-    :param device: that receives them
-    :param enabler: of its DMA
-    :param scb: for commands to the receive unit
-    :ivar queue: of read requests, each of which takes a frame
-    :ivar restarts: times that the receive unit had run out of descriptors, and was started again
+    :param device: the device that receives them
+    :param enabler: the device's DMA enabler
+    :param scb: the system control block, for commands to the receive unit
+    :ivar queue: queue of read requests, each of which takes a frame
+    :ivar restarts: number of times that the receive unit ran out of descriptors and was restarted
     """
 
     def __init__(self, device: Device, enabler: DmaEnabler, scb: "SystemControlBlock") -> None:
@@ -82,7 +82,7 @@ class ReceiveRing:
         return int.from_bytes(self._view[index * STRIDE : index * STRIDE + 2], "little")
 
     def _frames(self) -> int:
-        """How many frames wait."""
+        """The number of waiting frames."""
         for count in range(DESCRIPTORS):
             if not self._status((self._first + count) % DESCRIPTORS) & FRAME_COMPLETE:
                 return count
@@ -94,9 +94,9 @@ class ReceiveRing:
     # Up to DISPATCH_LEVEL
 
     def deliver(self, *, stopped: bool = False) -> None:
-        """Gives the frames that wait to the reads that wait, in order.
+        """Gives the waiting frames to the waiting reads, in order.
 
-        :param stopped: the receive unit has said that it is not ready
+        :param stopped: whether the receive unit has reported that it is not ready
         """
         ended: list[tuple[Request, int, int]] = []
         with self._lock:
@@ -104,7 +104,7 @@ class ReceiveRing:
                 return
             self._stopped |= stopped
             if frames := self._frames():
-                # QEMU says that a frame is complete before it has written all of it.
+                # QEMU marks a frame as complete before it has written all of it.
                 self._stopped |= not self._scb.receiving
                 self._take(frames, ended)
             if self._stopped:
@@ -122,7 +122,7 @@ class ReceiveRing:
                 buffer = request.retrieve_output_buffer()
                 if len(buffer) < len(frame):
                     ended.append((request, STATUS_BUFFER_TOO_SMALL, 0))
-                    continue  # it is for the next one
+                    continue  # the next request gets the frame
                 buffer[: len(frame)] = frame
                 ended.append((request, STATUS_SUCCESS, len(frame)))
             self._recycle()
@@ -144,7 +144,7 @@ class ReceiveRing:
         self._first = (first + 1) % DESCRIPTORS
 
     def _restart(self) -> None:
-        """Starts the receive unit again if it has stopped, and there is a free descriptor."""
+        """Restarts the receive unit if it has stopped and there is a free descriptor."""
         if not self._scb.receiving:
             frames = self._frames()
             if frames == DESCRIPTORS:
@@ -162,14 +162,14 @@ class ReceiveRing:
     # PASSIVE_LEVEL
 
     def hold(self) -> None:
-        """Takes nothing any more: the device is about to be reset."""
+        """Stops taking frames: the device is about to be reset."""
         with self._lock:
             self._running = False
 
     def resume(self) -> None:
-        """Has a device that was reset receive, where it had been; the frames that wait stay.
+        """Makes a device that was reset continue to receive; waiting frames stay.
 
-        :raises NtStatusError: it does not accept the command
+        :raises NtStatusError: the device does not accept the command
         """
         with self._lock:
             self._running = True

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The device controls of applications, at PASSIVE_LEVEL, and which queue takes what."""
+"""The device controls of applications, at PASSIVE_LEVEL, and the queues of all requests."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,13 +45,13 @@ IOCTL_LINK = ctl_code(0x801)
 """Output: the bytes of a :class:`LinkState`."""
 
 IOCTL_WAIT_LINK_CHANGE = ctl_code(0x802)
-"""The same, when it changes the next time."""
+"""The same output, when the link changes the next time."""
 
 IOCTL_STATISTICS = ctl_code(0x803)
 """Output: the bytes of a :class:`Statistics`."""
 
 IOCTL_RESET = ctl_code(0x804)
-"""Resets the device; writes that are under way are not lost."""
+"""Resets the device; writes in progress are not lost."""
 
 ADDRESS_BYTES = 6
 GOOD_SENT, GOOD_RECEIVED, NO_RESOURCES = 0, 9, 12
@@ -67,11 +67,11 @@ OUTPUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the device has counted.
+    """The device's counters.
 
-    :ivar sent: frames
-    :ivar received: frames that it put into memory
-    :ivar lost: frames that it had no free descriptor for
+    :ivar sent: frames sent
+    :ivar received: frames written to memory
+    :ivar lost: frames for which there was no free descriptor
     """
 
     sent: int
@@ -82,13 +82,13 @@ class Statistics:
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> "Statistics":
-        """From the output."""
+        """Parses the output."""
         counters = STATISTICS.unpack(data)
         return cls(counters[GOOD_SENT], counters[GOOD_RECEIVED], counters[NO_RESOURCES])
 
 
 def create_queues(device: Device, adapter: "I8255x") -> None:
-    """Creates the queue of device controls, and has the rings' queues take reads and writes.
+    """Creates the queue of device controls and routes reads and writes to the rings' queues.
 
     :param device: the adapter's device
     :param adapter: its context

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Commands to the device's two units, which takes them one by one [8255x manual, 6.3.2.2]."""
+"""Commands to the device's two units, accepted one at a time [8255x manual, 6.3.2.2]."""
 
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,9 @@ POLLS = 100
 class SystemControlBlock:
     """The system control block of a device; up to DISPATCH_LEVEL.
 
-    Its lock guards pointer and command: nobody writes the one for somebody else's other.
+    Its lock guards pointer and command, so that they always belong to the same caller.
 
-    :param device: whose it is
+    :param device: the device of the block
     """
 
     registers: "I8255xRegisters"
@@ -36,14 +36,14 @@ class SystemControlBlock:
     def command_unit(self, command: CommandUnit, pointer: int = 0) -> None:
         """Gives the command unit a command.
 
-        :param command: what to do
-        :param pointer: bus address that belongs to it
-        :raises NtStatusError: STATUS_IO_TIMEOUT: the device has not accepted the one before
+        :param command: the command
+        :param pointer: bus address for the command
+        :raises NtStatusError: STATUS_IO_TIMEOUT: the device has not accepted the previous command
         """
         self._issue(pointer, command_unit=command)
 
     def receive_unit(self, command: ReceiveUnit, pointer: int = 0) -> None:
-        """Gives the receive unit a command; otherwise as :meth:`command_unit`."""
+        """Gives the receive unit a command; otherwise like :meth:`command_unit`."""
         self._issue(pointer, receive_unit=command)
 
     def _issue(self, pointer: int, **command: int) -> None:
@@ -61,7 +61,7 @@ class SystemControlBlock:
     def receiving(self) -> bool:
         """Whether the receive unit has a descriptor for the next frame.
 
-        The device's writes to memory that came before are there when this returns: the answer to
+        The device's earlier writes to memory have arrived when this returns, because the answer to
         a read pushes them [PCI Local Bus 3.0, 3.2.5].
         """
         return self.registers.STATUS.read().receive_unit is ReceiveState.READY

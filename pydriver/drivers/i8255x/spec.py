@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The 8255x as its manual has it: control and status registers, command blocks, frame descriptors.
+"""The 8255x as in its manual: control and status registers, command blocks, frame descriptors.
 
 Sections are those of Intel's *8255x 10/100 Mbps Ethernet Controller Family Open Source Software
-Developer Manual*, revision 1.3; those of the PHY are of IEEE 802.3.
+Developer Manual*, revision 1.3; those of the PHY are from IEEE 802.3.
 """
 
 import struct
@@ -45,10 +45,10 @@ __all__ = (
 )
 
 ALL_ONES: Final = 0xFF
-"""What a byte of the registers reads as when the device is gone."""
+"""Value of a register byte when the device is gone."""
 
 MIN_FRAME: Final = 14
-"""Bytes: the Ethernet header. What is shorter than 60 is padded by the device."""
+"""Bytes: the Ethernet header. The device pads frames shorter than 60."""
 
 MAX_FRAME: Final = 1518
 """Bytes: with a VLAN tag, without the frame check sequence, which the device adds and removes."""
@@ -79,7 +79,7 @@ class ReceiveUnit(IntEnum):
 
 
 class ReceiveState(IntEnum):
-    """What the receive unit does."""
+    """States of the receive unit."""
 
     IDLE = 0
     SUSPENDED = 1
@@ -97,14 +97,14 @@ class Port(IntEnum):
 
 
 class MdiOperation(IntEnum):
-    """What to do with a register of the PHY."""
+    """Operations on a register of the PHY."""
 
     WRITE = 1
     READ = 2
 
 
 class Cause(IntFlag):
-    """Why it interrupts: bits of the STAT/ACK byte, cleared by writing ones."""
+    """Causes of an interrupt: bits of the STAT/ACK byte, cleared by writing ones."""
 
     SOFTWARE = 1 << 2
     MDI = 1 << 3
@@ -120,11 +120,11 @@ CAUSES: Final = int(
     | Cause.FRAME_RECEIVED
     | Cause.COMMAND_COMPLETED
 )
-"""Those that the driver lets interrupt."""
+"""The causes that the driver enables."""
 
 
 class ScbStatus(Register8):
-    """What the two units do."""
+    """States of the two units."""
 
     receive_unit = bits(5, 2, ReceiveState)
     command_unit = bits(7, 6)
@@ -138,7 +138,7 @@ class ScbCommand(Register8):
 
 
 class InterruptMask(Register8):
-    """What may interrupt."""
+    """Masks of the causes."""
 
     all = bit(0)
     generate = bit(1)
@@ -203,7 +203,7 @@ COMMAND_OK: Final = 1 << 13
 
 
 class Action(IntEnum):
-    """What a command block asks for."""
+    """Commands of a command block."""
 
     NOP = 0
     INDIVIDUAL_ADDRESS_SETUP = 1
@@ -212,7 +212,7 @@ class Action(IntEnum):
     TRANSMIT = 4
 
 
-# By the manual's table of defaults [6.4.2.3], but for what a comment says.
+# From the manual's table of defaults [6.4.2.3], except where a comment says otherwise.
 CONFIGURATION: Final = bytes(
     (
         22,  # number of bytes
@@ -234,9 +234,9 @@ CONFIGURATION: Final = bytes(
         0x00,
         0x40,
         0xF2,  # short frames are padded, long ones discarded, no frame check sequence in memory
-        0x80,  # full duplex as the PHY says
+        0x80,  # full duplex as the PHY reports
         0x3F,
-        0x05,  # only multicasts that were asked for
+        0x05,  # only requested multicasts
     )
 )
 
@@ -255,7 +255,7 @@ FRAME_COUNT_MASK: Final = 0x3FFF
 
 STATISTICS: Final = struct.Struct("<16I")
 STATISTICS_DUMPED: Final = 0xA005
-"""Follows the counters when they have been dumped."""
+"""The word after the counters once they have been dumped."""
 
 
 # The PHY [IEEE 802.3 22.2.4]

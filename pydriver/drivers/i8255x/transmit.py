@@ -2,12 +2,12 @@
 # Copyright (c) 2026 the pydriver authors
 """The transmit ring: frames from write requests, in command blocks that hold them.
 
-The command unit gets a list of blocks whose last one ends it. While it works on that list, others
-fill; when it has become idle, which interrupts, they become the next list. So the driver never
-touches a block that the device may read.
+The command unit gets a list of blocks, the last of which ends it. While it works on that list,
+other blocks fill; when it becomes idle, which interrupts, they become the next list. So the driver
+never touches a block that the device may read.
 
-`_lock` guards all of it. Who starts a list has seen the command unit idle under the lock: all
-blocks of the list before were complete, or the device has just been reset.
+`_lock` guards all of it. The code that starts a list has seen the command unit idle under the lock:
+all blocks of the previous list were complete, or the device has just been reset.
 """
 
 from typing import TYPE_CHECKING
@@ -52,12 +52,12 @@ __all__ = ("TransmitRing",)
 
 BLOCKS = 64
 LONGEST_LIST = 16
-"""Blocks: QEMU stops after them, lest a list without end hangs it."""
+"""Blocks: QEMU stops after this number, so that an endless list does not hang it."""
 STRIDE = -(-(TRANSMIT_BLOCK.size + MAX_FRAME) // 64) * 64
 
 
 class Block:
-    """A command block, and the write request whose frame it holds."""
+    """A command block and the write request whose frame it holds."""
 
     __slots__ = ("address", "request", "view")
 
@@ -68,7 +68,7 @@ class Block:
         self.view = view
 
     def fill(self, request: Request, frame: memoryview) -> None:
-        """Takes a frame, and becomes the end of a list."""
+        """Takes a frame and becomes the end of a list."""
         self.request = request
         TRANSMIT_BLOCK.pack_into(
             self.view,
@@ -84,7 +84,7 @@ class Block:
         self.view[TRANSMIT_BLOCK.size : TRANSMIT_BLOCK.size + len(frame)] = frame
 
     def link_to(self, following: "Block | None") -> None:
-        """Says which block comes next, if there is one."""
+        """Links the block to the next one, if there is one."""
         if following is None:
             COMMAND_BLOCK.pack_into(self.view, 0, 0, END_OF_LIST | Action.TRANSMIT, 0)
         else:
@@ -92,19 +92,19 @@ class Block:
 
     @property
     def status(self) -> int:
-        """What the device says of it."""
+        """The status that the device has written."""
         return int.from_bytes(self.view[:2], "little")
 
 
 class TransmitRing:
     """Frames on their way out.
 
-    :param device: that sends them
-    :param enabler: of its DMA
-    :param scb: for commands to the command unit
-    :ivar queue: of write requests, each of which is a frame
-    :ivar sent: frames
-    :ivar lists: that the command unit was started for
+    :param device: the device that sends them
+    :param enabler: the device's DMA enabler
+    :param scb: the system control block, for commands to the command unit
+    :ivar queue: queue of write requests, each of which is a frame
+    :ivar sent: frames that were sent
+    :ivar lists: lists for which the command unit was started
     """
 
     def __init__(self, device: Device, enabler: DmaEnabler, scb: "SystemControlBlock") -> None:
@@ -146,7 +146,7 @@ class TransmitRing:
             request.complete(STATUS_NO_SUCH_DEVICE)
 
     def _start_list(self) -> None:
-        """Hands over what waits, if the command unit is idle; the lock is held."""
+        """Hands over the waiting blocks if the command unit is idle; the lock is held."""
         if self._held or self._active or not self._waiting:
             return
         blocks = self._waiting[:LONGEST_LIST]
@@ -158,12 +158,12 @@ class TransmitRing:
         try:
             self._scb.command_unit(CommandUnit.START, blocks[0].address)
         except NtStatusError:
-            self._held = True  # the watch will find the list late, and the device be reset
+            self._held = True  # the watch will find the list late and reset the device
 
     # DISPATCH_LEVEL
 
     def reap(self) -> None:
-        """Ends the requests whose frames have been sent, and starts the next list."""
+        """Ends the requests whose frames have been sent and starts the next list."""
         with self._lock:
             if not self._active or not self._active[-1].status & COMMAND_COMPLETE:
                 return
@@ -183,7 +183,7 @@ class TransmitRing:
 
     @property
     def stuck(self) -> bool:
-        """Whether the device has had a list since the last look, and sent nothing."""
+        """Whether the device has had a list since the last look and has not finished it."""
         stuck = bool(self._active) and self._seen == self.lists
         self._seen = self.lists
         return stuck
@@ -191,12 +191,12 @@ class TransmitRing:
     # PASSIVE_LEVEL
 
     def hold(self) -> None:
-        """Hands nothing over any more: the device is about to be reset."""
+        """Stops handing over frames: the device is about to be reset."""
         with self._lock:
             self._held = True
 
     def resume(self) -> None:
-        """Hands over again what the device had not sent, and what was held; it is idle."""
+        """Hands over the frames that the device had not sent and those held; it is idle."""
         with self._lock:
             self._gone = self._held = False
             sent = [block for block in self._active if block.status & COMMAND_COMPLETE]
@@ -208,7 +208,7 @@ class TransmitRing:
         self._end(results)
 
     def give_up(self) -> None:
-        """Ends all that is under way, and all that comes: the device is gone."""
+        """Fails all requests in progress and all later ones: the device is gone."""
         with self._lock:
             self._gone = True
             blocks = self._active + self._waiting

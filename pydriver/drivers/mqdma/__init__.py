@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The driver of `mqdma`, and the faults that its device can inject.
 
-The driver's names are imported when they are first used: whoever only lists the faults, as the help
-of `pydriver run` does, does not load the framework.
+The driver's names are imported on first use, so that code that only lists the faults, such as the
+help of `pydriver run`, does not load the framework.
 """
 
 import importlib

@@ -3,18 +3,18 @@
 """The driver of `mqdma`, the multi-queue DMA engine (qemu-device/mqdma.md).
 
 Each hardware queue has a queue object, an EvtDpcFunc DPC whose parent is that queue object, a
-repair work item, and, with MSI-X, a message of its own. The way of a request:
+repair work item, and, with MSI-X, a message of its own. A request takes this path:
 
 - the default queue's handler forwards it to the queue object of the next hardware queue; at
-  DISPATCH_LEVEL to the next one whose interrupt arrives on the same processor;
-- that one's handler copies the data to the shared memory and rings the doorbell;
+  DISPATCH_LEVEL, to the next one whose interrupt arrives on the same processor;
+- that queue's handler copies the data to the shared memory and rings the doorbell;
 - the ISR takes the queue's last event, which the next one would overwrite, and queues the DPC;
 - the DPC takes completions from the ring and completes their requests;
-- what failed, and a queue that hangs, is left to the work item: it resets the queue if it must
-  and submits again what had been in flight.
+- the work item handles failed requests and hung queues: it resets the queue if necessary and
+  submits again what had been in flight.
 
-Interrupts can get lost, too. While requests are in flight, a timer looks now and then for
-completions that nobody was told of.
+Interrupts can also get lost. While requests are in flight, a timer periodically looks for
+completions whose interrupt has not arrived.
 """
 
 from collections.abc import Callable
@@ -98,21 +98,21 @@ MAX_SHARED = 4 << 30
 
 
 class Capture(Enum):
-    """Where a queue's last event is taken from the device."""
+    """The callback that takes a queue's last event from the device."""
 
     ISR = "isr"
     DPC = "dpc"
-    """Too late, on purpose: the tests show by the device's overrun counter what gets lost."""
+    """Too late, on purpose: by the device's overrun counter the tests show the lost events."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the registry would hold for the driver.
+    """The driver's parameters, which on Windows the registry would hold.
 
     :ivar depth: requests in flight for each hardware queue, 1 to 2048
     :ivar block: largest request in bytes, 4 to 16 MiB, a multiple of 4
-    :ivar capture: where events are taken
-    :ivar watchdog_us: the device reports a queue as hung after this time without progress
+    :ivar capture: the callback that takes events
+    :ivar watchdog_us: time without progress, in us, after which the device reports a queue as hung
     """
 
     depth: int = 32
@@ -131,14 +131,14 @@ class Parameters:
 
     @property
     def layout(self) -> QueueLayout:
-        """Where a queue's rings and buffers are in its part of the shared memory."""
+        """The layout of a queue's rings and buffers in its part of the shared memory."""
         return QueueLayout.for_depth(self.depth, self.block)
 
 
 def shared_memory(queues: int, depth: int, block: int) -> int:
-    """Bytes of BAR2 that the driver needs: a power of two.
+    """The number of bytes of BAR2 that the driver needs, a power of two.
 
-    :raises ConfigurationError: if that is more than 4 GiB
+    :raises ConfigurationError: the number is more than 4 GiB
     """
     needed = queues * Parameters(depth, block).layout.size
     size = 1 << (needed - 1).bit_length()
@@ -154,12 +154,12 @@ def shared_memory(queues: int, depth: int, block: int) -> int:
 class MqdmaDevice:
     """The device's context.
 
-    :ivar queues: one for each hardware queue
-    :ivar local: the queues by the processor that their interrupts arrive on
-    :ivar requests: counts what came in; decides which queue is next
+    :ivar queues: the hardware queues
+    :ivar local: the queues by the processor on which their interrupts arrive
+    :ivar requests: number of requests so far, which decides the next queue
     :ivar gone: the device answers with all ones
     :ivar watching: the watch is started
-    :ivar seen: what each queue had completed when the watch looked last
+    :ivar seen: completed requests of each queue at the last look of the watch
     """
 
     parameters: Parameters = field(default_factory=Parameters)
@@ -205,7 +205,7 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
     device = Device.create(init, ObjectAttributes(context_type=MqdmaDevice))
     context = device.get_typed_context(MqdmaDevice)
     context.parameters = parameters
-    # How many of them are used is known when the messages and the device's queues are.
+    # How many of them are used is known only when the messages and the device's queues are.
     for index in range(lib.MQDMA_MAX_QUEUES):
         context.interrupts.append(_create_interrupt(device, context, index))
     IoQueue.create(
@@ -309,7 +309,7 @@ def _release_hardware(device: Device, translated: ResourceList) -> None:
 
 
 def _surprise_removal(device: Device) -> None:
-    """The device has been pulled out: what it has will never be completed."""
+    """The device has been pulled out and will not complete the requests that it has."""
     context = device.get_typed_context(MqdmaDevice)
     context.gone = True
     for queue in context.queues:
@@ -320,7 +320,7 @@ def _surprise_removal(device: Device) -> None:
 
 
 def _create_interrupt(device: Device, context: MqdmaDevice, index: int) -> Interrupt:
-    """One for each message: the ISR of its queue, or of all when messages are fewer."""
+    """Creates the interrupt of a message, for its queue, or for all if there are fewer messages."""
     in_isr = context.parameters.capture is Capture.ISR
     queues = context.queues
 
@@ -387,7 +387,7 @@ def _make_router(
             request.complete(STATUS_NO_SUCH_DEVICE)
             return
         queues = all_queues
-        # What a completion sends stays on its processor: locks and rings have one user then.
+        # A request sent by a completion stays on its processor: locks and rings have one user then.
         if current_irql() == DISPATCH_LEVEL:
             queues = context.local[get_current_processor_number(kernel)] or queues
         number = context.requests
@@ -421,6 +421,6 @@ def _watch(timer: Timer) -> None:
         timer.start(WATCH_INTERVAL)
         return
     context.watching = False
-    # A request that was submitted meanwhile saw the flag still set.
+    # A request that was submitted in the meantime saw the flag still set.
     if any(queue.in_flight for queue in context.queues):
         _start_watch(context)

@@ -3,8 +3,8 @@
 """One hardware queue of `mqdma`: its rings, its requests in flight, its repair.
 
 `lock` guards the rings, `_requests`, `_failing` and the counters of requests. Submission, the DPC,
-the watch and the work item take it. Whoever takes a request out of `_requests` completes it,
-without the lock, because a completion callback may submit the next request.
+the watch and the work item take it. The code that takes a request out of `_requests` completes
+it, without the lock, because a completion callback may submit the next request.
 `events` and `_captured` belong to the ISR, and to the DPC that it queues.
 """
 
@@ -36,7 +36,7 @@ ALL_ONES = 0xFFFFFFFF
 ATTEMPTS = 3
 CRC_BYTES = 4
 
-# struct mqdma_descriptor, but for its reserved end, which stays zero.
+# struct mqdma_descriptor without its reserved end, which stays zero.
 DESCRIPTOR = struct.Struct("<BBHIQQQQQ")
 CRC = struct.Struct("<I")
 
@@ -53,7 +53,7 @@ DESCRIPTOR_SIZE: int = lib.MQDMA_DESCRIPTOR_SIZE
 class QueueLayout:
     """A queue's part of the shared memory: submission ring, completion ring, pairs of buffers.
 
-    :ivar order: the rings have ``1 << order`` entries, one more than requests in flight
+    :ivar order: logarithm of the rings' size, ``1 << order`` entries, more than requests in flight
     :ivar depth: requests in flight
     :ivar stride: bytes from one buffer to the next
     :ivar size: bytes of the whole part
@@ -81,29 +81,29 @@ class QueueLayout:
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
+        """Bytes of the whole part."""
         return self.buffers + 2 * self.depth * self.stride
 
 
 class HardwareQueue:
     """A hardware queue.
 
-    :param index: of the queue in the device
-    :param watchdog_us: the device reports the queue as hung after this time without progress
-    :param start_watch: called when a request is in flight
+    :param index: index of the queue in the device
+    :param watchdog_us: time without progress, in us, after which the device reports a hang
+    :param start_watch: function to call when a request is in flight
     :ivar write32: WRITE_REGISTER_ULONG of the device's registers, doorbells included
     :ivar doorbell: the offset of the submission ring's tail
     :ivar in_flight: requests that the device has
-    :ivar gone: the device answers with all ones
+    :ivar gone: whether the device answers with all ones
     :ivar completed: requests that were completed
     :ivar events: events that were taken
     :ivar isrs: interrupts that were claimed for this queue
     :ivar interrupts: causes seen by an ISR that serves several queues
-    :ivar dpcs_queued: times that the DPC was queued
-    :ivar dpcs_coalesced: times that it was queued already
-    :ivar repairs: times that the queue was reset
+    :ivar dpcs_queued: number of times that the DPC was queued
+    :ivar dpcs_coalesced: number of times that it was already queued
+    :ivar repairs: number of times that the queue was reset
     :ivar retries: requests that were submitted again
-    :ivar recovered: times that completions were found that no interrupt had told of
+    :ivar recovered: number of times that completions were found without an interrupt
     """
 
     queue: "IoQueue"
@@ -147,7 +147,7 @@ class HardwareQueue:
     ) -> None:
         """Takes the resources.
 
-        :param vector: the message that the queue shall send
+        :param vector: the message that the queue should send
         """
         start = self.index * layout.size
         self._layout = layout
@@ -165,7 +165,7 @@ class HardwareQueue:
         self._free = list(range(layout.depth))
         self._requests = [None] * layout.depth
         self._attempts = [0] * layout.depth
-        # Which slot a ring's entry was used for: a completion says the entry in any case.
+        # The slot of each ring entry: a completion always names the entry.
         self._slots = [0] * (self._mask + 1)
 
     def unmap(self) -> None:
@@ -174,7 +174,7 @@ class HardwareQueue:
         self._completions = ffi.NULL
 
     def program(self) -> None:
-        """Sets the queue up from its reset state, and enables it."""
+        """Sets the queue up from its reset state and enables it."""
         layout, page, write32 = self._layout, self._page, self.write32
         ring = self._start + layout.completions
         end = self._start + layout.buffers
@@ -197,7 +197,7 @@ class HardwareQueue:
             write32(page + register, value)
 
     def lost(self) -> int:
-        """Events that the next one overwrote: the device's overrun counter."""
+        """The number of events that the next one overwrote: the device's overrun counter."""
         return self._read32(self._page + lib.MQDMA_Q_OVERRUN)
 
     # Interrupts, at DIRQL
@@ -246,8 +246,8 @@ class HardwareQueue:
         self.in_flight += 1
         self._submit(slot, size)
         self.write32(self.doorbell, self._tail)
-        # The read pushes the doorbell out, and lets the ISR take the event of a request that the
-        # device completes at once, before the next doorbell's request overwrites it.
+        # The read pushes the doorbell out. If the device completes the request at once, the ISR can
+        # take its event before the next doorbell's request overwrites it.
         self._read32(self._sq_head)
         lock.release()
         self._start_watch()
@@ -280,7 +280,7 @@ class HardwareQueue:
     # Completions, in the DPC
 
     def reap(self) -> None:
-        """Completes what the device has completed; leaves what failed to the work item."""
+        """Completes what the device has completed; leaves failed requests to the work item."""
         done: list[tuple[int, Request, int]] = []
         lock = self.lock
         lock.acquire()
@@ -292,7 +292,7 @@ class HardwareQueue:
             request = self._requests[slot]
             if entry.status != STATUS_OK or entry.cookie != slot:
                 self._failing.append(slot)
-            elif request is not None:  # the device's removal has not ended it
+            elif request is not None:  # the device's removal has not completed it
                 self._requests[slot] = None
                 done.append((slot, request, entry.result))
             head = (head + 1) & self._mask
@@ -328,7 +328,7 @@ class HardwareQueue:
     # Repair, in the work item at PASSIVE_LEVEL
 
     def evt_repair(self, work_item: "WorkItem") -> None:
-        """Submits again what failed; all that was in flight if the queue had stopped."""
+        """Submits failed requests again, or all requests in flight if the queue has stopped."""
         self._captured.clear()
         stopped = self._state() in {lib.MQDMA_STATE_ERROR, lib.MQDMA_STATE_HUNG}
         hopeless: list[int] = []
@@ -352,13 +352,13 @@ class HardwareQueue:
         self._fail(hopeless, STATUS_IO_DEVICE_ERROR)
 
     def give_up(self) -> None:
-        """Ends all that is in flight, and all that comes: the device is gone."""
+        """Fails all requests in flight and all later ones: the device is gone."""
         with self.lock:
             self.gone = True
         self._fail(range(len(self._requests)), STATUS_NO_SUCH_DEVICE)
 
     def look_after(self) -> None:
-        """Finds out why there was no progress, and sees to it; in the watch."""
+        """Finds the reason for missing progress and handles it; called by the watch."""
         if self._read32(self._page + lib.MQDMA_Q_STATUS) == ALL_ONES:
             self.give_up()
         elif self._completions[self._head].flags & PHASE == self._phase:

@@ -3,8 +3,8 @@
 """A driver for NVMe controllers: each I/O queue pair has its own message and its own EvtDpcFunc.
 
 A namespace is a file of the device: ``device.open("n1")`` opens the one with identifier 1,
-``device.open()`` the first one. Reads and writes are at offsets in it, in whole blocks; they may be
-longer than one command can be. The rest are device controls, below.
+``device.open()`` the first one. Reads and writes use offsets in the namespace, in whole blocks, and
+may be longer than one command can be. All other requests are the device controls below.
 
 - `controller`: reset and enable, interrupts, recovery;
 - `admin`: the admin queue; `queue`: an I/O queue pair and its requests;

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The admin queue: commands that are sent one at a time, and waited for, at PASSIVE_LEVEL.
 
-Its completions are looked for every millisecond, because the queue is used before the device's
-interrupts are connected, and while the controller is being reset; its interrupt, when it comes,
+The queue looks for completions every millisecond, because it is used before the device's
+interrupts are connected and while the controller is being reset. Its interrupt, if one arrives,
 ends the wait at once.
 """
 
@@ -41,9 +41,9 @@ TIMEOUT_MS = 2000
 class AdminQueue:
     """The admin queue pair.
 
-    :param controller: whose admin queue it is; its enabler and its device exist
+    :param controller: the controller of the queue; its enabler and its device exist
     :ivar pair: the rings
-    :ivar entries: of each of them
+    :ivar entries: entries of each ring
     """
 
     entries = ENTRIES
@@ -68,7 +68,7 @@ class AdminQueue:
         """Sends a command and waits for its end.
 
         :return: the completion's result
-        :raises NtStatusError: it failed, or did not end within two seconds
+        :raises NtStatusError: the command failed, or did not end within two seconds
         """
         self._identifier = identifier = (self._identifier + 1) & 0xFFFF
         self.pair.submit(command.pack(identifier))
@@ -90,7 +90,7 @@ class AdminQueue:
         return bytes(self._data.view)
 
     def identify_controller(self) -> IdentifyController:
-        """Asks the controller what it is."""
+        """Asks for the controller's identify data."""
         return IdentifyController.parse(self._identify(Cns.CONTROLLER, 0))
 
     def identify_namespaces(self) -> list[IdentifyNamespace]:
@@ -103,9 +103,10 @@ class AdminQueue:
         ]
 
     def set_number_of_queues(self, wanted: int) -> int:
-        """Asks for so many I/O queue pairs.
+        """Asks for a number of I/O queue pairs.
 
-        :return: how many there may be, at least 1
+        :param wanted: the number
+        :return: the number that is granted, at least 1
         """
         number = wanted - 1
         granted = self.execute(
@@ -117,7 +118,7 @@ class AdminQueue:
         """Makes an I/O queue pair known to the controller.
 
         :param pair: the rings, which are empty
-        :param vector: of the completion queue's interrupt
+        :param vector: vector of the completion queue's interrupt
         """
         size = (pair.entries - 1) << 16 | pair.number
         flags = vector << 16 | INTERRUPTS_ENABLED | PHYSICALLY_CONTIGUOUS
@@ -137,19 +138,19 @@ class AdminQueue:
         )
 
     def delete_submission_queue(self, pair: QueuePair) -> None:
-        """Takes a submission queue from the controller, which aborts what it has of it."""
+        """Deletes a submission queue; the controller aborts the commands that it has from it."""
         self.execute(Command(Admin.DELETE_SUBMISSION_QUEUE, dwords=(pair.number,)))
 
     def delete_completion_queue(self, pair: QueuePair) -> None:
-        """Takes a completion queue from the controller; its submission queue is gone already."""
+        """Deletes a completion queue, whose submission queue has been deleted."""
         self.execute(Command(Admin.DELETE_COMPLETION_QUEUE, dwords=(pair.number,)))
 
     def abort(self, queue: int, identifier: int) -> int:
-        """Asks for a command to be aborted: a wish, which the controller need not fulfil.
+        """Requests that a command be aborted, which the controller need not do.
 
-        :param queue: that the command was submitted to
-        :param identifier: the command's
-        :return: NTSTATUS: whether the wish was heard
+        :param queue: identifier of the queue to which the command was submitted
+        :param identifier: identifier of the command
+        :return: the NTSTATUS of the request
         """
         try:
             self.execute(Command(Admin.ABORT, dwords=(identifier << 16 | queue,)))

@@ -2,12 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """The NVMe controller: reset and enable, queues, interrupts, and recovery.
 
-With MSI-X each I/O queue pair has a message of its own, the admin queue has message 0; when there
+With MSI-X each I/O queue pair has a message of its own, and the admin queue has message 0. If there
 are fewer messages, or only the line, queues share them.
 
-A command that is late is aborted if the controller can do that, and otherwise ends with a reset of
-the controller, in the work item `_recover`: each command that it had is handed over again, at most
-three times in all.
+A late command is aborted if the controller can do that. Otherwise the work item `_recover` resets
+the controller and hands over again each command that it had, at most three times in all.
 """
 
 import contextlib
@@ -73,12 +72,13 @@ MAX_TRANSFER = 4 * MIB
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the registry would hold for the driver.
+    """The driver's parameters, which on Windows the registry would hold.
 
-    :ivar queues: I/O queue pairs to use, 1 to 64, if the controller has as many
+    :ivar queues: I/O queue pairs to use, 1 to 64, if the controller has so many
     :ivar depth: commands in flight for each of them, 1 to 1023
-    :ivar max_transfer: bytes of one command's data, at most; 4096 to 4 MiB, a multiple of 4096
-    :ivar timeout_ms: a command that takes longer is aborted; twice that: the controller is reset
+    :ivar max_transfer: maximum bytes of one command's data; 4096 to 4 MiB, a multiple of 4096
+    :ivar timeout_ms: time, in ms, after which a command is aborted; after twice that time, the
+        controller is reset
     """
 
     queues: int = 4
@@ -96,23 +96,25 @@ class Parameters:
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} {value}: {low} to {high} are possible")
         if self.max_transfer % PAGE:
-            raise ConfigurationError(f"max_transfer {self.max_transfer} is no multiple of {PAGE}")
+            raise ConfigurationError(
+                f"max_transfer {self.max_transfer} is not a multiple of {PAGE}"
+            )
 
 
 class NvmeController:
     """The device's context.
 
-    :ivar parameters: of the driver
-    :ivar enabler: the controller's DMA
+    :ivar parameters: the driver's parameters
+    :ivar enabler: the controller's DMA enabler
     :ivar admin: the admin queue
     :ivar queues: all I/O queue pairs, in use or not
-    :ivar used: those that the controller granted
-    :ivar identity: what the controller said of itself
+    :ivar used: I/O queue pairs that the controller granted
+    :ivar identity: the controller's identify data
     :ivar by_name: the active namespaces by the names of their files; "" is the first one
     :ivar max_transfer: bytes of one command's data
-    :ivar gone: the controller has been pulled out
+    :ivar gone: whether the controller has been pulled out
     :ivar aborts: commands that the controller was asked to abort
-    :ivar resets: times that the controller was reset while it was in use
+    :ivar resets: number of times that the controller was reset while in use
     """
 
     parameters: Parameters
@@ -134,10 +136,10 @@ class NvmeController:
     # Objects, in EvtDriverDeviceAdd
 
     def create(self, device: Device, parameters: Parameters) -> None:
-        """Creates what the driver needs for a device.
+        """Creates the objects that the driver needs for a device.
 
-        :param device: whose context this is
-        :param parameters: of the driver
+        :param device: the device that has this context
+        :param parameters: the driver's parameters
         """
         self.device = device
         self.parameters = parameters
@@ -195,7 +197,7 @@ class NvmeController:
         return STATUS_SUCCESS
 
     def d0_entry_post_interrupts_enabled(self) -> int:
-        """EvtDeviceD0EntryPostInterruptsEnabled: a queue is created for a vector that exists."""
+        """EvtDeviceD0EntryPostInterruptsEnabled: creates queues, which need their vectors."""
         if not self._messages:
             self._line = self.device.interrupts[0]
             self.unmask()
@@ -207,7 +209,7 @@ class NvmeController:
         return STATUS_SUCCESS
 
     def d0_exit_pre_interrupts_disabled(self) -> None:
-        """EvtDeviceD0ExitPreInterruptsDisabled. The queues have nothing in flight any more."""
+        """EvtDeviceD0ExitPreInterruptsDisabled. The queues have nothing in flight now."""
         self._watch.stop(wait=True)
         self._recover.flush()
         line = self._line
@@ -234,7 +236,7 @@ class NvmeController:
         return STATUS_SUCCESS
 
     def surprise_removal(self) -> None:
-        """EvtDeviceSurpriseRemoval: what the controller has will never be completed."""
+        """EvtDeviceSurpriseRemoval: the controller will not complete the commands that it has."""
         self._give_up(STATUS_NO_SUCH_DEVICE)
 
     def _give_up(self, status: int) -> None:
@@ -278,7 +280,7 @@ class NvmeController:
     def _identify(self) -> None:
         self.identity = identity = self.admin.identify_controller()
         namespaces = self.admin.identify_namespaces()
-        # One that has vanished while it was open stays: the controller refuses its commands.
+        # A namespace that vanished while it was open stays: the controller refuses its commands.
         self.by_name.update({f"n{each.identifier}": each for each in namespaces})
         if namespaces:
             self.by_name[""] = namespaces[0]
@@ -286,7 +288,7 @@ class NvmeController:
         self.max_transfer = min(limit, identity.max_transfer or limit)
 
     def _create_queues(self) -> None:
-        """Makes the I/O queues known to the controller, and has them resume."""
+        """Makes the I/O queues known to the controller and resumes them."""
         granted = self.admin.set_number_of_queues(len(self.queues))
         self.used = self.queues[:granted]
         self._by_vector = [[] for _ in range(self._vectors)]
@@ -299,7 +301,7 @@ class NvmeController:
             queue.resume()
 
     def _delete_queues(self) -> None:
-        """Takes the I/O queues from the controller, as far as it still obeys."""
+        """Deletes the I/O queues of the controller, as far as it still responds."""
         for queue in self.used:
             queue.hold()
         with contextlib.suppress(NtStatusError):
@@ -321,7 +323,7 @@ class NvmeController:
             interrupt.queue_dpc_for_isr()
             found = True
         if found and self._line is not None:
-            self._mask()  # it stays asserted until the completions have been taken
+            self._mask()  # the line stays asserted until the completions have been taken
         return found or self._messages
 
     def _evt_interrupt_dpc(self, interrupt: Interrupt, device: Device) -> None:
@@ -330,10 +332,10 @@ class NvmeController:
     def take_completions(
         self, pair: QueuePair, *, acknowledge: bool = True
     ) -> list[tuple[int, int, int]]:
-        """Takes completions where the ISR cannot see what is taken and not yet acknowledged.
+        """Takes completions while the ISR cannot see those that are taken and not acknowledged.
 
-        With a line it would find nothing, and the line would stay asserted: it would interrupt
-        again and again, and perhaps for ever the thread that was about to release it.
+        With a line, the ISR would find nothing and the line would stay asserted. It would interrupt
+        the thread that is about to release it again and again, perhaps forever.
         """
         line = self._line
         if line is None:
@@ -345,7 +347,7 @@ class NvmeController:
             line.release_lock()
 
     def _mask(self) -> None:
-        """Keeps the controller from the line, which others may listen to when its ISR does not."""
+        """Keeps the controller off the line, which other devices may share while its ISR is off."""
         self._mapped.write32(INTERRUPT_MASK_SET, 1)
 
     def unmask(self) -> None:
@@ -353,14 +355,14 @@ class NvmeController:
         line = self._line
         if line is not None:
             line.acquire_lock()
-            if self._line is line:  # the ISR will not be called any more otherwise
+            if self._line is line:  # otherwise the ISR is not called any more
                 self._mapped.write32(INTERRUPT_MASK_CLEAR, 1)
             line.release_lock()
 
     # Requests
 
     def namespace_of(self, request: Request) -> IdentifyNamespace:
-        """What the request's file has opened."""
+        """The namespace that the request's file has opened."""
         file = request.get_file_object()
         assert file is not None
         return self.by_name[file.name]
@@ -368,7 +370,7 @@ class NvmeController:
     # Recovery
 
     def deadline(self) -> int:
-        """The tick after which a command that is handed over now is late."""
+        """The tick after which a command handed over now is late."""
         return self._tick + 1 + -(-self.parameters.timeout_ms // WATCH_MS)
 
     def _evt_watch(self, timer: Timer) -> None:
@@ -380,7 +382,7 @@ class NvmeController:
                     self._recover.enqueue()
 
     def reset_for(self, request: Request) -> None:
-        """Resets the controller in the work item, and completes a request when that is done."""
+        """Resets the controller in the work item and then completes a request."""
         with self._lock:
             self._reset_requests.append(request)
         self._recover.enqueue()
@@ -395,9 +397,9 @@ class NvmeController:
             request.complete(status)
 
     def _abort_late(self) -> bool:
-        """Asks the controller to abort what is late.
+        """Asks the controller to abort late commands.
 
-        :return: ``False``: it has been asked before, in vain, or does not answer
+        :return: ``False`` if it was asked before without success, or does not answer
         """
         for queue in self.used:
             late = queue.late(self._tick)
@@ -411,7 +413,7 @@ class NvmeController:
         return True
 
     def _reset(self) -> int:
-        """Resets the controller, and hands over again what it had."""
+        """Resets the controller and hands over again the commands that it had."""
         if self.gone:
             return STATUS_NO_SUCH_DEVICE
         self.resets += 1
@@ -427,7 +429,7 @@ class NvmeController:
 
 
 class _Registers:
-    """BAR0 for a register map: 64-bit registers in two halves, which each controller accepts."""
+    """BAR0 for a register map: 64-bit registers in two halves, which every controller accepts."""
 
     def __init__(self, mapped: MappedRegisters) -> None:
         self.read8, self.read16 = mapped.read8, mapped.read16

@@ -15,13 +15,13 @@ TRANSFERS = 64
 
 
 def exercise(device: Device) -> str:
-    """Writes to each namespace, and reads it back.
+    """Writes to each namespace and reads it back.
 
-    :return: what is wrong, or nothing
+    :return: a description of what is wrong, or an empty string
     """
     for name, namespace in device.get_typed_context(NvmeController).by_name.items():
         if not name:
-            continue  # the first one by another name
+            continue  # another name of the first one
         length = min(TRANSFER, namespace.size)
         places = range(0, min(TRANSFERS * TRANSFER, namespace.size - length + 1), TRANSFER)
         data = {place: randbytes(length) for place in places}

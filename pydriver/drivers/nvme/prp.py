@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""PRP entries: how a command says where its data is [NVM Express 1.4, 4.3]."""
+"""PRP entries, with which a command describes its data's addresses [NVM Express 1.4, 4.3]."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -18,9 +18,11 @@ PER_PAGE = PAGE // ENTRY
 
 
 def prp_list_pages(transfer: int) -> int:
-    """Pages of a PRP list for transfers of so many bytes, wherever they begin in a page.
+    """The number of pages of a PRP list for any transfer of up to a number of bytes.
 
-    The last entry of a page that is not the last one points to the next page.
+    The last entry of a page that is not the last page points to the next page.
+
+    :param transfer: bytes; the data may begin anywhere in a page
     """
     entries = (transfer + PAGE - 1) // PAGE
     return max(1, -(-(entries - 1) // (PER_PAGE - 1)))
@@ -30,7 +32,7 @@ class PrpList:
     """The memory for one command's PRP list.
 
     :param view: the pages
-    :param address: where the controller finds them
+    :param address: their address for the controller
     """
 
     def __init__(self, view: memoryview, address: int) -> None:
@@ -40,8 +42,8 @@ class PrpList:
     def build(self, elements: "Iterable[ScatterGatherElement]") -> tuple[int, int]:
         """Makes the entries for a transfer.
 
-        :param elements: of its scatter/gather list: only the first may begin, and only the last
-            may end, within a page
+        :param elements: elements of its scatter/gather list; only the first may begin, and only
+            the last may end, within a page
         :return: PRP entries 1 and 2 of the command
         """
         first, *rest = _pages(elements)
@@ -60,7 +62,7 @@ class PrpList:
 
 
 def _pages(elements: "Iterable[ScatterGatherElement]") -> Iterator[int]:
-    """Where each page of the data begins."""
+    """The address at which each page of the data begins."""
     for each in elements:
         yield each.address
         yield from range((each.address & -PAGE) + PAGE, each.address + each.length, PAGE)

@@ -2,12 +2,13 @@
 # Copyright (c) 2026 the pydriver authors
 """One I/O queue pair of the controller, its EvtDpcFunc DPC, and the requests that it has in flight.
 
-The way of a request: the handler takes a slot, and for data executes the slot's DMA transaction;
-EvtProgramDma builds the PRP list and hands the command to the controller; the DPC takes the
-completion, ends the transfer (the transaction may begin the next one) and completes the request.
+A request takes this path: the handler takes a slot and, for data, executes the slot's DMA
+transaction; EvtProgramDma builds the PRP list and hands the command to the controller; the DPC
+takes the completion, ends the transfer (the transaction may begin the next one) and completes the
+request.
 
 `lock` guards the rings, and the states of slots that the controller has (DEVICE) or that wait for
-it to come back (HELD). Whoever takes a slot out of these states has it for himself.
+it to come back (HELD). The code that takes a slot out of these states has exclusive use of it.
 """
 
 from collections.abc import Iterable
@@ -62,7 +63,7 @@ READ, WRITE = DmaDirection.READ_FROM_DEVICE, DmaDirection.WRITE_TO_DEVICE
 
 
 class SlotState(Enum):
-    """Who has a slot."""
+    """The owner of a slot."""
 
     DRIVER = 0
     DEVICE = 1
@@ -72,14 +73,15 @@ class SlotState(Enum):
 class Slot:
     """A command in flight; its index is the command identifier.
 
-    :ivar request: that it belongs to
-    :ivar namespace: that it is for
+    :ivar request: the request of the command
+    :ivar namespace: the namespace of the command
     :ivar command: the 64 bytes
-    :ivar transferring: the transaction has been executed
-    :ivar attempts: times that the command was handed over, but for resets that it was not late for
-    :ivar submitted: it has been handed over before
+    :ivar transferring: whether the transaction has been executed
+    :ivar attempts: number of times that the command was handed over, except after resets for which
+        it was not late
+    :ivar submitted: whether it has been handed over before
     :ivar deadline: the tick of the watch after which it is late
-    :ivar aborted: the controller was asked to abort it
+    :ivar aborted: whether the controller was asked to abort it
     """
 
     __slots__ = (
@@ -123,10 +125,10 @@ class IoQueuePair:
     :ivar pair: the rings
     :ivar in_flight: commands that the controller has, or that wait for it
     :ivar completed: requests that were completed
-    :ivar isrs: interrupts that the ISR found something for
-    :ivar dpcs: times that the DPC ran
+    :ivar isrs: interrupts for which the ISR found a completion
+    :ivar dpcs: number of times that the DPC ran
     :ivar retries: commands that were handed over again
-    :ivar recovered: times that completions were found that no interrupt had told of
+    :ivar recovered: number of times that completions were found without an interrupt
     """
 
     def __init__(self, device: Device, controller: "NvmeController", number: int) -> None:
@@ -180,7 +182,7 @@ class IoQueuePair:
     def queue_dpc(self) -> bool:
         """Queues the DPC if there are completions.
 
-        :return: whether there are
+        :return: whether there are completions
         """
         if not self.pair.pending:
             return False
@@ -285,7 +287,7 @@ class IoQueuePair:
         self._controller.unmask()
 
     def reap(self) -> None:
-        """Ends what the controller has completed."""
+        """Ends the commands that the controller has completed."""
         ended: list[tuple[Slot, int]] = []
         lock = self.lock
         lock.acquire()
@@ -299,7 +301,7 @@ class IoQueuePair:
         lock.release()
         for slot, status in ended:
             if self._held and is_abort(status):
-                slot.attempts -= 1  # the reset's doing, not the command's
+                slot.attempts -= 1  # because of the reset, not of the command
                 self._hand_over(slot)
             elif retryable(status) and slot.attempts < ATTEMPTS:
                 self._hand_over(slot)
@@ -329,26 +331,26 @@ class IoQueuePair:
     # Recovery, at PASSIVE_LEVEL but for `late`
 
     def late(self, tick: int) -> list[Slot]:
-        """Commands that the controller should have completed by now."""
+        """The commands that the controller should have completed by now."""
         return [
             slot for slot in self._slots if slot.state is SlotState.DEVICE and slot.deadline <= tick
         ]
 
     def grant_time(self, slot: Slot) -> None:
-        """Gives a late command once more its time, because it is going to be aborted."""
+        """Gives a late command its time once more, because it is going to be aborted."""
         with self.lock:
             slot.aborted = True
             slot.deadline = self._controller.deadline()
 
     def queue_dpc_if_forgotten(self) -> None:
-        """Queues the DPC for completions whose interrupt may have been lost; in the watch."""
+        """Queues the DPC for completions whose interrupt may be lost; called by the watch."""
         if self.pair.pending and self._seen == self.completed:
             self.recovered += 1
             self.dpc.enqueue()
         self._seen = self.completed
 
     def hold(self) -> None:
-        """Hands nothing over any more: the controller is about to lose the queue."""
+        """Stops handing over commands: the controller is about to lose the queue."""
         with self.lock:
             self._held = True
 
@@ -362,7 +364,7 @@ class IoQueuePair:
         """Empties the rings, which the controller does not know yet.
 
         :param registers: BAR0
-        :param stride: of the doorbells
+        :param stride: CAP.DSTRD, the stride of the doorbells
         """
         with self.lock:
             self._gone = False
@@ -370,13 +372,13 @@ class IoQueuePair:
             self.pair.start(registers, stride)
 
     def resume(self) -> None:
-        """Hands over what the controller had, and what was held meanwhile."""
+        """Hands over the commands that the controller had and those that were held."""
         hopeless: list[Slot] = []
         with self.lock:
             self._held = False
             for slot in self._slots:
                 if slot.state is SlotState.DEVICE and not slot.aborted:
-                    slot.attempts -= 1  # it was not late: the reset was not its doing
+                    slot.attempts -= 1  # it was not late, so it did not cause the reset
                 if slot.state is SlotState.DEVICE and slot.attempts == ATTEMPTS:
                     slot.state = SlotState.DRIVER
                     hopeless.append(slot)
@@ -386,9 +388,9 @@ class IoQueuePair:
         self._end_all(hopeless, STATUS_IO_DEVICE_ERROR)
 
     def give_up(self, status: int) -> None:
-        """Ends all that is in flight, and all that comes: the controller will not answer.
+        """Fails all commands in flight and all later ones: the controller will not answer.
 
-        :param status: what it ends with
+        :param status: the NTSTATUS of their requests
         """
         with self.lock:
             self._gone = True

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The requests of applications: device controls, checks, and which queue pair serves what."""
+"""The requests of applications: device controls, checks, and the choice of a queue pair."""
 
 import struct
 from dataclasses import astuple, dataclass
@@ -35,19 +35,19 @@ __all__ = (
 )
 
 IOCTL_FLUSH = ctl_code(0x800)
-"""What has been written is on the medium when it ends."""
+"""All data written before is on the medium when this request ends."""
 
 IOCTL_WRITE_ZEROES = ctl_code(0x801)
 """Input: :func:`range_bytes` of one range, of up to 65536 blocks."""
 
 IOCTL_DEALLOCATE = ctl_code(0x802)
-"""Input: :func:`range_bytes` of up to 256 ranges, whose content is not needed any more."""
+"""Input: :func:`range_bytes` of up to 256 ranges, whose contents are no longer needed."""
 
 IOCTL_GEOMETRY = ctl_code(0x803)
 """Output: the bytes of a :class:`Geometry`."""
 
 IOCTL_RESET = ctl_code(0x804)
-"""Resets the controller; nothing that is in flight is lost."""
+"""Resets the controller; no request in flight is lost."""
 
 _RANGE = struct.Struct("<QQ")
 _GEOMETRY = struct.Struct("<QII")
@@ -69,18 +69,18 @@ NEEDED = {
 def range_bytes(*ranges: tuple[int, int]) -> bytes:
     """The input of a device control that takes ranges.
 
-    :param ranges: offset and length of each, in bytes, both a multiple of the block's size
+    :param ranges: offset and length of each range, in bytes, both multiples of the block size
     """
     return b"".join(_RANGE.pack(*each) for each in ranges)
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What IOCTL_GEOMETRY tells.
+    """The output of IOCTL_GEOMETRY.
 
-    :ivar blocks: of the namespace
-    :ivar block_size: bytes
-    :ivar namespace: its identifier
+    :ivar blocks: number of blocks of the namespace
+    :ivar block_size: bytes of a block
+    :ivar namespace: identifier of the namespace
     """
 
     blocks: int
@@ -91,11 +91,11 @@ class Geometry:
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> "Geometry":
-        """From the output."""
+        """Parses the output."""
         return cls(*_GEOMETRY.unpack(data))
 
     def pack(self) -> bytes:
-        """As the output."""
+        """The bytes of the output."""
         return _GEOMETRY.pack(*astuple(self))
 
 
@@ -104,7 +104,7 @@ def block_ranges(
 ) -> list[tuple[int, int]]:
     """First block and number of blocks of each range that a device control names.
 
-    :raises NtStatusError: there are none, or too many, or one is not in the namespace
+    :raises NtStatusError: there are no ranges, or too many, or one is not in the namespace
     """
     if code == IOCTL_FLUSH:
         return []
@@ -123,12 +123,12 @@ def block_ranges(
 
 
 def _fits(offset: int, length: int, namespace: IdentifyNamespace) -> bool:
-    """Whether these are whole blocks of the namespace."""
+    """Whether a range consists of whole blocks of the namespace."""
     return not (offset | length) % namespace.block_size and offset + length <= namespace.size
 
 
 class Router:
-    """The default queue: checks requests, and forwards them to the queue pairs in turn.
+    """The default queue, which checks requests and forwards them to the queue pairs in turn.
 
     :param device: the controller's device
     :param controller: its context

@@ -14,7 +14,7 @@ __all__ = ("Doorbells", "QueuePair", "RingMemory", "View", "ring_bytes")
 
 
 class View(Protocol):
-    """What a memoryview of bytes is to a queue pair."""
+    """The part of a memoryview of bytes that a queue pair uses."""
 
     def __len__(self) -> int: ...
 
@@ -25,11 +25,11 @@ class View(Protocol):
     def __setitem__(self, place: slice, data: bytes, /) -> None: ...
 
     def release(self) -> None:
-        """Lets go of the memory."""
+        """Releases the memory."""
 
 
 class RingMemory(Protocol):
-    """What a WDFCOMMONBUFFER is to a queue pair: memory, and where the controller finds it."""
+    """The part of a WDFCOMMONBUFFER that a queue pair uses: memory and its logical address."""
 
     @property
     def view(self) -> View:
@@ -37,11 +37,11 @@ class RingMemory(Protocol):
 
     @property
     def logical_address(self) -> int:
-        """Where the controller finds it."""
+        """The memory's address for the controller."""
 
 
 class Doorbells(Protocol):
-    """What the mapped BAR0 is to a queue pair."""
+    """The part of the mapped BAR0 that a queue pair uses."""
 
     @property
     def write32(self) -> Callable[[int, int], None]:
@@ -53,7 +53,10 @@ def _pages(size: int) -> int:
 
 
 def ring_bytes(entries: int) -> int:
-    """Bytes of a buffer for both rings, each of which begins with a page."""
+    """Bytes of a buffer for both rings, each of which begins on a page.
+
+    :param entries: entries of each ring
+    """
     return _pages(entries * COMMAND_BYTES) + _pages(entries * COMPLETION_BYTES)
 
 
@@ -61,12 +64,12 @@ class QueuePair:
     """A queue pair.
 
     :param number: identifier of both queues
-    :param entries: of each ring, at least 2: one entry of the submission queue stays free
-    :param buffer: of :func:`ring_bytes`
+    :param entries: entries of each ring, at least 2: one of the submission queue stays free
+    :param buffer: memory of :func:`ring_bytes` bytes
     :ivar number: identifier of both queues
-    :ivar entries: of each ring
-    :ivar submission_address: where the controller finds the submission queue
-    :ivar completion_address: the same of the completion queue
+    :ivar entries: entries of each ring
+    :ivar submission_address: address of the submission queue for the controller
+    :ivar completion_address: address of the completion queue for the controller
     """
 
     def __init__(self, number: int, entries: int, buffer: RingMemory) -> None:
@@ -80,14 +83,14 @@ class QueuePair:
         self._phase = 1
 
     def forget(self) -> None:
-        """Lets go of the buffer, which the controller does not use any more."""
+        """Releases the buffer, which the controller no longer uses."""
         self._view.release()
 
     def start(self, registers: Doorbells, stride: int) -> None:
         """Empties both rings: the controller has been reset, or does not know them yet.
 
         :param registers: BAR0
-        :param stride: of the doorbells, CAP.DSTRD
+        :param stride: CAP.DSTRD, the stride of the doorbells
         """
         self._view[:] = bytes(len(self._view))
         self._tail = self._head = 0
@@ -97,7 +100,7 @@ class QueuePair:
         self._head_doorbell = doorbell(self.number, stride, completion=True)
 
     def submit(self, command: bytes) -> None:
-        """Hands a command to the controller; the caller knows that there is room."""
+        """Hands a command to the controller; the caller makes sure that there is room."""
         place = self._tail * COMMAND_BYTES
         self._view[place : place + COMMAND_BYTES] = command
         self._tail = tail = (self._tail + 1) % self.entries
@@ -105,16 +108,16 @@ class QueuePair:
 
     @property
     def pending(self) -> bool:
-        """Whether there is a completion that nobody has taken."""
+        """Whether there is a completion that has not been taken."""
         return self._view[self._status_place()] & 1 == self._phase
 
     def _status_place(self) -> int:
         return self._first + self._head * COMPLETION_BYTES + 14
 
     def take_completions(self, *, acknowledge: bool = True) -> list[tuple[int, int, int]]:
-        """Takes what the controller has completed.
+        """Takes the completions that the controller has written.
 
-        :param acknowledge: tell the controller; not if it has been disabled
+        :param acknowledge: write the doorbell; ``False`` for a disabled controller
         :return: command identifier, status without phase tag, and result of each
         """
         taken = []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""NVM Express as its specification has it: registers, commands, completions, identify data.
+"""NVM Express as specified: registers, commands, completions, identify data.
 
 Sections are those of the NVM Express Base Specification, revision 1.4.
 """
@@ -65,7 +65,7 @@ class Capabilities(Register64):
 
     max_queue_entries = bits(15, 0)  # less one
     contiguous_queues_required = bit(16)
-    timeout = bits(31, 24)  # in 500 ms: of CSTS.RDY after a change of CC.EN
+    timeout = bits(31, 24)  # in units of 500 ms: for CSTS.RDY after a change of CC.EN
     doorbell_stride = bits(35, 32)  # 4 << stride bytes
     min_page = bits(51, 48)  # 4096 << min_page bytes
     max_page = bits(55, 52)
@@ -131,7 +131,7 @@ def doorbell(queue: int, stride: int, *, completion: bool) -> int:
 
     :param queue: identifier of the queue
     :param stride: CAP.DSTRD
-    :param completion: the completion queue's head, not the submission queue's tail
+    :param completion: whether it is the completion queue's head, not the submission queue's tail
     """
     return DOORBELLS + (2 * queue + completion) * (4 << stride)
 
@@ -162,7 +162,7 @@ class Io(IntEnum):
 
 
 class Cns(IntEnum):
-    """What to identify [5.15.1]."""
+    """The structure to return from an identify command [5.15.1]."""
 
     NAMESPACE = 0
     CONTROLLER = 1
@@ -196,10 +196,10 @@ class Command:
     """A submission queue entry.
 
     :ivar opcode: :class:`Admin` or :class:`Io`
-    :ivar namespace: its identifier; 0: none
+    :ivar namespace: identifier of the namespace; 0: none
     :ivar prp1: address of the data's first piece
-    :ivar prp2: of the second one, or of a list of PRP entries
-    :ivar dwords: command dwords 10 to 15; those that are not given are 0
+    :ivar prp2: address of the second piece, or of a list of PRP entries
+    :ivar dwords: command dwords 10 to 15; missing ones are 0
     """
 
     opcode: int
@@ -211,7 +211,7 @@ class Command:
     def pack(self, identifier: int) -> bytes:
         """The 64 bytes.
 
-        :param identifier: the command's, unique in its queue
+        :param identifier: identifier of the command, unique in its queue
         """
         dwords = (*self.dwords, 0, 0, 0, 0, 0, 0)[:6]
         return _COMMAND.pack(
@@ -227,7 +227,7 @@ DSM_RANGE: Final = struct.Struct("<IIQ")
 """Context attributes, number of blocks, first block [6.7]."""
 
 
-# Status [4.6.1]: what is left of it without the phase tag
+# Status [4.6.1], without the phase tag
 
 DO_NOT_RETRY: Final = 1 << 14
 ABORT_REQUESTED: Final = 0x007
@@ -246,20 +246,20 @@ _NT_STATUS: Final = {
 
 
 def nt_status(status: int) -> int:
-    """The NTSTATUS that a command ends with.
+    """The NTSTATUS of a command.
 
-    :param status: of the completion, without the phase tag
+    :param status: status of the completion, without the phase tag
     """
     return _NT_STATUS.get(status & 0x7FF, STATUS_IO_DEVICE_ERROR)
 
 
 def is_abort(status: int) -> bool:
-    """Whether the command was aborted, by a wish or because its queue was deleted."""
+    """Whether the command was aborted, on request or because its queue was deleted."""
     return status & 0x7FF in {ABORT_REQUESTED, ABORTED_BY_QUEUE_DELETION}
 
 
 def retryable(status: int) -> bool:
-    """Whether the command may succeed when it is sent again."""
+    """Whether the command may succeed if it is sent again."""
     return status != 0 and not status & DO_NOT_RETRY
 
 
@@ -268,14 +268,14 @@ def retryable(status: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class IdentifyController:
-    """What there is to know of the controller.
+    """Identify data of the controller.
 
     :ivar serial: serial number
     :ivar model: model number
-    :ivar firmware: its revision
+    :ivar firmware: firmware revision
     :ivar max_transfer: bytes of one command's data; 0: any number
-    :ivar optional_commands: those that it knows
-    :ivar volatile_cache: it has a volatile write cache
+    :ivar optional_commands: the optional commands that it supports
+    :ivar volatile_cache: whether it has a volatile write cache
     """
 
     serial: str
@@ -287,7 +287,7 @@ class IdentifyController:
 
     @classmethod
     def parse(cls, data: bytes) -> "IdentifyController":
-        """From the 4096 bytes of the identify command."""
+        """Parses the 4096 bytes of the identify command."""
         texts = (data[4:24], data[24:64], data[64:72])
         serial, model, firmware = (text.decode("ascii", "replace").strip() for text in texts)
         exponent = data[77]
@@ -304,10 +304,10 @@ class IdentifyController:
 
 @dataclass(frozen=True, slots=True)
 class IdentifyNamespace:
-    """What there is to know of a namespace.
+    """Identify data of a namespace.
 
-    :ivar identifier: from 1
-    :ivar blocks: its size
+    :ivar identifier: identifier, from 1
+    :ivar blocks: number of blocks
     :ivar block_size: bytes of a block
     """
 
@@ -317,9 +317,9 @@ class IdentifyNamespace:
 
     @classmethod
     def parse(cls, identifier: int, data: bytes) -> "IdentifyNamespace":
-        """From the 4096 bytes of the identify command.
+        """Parses the 4096 bytes of the identify command.
 
-        :param identifier: of the namespace
+        :param identifier: identifier of the namespace
         """
         (blocks,) = struct.unpack_from("<Q", data, 0)
         (block_format,) = struct.unpack_from("<I", data, 128 + 4 * (data[26] & 0xF))
@@ -327,5 +327,5 @@ class IdentifyNamespace:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.blocks * self.block_size
