@@ -160,7 +160,7 @@ class Command:
 def assert_error(result: Result, code: int, text: str) -> None:
     """One line on stderr says so, no matter what was said before it."""
     assert result.code == code, result.stderr
-    assert "Traceback" not in result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     errors = [line for line in result.stderr.splitlines() if "error:" in line]
     assert len(errors) == 1
     assert re.search(text, errors[0]), errors[0]

@@ -3,24 +3,42 @@
 """Python's ``breakpoint()`` in a driver's DPC: a prompt, a machine that is stopped, no watchdog."""
 
 import sys
-import time
 from pathlib import Path
 
 import pexpect
 
+from pydriver.ke.watchdog import LOOKS
 from tests.debug.test_session import FORGETFUL
 
 DPC_TIMEOUT = 1.0
 """Seconds that a DPC may take in the test's system."""
 
 APPLICATION = f"""
+import threading
 
 from pydriver.machine import MachineConfig
 
 config = ke.SystemConfig(
     MachineConfig(devices=("edu",)), verifier=ke.VerifierConfig(dpc_timeout={DPC_TIMEOUT})
 )
+
+class Looks(threading.Event):  # the watchdog's end: it counts how often the watchdog looks for it
+    def __init__(self):
+        super().__init__()
+        self.count = threading.Semaphore(0)
+
+    def wait(self, timeout=None):
+        self.count.release()
+        return super().wait(timeout)
+
+    def await_more(self, number):
+        while self.count.acquire(blocking=False):
+            pass
+        return all(self.count.acquire(timeout=20) for _ in range(number))
+
+
 with ke.System(config) as system:
+    looks = system.kernel.watchdog._end = Looks()
     driver = system.load_driver(driver_entry)
     device = driver.add_device(system.pci.find(0x1234, 0x11E8))
     with device.open() as file:
@@ -48,7 +66,10 @@ def test_breakpoint_in_a_dpc_stops_the_machine_and_no_watchdog_fires(tmp_path: P
         python.sendline("p device.queues[0].device.interrupts[0].dpcs_queued, system.kernel.irql()")
         python.expect(r"\(\d+, 2\)")
         python.expect(r"\(Pdb\) ")
-        time.sleep(1.5 * DPC_TIMEOUT)
+        # For one and a half time-outs, the watchdog looks.
+        python.sendline(f"p looks.await_more({3 * LOOKS // 2})")
+        python.expect("True")
+        python.expect(r"\(Pdb\) ")
         python.sendline("next")  # reads a register: the machine runs meanwhile
         python.expect(r"\(Pdb\) ")
         python.sendline("p result")

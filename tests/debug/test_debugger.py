@@ -4,7 +4,6 @@
 
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -167,10 +166,14 @@ def test_session_that_cannot_be_is_refused(arguments: tuple[str, ...]) -> None:
 
 def test_death_of_qemu_is_told() -> None:
     options = ("debug", "--device", "edu", "--driver", FORGETFUL)
-    with Command(*options, "-c", "go 30", "-c", "wdfdevicequeues") as command:
-        qemu = command.qemu
-        time.sleep(0.5)
-        command.signal(signal.SIGKILL, qemu)
+    prelude = (
+        "import sys; from pydriver.debug.debugger import Debugger; wait = Debugger.wait\n"
+        "def note(*each): print('it waits', *each[1:], file=sys.stderr); return wait(*each)\n"
+        "Debugger.wait = note"
+    )
+    with Command(*options, "-c", "go 30", "-c", "wdfdevicequeues", prelude=prelude) as command:
+        command.wait_for_line("it waits 30")
+        command.signal(signal.SIGKILL, command.qemu)
         result = command.finish()
     assert result.code == 1
     assert "the system has ended: QEMU" in result.stderr

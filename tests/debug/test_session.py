@@ -4,7 +4,6 @@
 
 import re
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,9 +111,10 @@ def test_shell_completes_and_is_python(shell: "pexpect.spawn[str]") -> None:
 
 
 def test_ctrl_c_stops_the_system_and_go_goes_on(shell: "pexpect.spawn[str]") -> None:
+    tell(shell, "wait = debugger.wait")
+    tell(shell, "debugger.wait = lambda *each: (print('it', 'waits', flush=True), wait(*each))[1]")
     shell.sendline("go")  # the application waits for ever: for the request that was forgotten
-    shell.expect("go")
-    time.sleep(0.5)
+    shell.expect("it waits")
     shell.sendintr()
     shell.expect("stopped by Ctrl-C")
     shell.expect(PROMPT)

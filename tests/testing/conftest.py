@@ -22,8 +22,6 @@ pydriver_driver = edu_factorial
 """
 
 CONFTEST = '''
-import time
-
 import edu_factorial
 import pytest
 from pydriver.ke.status import STATUS_SUCCESS
@@ -80,17 +78,6 @@ def start_factorial(device):
         return file.device_control_async(edu_factorial.IOCTL_FACTORIAL, data, 4)
 
     return start
-
-
-@pytest.fixture
-def until():
-    def until(condition):
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-
-    return until
 
 
 @pytest.fixture(autouse=True)
