@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import PATH
+from pydriver.cli.options import PATH, json_option
 from pydriver.errors import ConfigurationError
 
 __all__ = ("analyze",)
@@ -22,7 +22,7 @@ Exit codes: 0 it was analysed; 2 there is no such crash directory.
 
 @click.command(epilog=EPILOG)
 @click.argument("directory", metavar="DIR", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def analyze(directory: Path, as_json: bool) -> int:  # noqa: FBT001
     """Explain the crash in DIR, as a debugger's `!analyze -v` does.
 

@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 
 from pydriver.cli.console import say
-from pydriver.cli.options import PATH
+from pydriver.cli.options import PATH, lines_option
 
 __all__ = ("attach",)
 
@@ -21,14 +21,7 @@ ENDINGS = frozenset({"exit", "quit", "q"})
 
 @click.command()
 @click.argument("path", metavar="SOCKET", type=PATH)
-@click.option(
-    "-c",
-    "--command",
-    "lines",
-    multiple=True,
-    metavar="COMMAND",
-    help="Execute a command, then end; can be given again.",
-)
+@lines_option
 def attach(path: Path, lines: tuple[str, ...]) -> int:
     """Look at a running `pydriver run --debug-socket SOCKET`.
 

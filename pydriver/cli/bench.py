@@ -22,7 +22,7 @@ from pydriver.bench import (
     measure_processors,
 )
 from pydriver.cli.console import say
-from pydriver.cli.options import accel_option
+from pydriver.cli.options import accel_option, json_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +92,7 @@ class Results:
     help="Interrupts, reads and requests in each of them.",
 )
 @accel_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def bench(
     parts: tuple[str, ...],
     repetitions: int,

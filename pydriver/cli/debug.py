@@ -9,7 +9,7 @@ import click
 from pydriver.cli.console import say
 from pydriver.cli.jobs.pair import PairOptions
 from pydriver.cli.main import FAILURE
-from pydriver.cli.options import EXIT_CODES, collect, options_of
+from pydriver.cli.options import EXIT_CODES, collect, lines_option, options_of
 
 if TYPE_CHECKING:
     from pydriver.debug.session import DebugSession
@@ -35,14 +35,7 @@ __all__ = ("debug",)
 @options_of(PairOptions, only=("qemu_options",))
 @click.option("--interrupts", type=click.Choice(["msix", "msi", "intx"]))
 @options_of(PairOptions, only=("cpus", "accel", "qmp", "gdb"))
-@click.option(
-    "-c",
-    "--command",
-    "lines",
-    multiple=True,
-    metavar="COMMAND",
-    help="Execute a command, then end; can be given again.",
-)
+@lines_option
 @click.option(
     "--stop-first",
     is_flag=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pydriver.cli.console import say
+from pydriver.cli.options import json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +78,7 @@ CLASSES = {
     show_default=True,
     help="Start the functions that have a driver, which shows their vectors.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def devices(
     models: tuple[str, ...],
     options: tuple[str, ...],

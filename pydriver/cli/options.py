@@ -34,6 +34,7 @@ __all__ = (
     "cpus_option",
     "group",
     "json_option",
+    "lines_option",
     "option_names",
     "options_of",
     "path_option",
@@ -176,6 +177,14 @@ qemu_option = click.option(
     multiple=True,
     metavar="OPTION",
     help='Another option of QEMU for it, as "-drive file=...,if=none,id=d0".',
+)
+lines_option = click.option(
+    "-c",
+    "--command",
+    "lines",
+    multiple=True,
+    metavar="COMMAND",
+    help="Execute a command, then end; can be given again.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 
