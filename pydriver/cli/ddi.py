@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver ddi`: every DDI that is implemented."""
+"""`pydriver ddi`: every DDI that is implemented, and the C types that it is declared with."""
 
 import json
 import sys
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -33,35 +32,46 @@ Tests = dict[str, list[str]]
     is_flag=True,
     help="Name the tests that exercise each; in a clone of pydriver.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the tests.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object: parameters, types, layouts, and the tests.",
+)
 def ddi(patterns: tuple[str, ...], with_tests: bool, as_json: bool) -> int:  # noqa: FBT001
     """List the DDIs and kernel routines: IRQL limits, Python method, C signature, tests.
 
-    PATTERN is a name, or a pattern as the shell has them: 'WdfDpc*'. Without one all are listed; in
-    a pipe or a file each is one line then.
+    PATTERN is a name, or a pattern as in the shell: 'WdfDpc*'. It also finds callbacks
+    ('EVT_WDF_*'), structures and enumerations. Without a pattern all DDIs are listed, one line
+    each in a pipe or a file; --json has the types, too.
     """
-    import pydriver.wdf  # noqa: F401 -- its modules fill the registry
+    from pydriver import declared  # its import fills the registry
 
     names = [name for name in sorted(REGISTRY) if _matches(name, patterns)]
-    if not names:
-        raise click.UsageError(f"no DDI is called {' or '.join(patterns)}")
+    types = [name for name in declared.type_names() if _matches(name, patterns)]
+    if not names and not types:
+        raise click.UsageError(f"nothing is called {' or '.join(patterns)}")
     tests = _read_tests()
     if with_tests and tests is None:
         raise click.UsageError(
             f"--tests needs the list of tests {COVERED}, which only a clone of pydriver has"
         )
     if as_json:
-        listed = {
-            name: {**asdict(REGISTRY[name]), "tests": tests and tests.get(name, [])}
-            for name in names
-        }
-        return _end(say(json.dumps(listed)))
+        found = {name: declared.entry(name) for name in (*names, *types)}
+        for name in names:
+            found[name]["tests"] = tests and tests.get(name, [])
+        return _end(say(json.dumps(found)))
     # A row of the table is wider than a terminal: people get an entry of a few lines for each.
     if with_tests or patterns or (sys.stdout is not None and sys.stdout.isatty()):
         text = "\n".join(_entry(REGISTRY[name], tests, with_tests) for name in names)
+        if patterns:
+            text = "\n".join([*([text] if names else []), *(_type(name) for name in types)])
     else:
         text = _table([REGISTRY[name] for name in names], tests)
-    return _end(say(f"{text}\n\n{len(names)} DDIs and kernel routines"))
+    count = f"{len(names)} DDIs and kernel routines"
+    if patterns and types:
+        count += f", {len(types)} types"
+    return _end(say(f"{text}\n\n{count}"))
 
 
 def _read_tests() -> Tests | None:
@@ -87,10 +97,12 @@ def _irqls(declared: Ddi) -> str:
 
 
 def _entry(declared: Ddi, tests: Tests | None, with_tests: bool) -> str:  # noqa: FBT001
+    from pydriver.declared import public_path
+
     lines = [
         declared.name,
         f"    {declared.signature}",
-        f"    {declared.method.replace(':', '.')}, IRQL {_irqls(declared)}",
+        f"    pydriver.{public_path(declared)}, IRQL {_irqls(declared)}",
     ]
     if tests is None:
         return "\n".join(lines)
@@ -102,9 +114,37 @@ def _entry(declared: Ddi, tests: Tests | None, with_tests: bool) -> str:  # noqa
     return "\n".join(lines)
 
 
+def _type(name: str) -> str:
+    """A callback, a structure, an enumeration or a handle, in a few lines."""
+    from pydriver import declared
+
+    entry = declared.entry(name)
+    lines = [name]
+    if entry["kind"] == "callback":
+        lines.append(f"    {entry['signature']}")
+        lines += [f"    {place}" for place in entry["places"]]
+    elif "fields" in entry:
+        classes = ", ".join(f"pydriver.{each}" for each in entry["classes"])
+        lines.append(
+            f"    {entry['kind']}, {entry['size']:#x} bytes" + (f", {classes}" * bool(classes))
+        )
+        for each in entry["fields"]:
+            bits = "" if each["bits"] is None else f" : {each['bits']}"
+            lines.append(f"    {each['offset']:#06x} {each['type']} {each['name']}{bits}")
+    elif "values" in entry:
+        lines += [f"    {each['value']:#x} {each['name']}" for each in entry["values"]]
+    else:
+        lines.append(
+            f"    {entry['kind']}" + (f", pydriver.{entry['class']}" * bool(entry["class"]))
+        )
+    return "\n".join(lines)
+
+
 def _table(all_of_them: list[Ddi], tests: Tests | None) -> str:
     from rich.console import Console
     from rich.table import Table
+
+    from pydriver.declared import public_path
 
     table = Table(box=None, pad_edge=False)
     table.add_column("DDI", no_wrap=True)
@@ -118,7 +158,7 @@ def _table(all_of_them: list[Ddi], tests: Tests | None) -> str:
             each.name,
             _irqls(each),
             *(() if tests is None else (str(len(tests.get(each.name, []))),)),
-            each.method.replace("pydriver.", "", 1).replace(":", "."),
+            public_path(each),
             each.signature,
         )
     console = Console(width=TABLE_WIDTH, color_system=None)

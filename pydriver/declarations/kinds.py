@@ -154,6 +154,8 @@ def _structure(aggregate: Aggregate) -> Typed:
     if name in OBJECTS:
         return Typed(Kind.OBJECT, name, OBJECTS[name])
     declared = STRUCTURES.get(name)
+    if not name:
+        return Typed(Kind.STRUCTURE, name)
     if declared is None:
         return Typed(Kind.POINTER, name)
     classes = declared.classes
