@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Make docs/reference/ddi.md, docs/reference/verifier.md and the list that `pydriver ddi` shows.
+"""Make the lists of the reference, in docs/reference, and the one that `pydriver ddi` shows.
 
     .venv/bin/python build-tools/ddi_reference.py [--check]
 
@@ -18,19 +18,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pydriver.ke
-import pydriver.wdf
+from pydriver.declarations.registry import CALLBACKS, ENUMERATIONS, STRUCTURES
+from pydriver.declared import (
+    callback_entry,
+    enumeration_entry,
+    public_path,
+    structure_entry,
+)
 from pydriver.ke.bugcheck import KMDF_RULES, bug_check_name
 from pydriver.ke.irql import irql_name
 from pydriver.wdf.object.ddi import REGISTRY, Ddi
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "reference" / "ddi.md"
+CALLBACKS_PAGE = PROJECT / "docs" / "reference" / "callbacks.md"
+STRUCTURES_PAGE = PROJECT / "docs" / "reference" / "structures.md"
 MISTAKES = PROJECT / "docs" / "reference" / "verifier.md"
 COVERED = PROJECT / "tests" / "reference" / "covered.json"
 """The list of tests. It lies beside them, because an installed pydriver has no tests."""
-
-assert pydriver.wdf  # its modules fill the registry
 
 HEAD = """\
 # DDIs
@@ -40,6 +45,26 @@ not edit. `pydriver ddi` prints the same list. {count} DDIs and kernel routines;
 and why, is in [left-out.md](left-out.md). What the verifier finds is in [verifier.md](verifier.md).
 
 `pydriver.ddi` offers each under its exact name: `from pydriver.ddi import WdfDpcEnqueue`.
+[Callbacks](callbacks.md) and [structures and enumerations](structures.md) have their own pages.
+"""
+
+CALLBACKS_HEAD = """\
+# Callbacks
+
+Made by `make docs` from the declarations; do not edit. {count} types of functions that a driver
+supplies, with the field or the DDI's parameter that takes each. A Python callback gets the same
+parameters, and returns `None` for VOID and for STATUS_SUCCESS.
+
+| callback | IRQL | signature | where |
+| --- | --- | --- | --- |
+"""
+
+STRUCTURES_HEAD = """\
+# Structures and enumerations
+
+Made by `make docs` from the declarations; do not edit. Sizes and offsets are those of x64, in
+bytes; compilers confirm them in the tests. A structure that starts with `Size` may be shorter, as
+an older driver was compiled with it. `pydriver ddi 'WDF_*' --json` has the same as data.
 """
 
 MISTAKES_HEAD = """\
@@ -104,16 +129,6 @@ def _words(test: str) -> str:
     return test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
 
 
-def _offered(method: str) -> str:
-    """The name of a method in a driver: with the package that offers its class, if one does."""
-    module, _, path = method.partition(":")
-    name = path.partition(".")[0]
-    for package in (pydriver.wdf, pydriver.ke):
-        if getattr(getattr(package, name, None), "__module__", None) == module:
-            return f"{package.__name__.removeprefix('pydriver.')}.{path}"
-    return f"{module}.{path}"
-
-
 def marks(tests: Path, name: str) -> Iterator[tuple[str, list[Any]]]:
     """The tests with a certain mark, also on a parameter, and the arguments of the mark.
 
@@ -167,9 +182,7 @@ def mistakes(tests: Path) -> list[Mistake]:
 
 def irqls(declared: Ddi) -> str:
     """``PASSIVE_LEVEL (0)``, or a range."""
-    if declared.lowest == declared.highest:
-        return f"= {irql_name(declared.highest)}"
-    return f"<= {irql_name(declared.highest)}"
+    return _range(declared.lowest, declared.highest)
 
 
 def family(name: str) -> str:
@@ -189,13 +202,67 @@ def document(tests: dict[str, list[str]]) -> str:
         parts.append("| DDI | IRQL | signature | tests |\n| --- | --- | --- | --- |")
         for name in names:
             declared = REGISTRY[name]
-            method = _offered(declared.method)
+            method = public_path(declared)
             shown = ", ".join(sorted({_words(each) for each in tests[name]}))
             parts.append(
                 f"| `{name}`<br>`{method}` | {irqls(declared)} | `{declared.signature}` | {shown} |"
             )
         parts.append("")
     return "\n".join(parts)
+
+
+def callbacks_document() -> str:
+    """docs/reference/callbacks.md."""
+    lines = []
+    for name in sorted(CALLBACKS):
+        each = callback_entry(CALLBACKS[name])
+        places = ", ".join(f"`{place}`" for place in each["places"]) or "-"
+        irql = _range(each["lowest"], each["highest"])
+        lines.append(f"| `{name}` | {irql} | `{each['signature']}` | {places} |\n")
+    return CALLBACKS_HEAD.format(count=len(lines)) + "".join(lines)
+
+
+def _range(lowest: int, highest: int) -> str:
+    return f"= {irql_name(highest)}" if lowest == highest else f"<= {irql_name(highest)}"
+
+
+def structures_document() -> str:
+    """docs/reference/structures.md."""
+    parts = [STRUCTURES_HEAD]
+    for title, wanted in (("WDF", True), ("Kernel", False)):
+        parts.append(f"## {title}: structures\n")
+        for name in sorted(STRUCTURES):
+            if name.startswith("WDF") is wanted:
+                parts += _structure(structure_entry(STRUCTURES[name]))
+    for title, wanted in (("WDF", True), ("Kernel", False)):
+        parts.append(f"## {title}: enumerations and constants\n")
+        parts.append("| enumeration | Python | values |\n| --- | --- | --- |")
+        for name in sorted(ENUMERATIONS):
+            if name.startswith("WDF") is wanted:
+                each = enumeration_entry(ENUMERATIONS[name])
+                python = f"`{each['class']}`" if each["class"] else "-"
+                values = ", ".join(f"`{one['name']}` = {one['value']:#x}" for one in each["values"])
+                parts.append(f"| `{name}` | {python} | {values} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _structure(entry: dict[str, Any]) -> list[str]:
+    classes = ", ".join(f"`{each}`" for each in (*entry["classes"], entry["object"]) if each)
+    text = f"{entry['size']} bytes"
+    if classes:
+        text += f"; {classes}"
+    for version, size in entry["older"].items():
+        text += f"; {size} up to KMDF {version}"
+    lines = [f"### {entry['name']}\n", f"{text}.\n"]
+    lines.append("| offset | type | member | Python |\n| --- | --- | --- | --- |")
+    for each in entry["fields"]:
+        bits = "" if each["bits"] is None else f" : {each['bits']}"
+        attributes = ", ".join(sorted({f"`{one}`" for one in each["attributes"].values()})) or "-"
+        lines.append(
+            f"| {each['offset']:#x} | `{each['type']}` | `{each['name']}{bits}` | {attributes} |"
+        )
+    return [*lines, ""]
 
 
 def mistakes_document(found: list[Mistake]) -> str:
@@ -217,6 +284,8 @@ def main() -> int:
     known = {name: tests[name] for name in sorted(REGISTRY)}
     texts = {
         DOCUMENT: document(tests),
+        CALLBACKS_PAGE: callbacks_document(),
+        STRUCTURES_PAGE: structures_document(),
         MISTAKES: mistakes_document(mistakes(PROJECT / "tests")),
         COVERED: json.dumps(known, indent=0, sort_keys=True) + "\n",
     }

@@ -14,7 +14,15 @@ from typing import Any
 import pydriver.ke.structures
 import pydriver.wdf
 from pydriver.declarations.kinds import Kind, Typed, kind_of, kind_of_parameter
-from pydriver.declarations.model import Aggregate, FunctionType, Model, model, spelled, stripped
+from pydriver.declarations.model import (
+    Aggregate,
+    Array,
+    FunctionType,
+    Model,
+    model,
+    spelled,
+    stripped,
+)
 from pydriver.declarations.registry import (
     CALLBACKS,
     ENUMERATIONS,
@@ -197,7 +205,9 @@ def _places(callback: str) -> Iterator[str]:
     """The fields and the parameters that hold a callback."""
     for name in sorted(STRUCTURES):
         for path, field, _ in _model().structure(name).members():
-            if _is(kind_of(field.type), callback):
+            inner = stripped(field.type)
+            element = inner.element if isinstance(inner, Array) else field.type
+            if _is(kind_of(element), callback):
                 yield f"{name}.{path}"
     for name in sorted(REGISTRY):
         function = _model().functions[name]
