@@ -23,19 +23,19 @@ __all__ = (
 
 
 class PydriverError(Exception):
-    """Everything that pydriver raises on purpose."""
+    """The base of all exceptions that pydriver raises on purpose."""
 
 
 class ConfigurationError(PydriverError):
-    """What was asked for cannot be built: a bad value, or a file that is missing."""
+    """A configuration cannot be built: it has a bad value, or a file is missing."""
 
 
 class MachineError(PydriverError):
-    """QEMU could not be started or did not do what it was told."""
+    """QEMU could not be started, or did not carry out a command."""
 
 
 class MachineDied(MachineError):
-    """The QEMU process ended although nobody asked it to; says so with its last lines."""
+    """The QEMU process ended unasked; the message has the last lines of its output."""
 
 
 class StateError(PydriverError):
@@ -43,7 +43,7 @@ class StateError(PydriverError):
 
 
 class Stalled(PydriverError):
-    """Nothing moves any more, and nothing has failed: a request that nobody completes."""
+    """Nothing has failed, but nothing makes progress: for example, nobody completes a request."""
 
 
 class LinkError(PydriverError):
@@ -51,15 +51,15 @@ class LinkError(PydriverError):
 
 
 class LinkStopped(LinkError):
-    """A wait on the link ended because the link is being closed."""
+    """A wait on the link ended because the link was being closed."""
 
 
 class AccessFault(LinkError):
     """A command touched an address that faults in the guest.
 
     :ivar address: guest-physical address, port or MSR of the command
-    :ivar vector: exception vector that the processor raised
-    :ivar error_code: what it pushed
+    :ivar vector: vector of the exception that the processor raised
+    :ivar error_code: error code that the processor pushed
     """
 
     def __init__(self, address: int, vector: int, error_code: int) -> None:
@@ -73,7 +73,7 @@ class AccessFault(LinkError):
 
 
 class PciError(PydriverError):
-    """Something about a PCI function or a bus; the message names the function."""
+    """An error of a PCI function or a bus; the message names the function."""
 
 
 class ConfigAccessError(PciError):
@@ -81,11 +81,11 @@ class ConfigAccessError(PciError):
 
 
 class PciNotFoundError(PciError):
-    """There is no such function on any bus."""
+    """No bus has such a function."""
 
 
 class CapabilityError(PciError):
-    """A capability is missing, its list is damaged, or it cannot do what was asked."""
+    """A capability is missing, cannot do what was asked, or is in a list that is damaged."""
 
 
 class PciResourceError(PciError):
@@ -93,8 +93,8 @@ class PciResourceError(PciError):
 
 
 class PciTimeoutError(PciError):
-    """A function did not finish in the time that the specification gives it."""
+    """A function did not finish in the time that the specification allows."""
 
 
 class VectorsExhaustedError(PciError):
-    """No free interrupt vectors of that number and IRQL on that processor."""
+    """The processor has not enough free interrupt vectors at that IRQL."""

@@ -21,10 +21,10 @@ A register's class attributes are its fields; a map's class attributes are its r
 The datasheet's bare notation means the same: ``enable = 0``, ``mode = 7, 4``,
 ``parity = 9, 8, Parity``, ``CONTROL = 0x00, Control``, ``FIFO = range(0x40, 0x80, 4), Register32``.
 `bit`, `bits` and `at` exist because a type checker sees an attribute's declared value: with them it
-knows what ``uart.CONTROL.read().mode`` is.
+knows the type of ``uart.CONTROL.read().mode``.
 
-Values are immutable; a changed one is made by `Register.replace`. A path that must be fast calls
-the accessor with the raw offset; this module is for clarity.
+Values are immutable; `Register.replace` makes a changed copy. This module is for clarity: code that
+must be fast calls the accessor with the raw offset.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ __all__ = (
 
 
 class Accessor(Protocol):
-    """What a register map reads and writes through: a processor's link, a configuration space."""
+    """The object a register map reads and writes through: a processor's link, for example."""
 
     def read8(self, address: int, /) -> int:
         """Read one byte at `address`."""
@@ -83,17 +83,17 @@ M = TypeVar("M", bound="RegisterMap")
 
 
 class Field(Generic[T]):
-    """A field of a register: bits `msb` down to `lsb`; read as an attribute of a register's value.
+    """A field of a register: bits `msb` down to `lsb`, read as an attribute of a register's value.
 
-    With an `enumeration`, a value that it does not name is read as a plain int: hardware may
-    return anything.
+    If there is an `enumeration`, a value that has no member in it is read as a plain int, because
+    hardware may return anything.
     """
 
     __slots__ = ("enumeration", "lsb", "mask", "msb", "name")
 
     def __init__(self, msb: int, lsb: int, enumeration: type[IntEnum] | None = None) -> None:
         if not 0 <= lsb <= msb:
-            raise TypeError(f"bits {msb}:{lsb} are no field: the most significant bit comes first")
+            raise TypeError(f"bits {msb}:{lsb} are not a field: give the most significant bit first")
         self.msb = msb
         self.lsb = lsb
         self.mask = (1 << (msb - lsb + 1)) - 1
@@ -137,7 +137,7 @@ class Field(Generic[T]):
 def bit(number: int) -> Field[int]:
     """Declare a field of one bit.
 
-    :param number: the bit, 0 is the least significant.
+    :param number: the number of the bit; 0 is the least significant.
     """
     return Field(number, number)
 
@@ -149,9 +149,9 @@ def bits(msb: int, lsb: int, enumeration: type[E]) -> Field[E | int]: ...
 def bits(msb: int, lsb: int, enumeration: type[IntEnum] | None = None) -> Field[Any]:
     """Declare a field of several bits.
 
-    :param msb: its most significant bit.
-    :param lsb: its least significant bit.
-    :param enumeration: names of its values.
+    :param msb: the field's most significant bit.
+    :param lsb: the field's least significant bit.
+    :param enumeration: the names of the field's values.
     """
     return Field(msb, lsb, enumeration)
 
@@ -175,10 +175,10 @@ def _field(declared: object) -> Field[Any] | None:
 class Register:
     """A register's value, with its fields as attributes. Subclass one of the four widths.
 
-    :param value: the whole register.
-    :param fields: fields to set in it, by name.
+    :param value: the value of the whole register.
+    :param fields: the fields to set in that value, by name.
     :raises ValueError: the value or a field's value does not fit.
-    :raises TypeError: there is no field of such a name.
+    :raises TypeError: the register has no field of that name.
     """
 
     __slots__ = ("_value",)
@@ -207,7 +207,7 @@ class Register:
 
     def __init__(self, value: int = 0, /, **fields: int) -> None:
         if value < 0 or value >> self._width:
-            raise ValueError(f"{type(self).__name__}: {value:#x} is no {self._width}-bit value")
+            raise ValueError(f"{type(self).__name__}: {value:#x} does not fit in {self._width} bits")
         for name, part in fields.items():
             try:
                 field = self._fields[name]
@@ -220,7 +220,7 @@ class Register:
         """Return a copy in which the named fields have other values.
 
         :raises ValueError: a value does not fit its field.
-        :raises TypeError: there is no such field.
+        :raises TypeError: the register has no field of that name.
         """
         return type(self)(self._value, **fields)
 
@@ -285,7 +285,7 @@ class Register64(Register):
 
 
 class BoundRegister(Generic[R]):
-    """A register at an address: what the attribute of a `RegisterMap` instance is."""
+    """A register at an address: the value of an attribute of a `RegisterMap` instance."""
 
     __slots__ = ("_read", "_write", "address", "name", "type")
 
@@ -304,16 +304,18 @@ class BoundRegister(Generic[R]):
     def write(self, value: int | R = 0, /, **fields: int) -> None:
         """Write the register.
 
-        :param value: the whole value; fields not named come from here, so they are 0 by default.
-        :param fields: fields to set in it.
+        :param value: the whole value; fields that are not named come from it, and so are 0 by
+            default.
+        :param fields: the fields to set in it, by name.
         :raises ValueError: a value does not fit.
         """
         self._write(self.address, int(self.type(int(value), **fields)))
 
     def set(self, **fields: int) -> R:
-        """Read the register, replace the named fields, write it back.
+        """Read the register, replace the named fields, and write it back.
 
-        Not atomic: the caller sees to it that nobody else writes the register meanwhile.
+        This is not atomic: the caller must make sure that nothing else writes the register between
+        the read and the write.
 
         :return: the value written.
         """
@@ -323,7 +325,7 @@ class BoundRegister(Generic[R]):
 
     @property
     def val(self) -> int:
-        """The register as a plain integer; assigning writes it."""
+        """The register as a plain integer; an assignment writes the register."""
         return self._read(self.address)
 
     @val.setter
@@ -357,7 +359,7 @@ class RegisterArray(Generic[T]):
 
 
 class _At(Generic[T]):
-    """An entry of a register map: where, and what is there."""
+    """An entry of a register map: an offset, and the class of the registers there."""
 
     def __init__(self, where: int | range, what: "type[Register | RegisterMap]") -> None:
         self.where = where
@@ -402,7 +404,7 @@ def at(offset: range, what: type[R]) -> _At[RegisterArray[BoundRegister[R]]]: ..
 @overload
 def at(offset: range, what: type[M]) -> _At[RegisterArray[M]]: ...
 def at(offset: int | range, what: type[Register] | type["RegisterMap"]) -> _At[Any]:
-    """Declare what is at an offset of a register map.
+    """Declare the register, or the group of registers, at an offset of a register map.
 
     :param offset: bytes from the map's base; for an array ``range(first, end, stride)``.
     :param what: a register class, or the map of a group of registers.
@@ -413,8 +415,8 @@ def at(offset: int | range, what: type[Register] | type["RegisterMap"]) -> _At[A
 class RegisterMap:
     """Registers at offsets from a base address. Subclass it and declare them with `at`.
 
-    :param access: where accesses go.
-    :param base: the address of offset 0, as the accessor understands addresses.
+    :param access: the accessor that carries out reads and writes.
+    :param base: the address of offset 0, in the accessor's address space.
     """
 
     _entries: ClassVar[dict[str, _At[Any]]] = {}

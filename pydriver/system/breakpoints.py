@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Python's ``breakpoint()`` in a driver: the machine is stopped while a person is at the prompt.
+"""Python's ``breakpoint()`` in a driver: the machine is stopped while the debugger has a prompt.
 
-Only Python's own debugger is prepared for that, not one that another ``sys.breakpointhook`` or
-``$PYTHONBREAKPOINT`` brings.
+This works with Python's own debugger only, not with another one that is set in
+``sys.breakpointhook`` or ``$PYTHONBREAKPOINT``.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _running: "list[tuple[Machine, Kernel]]" = []
 
 @contextlib.contextmanager
 def breakpoints_stop(machine: "Machine", kernel: "Kernel") -> Iterator[None]:
-    """In the block, the machine is stopped while ``breakpoint()`` has a prompt.
+    """Stops the machine, inside the block, while ``breakpoint()`` has a prompt.
 
     :param machine: the machine of a system
     :param kernel: the kernel of that system
@@ -47,7 +47,7 @@ def breakpoints_stop(machine: "Machine", kernel: "Kernel") -> Iterator[None]:
 
 @contextlib.contextmanager
 def paused(machine: "Machine", kernel: "Kernel") -> Iterator[None]:
-    """In the block, the machine is stopped; the watchdogs do not count while it is."""
+    """Stops the machine for the duration of the block; the watchdogs pause with it."""
     with contextlib.suppress(PydriverError):  # it has ended
         machine.stop()
     try:
@@ -62,7 +62,7 @@ class _Debugger(pdb.Pdb):
     """Python's debugger, for the threads of a system."""
 
     def interaction(self, frame: FrameType | None, traceback: TracebackType | None) -> None:
-        """The prompt."""
+        """Shows the prompt, with all machines stopped."""
         with contextlib.ExitStack() as stack:
             for machine, kernel in _running:
                 stack.enter_context(paused(machine, kernel))

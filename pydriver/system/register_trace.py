@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Begins a register trace: says what there is on the bus, and which memory is shared."""
+"""The beginning of a register trace: the functions on the bus, and the memory that is shared."""
 
 from typing import TYPE_CHECKING
 
@@ -28,14 +28,14 @@ BRIDGE_HEADER = ((0x18, 4), (0x1C, 2), (0x20, 4), (0x24, 4), (0x28, 4), (0x2C, 4
 
 
 def begin_trace(trace: "RegisterTrace", machine: Machine, bus: "PciBus") -> None:
-    """Has the accesses to a bus recorded from now on. The caller owns a processor.
+    """Starts to record the accesses to a bus. The caller must own a processor.
 
-    :param trace: that begins
-    :param machine: that runs
-    :param bus: enumerated, with addresses
+    :param trace: the trace to begin
+    :param machine: the running machine
+    :param bus: the machine's bus, enumerated and with addresses assigned
     """
     doorbell = bus.find(VENDOR_ID, DEVICE_ID)
-    # Not what the machine itself is made of, the bridge to ISA for example.
+    # The functions of the machine itself, such as the bridge to ISA, are left out.
     functions = [
         each for each in bus.functions if each is not doorbell and (each.bars or each.is_bridge)
     ]
@@ -102,7 +102,7 @@ def _configuration(bus: "PciBus", function: "PciFunction") -> range:
 
 
 def _shared_regions(machine: Machine, traced: TracedMachine) -> list[SharedRegion]:
-    """Guest RAM that is lent out, and the shared memory that a device has as its BAR."""
+    """Guest RAM that is lent out, and the shared memory that is a BAR of a device."""
     reservations = machine.reservations
     regions = [SharedRegion(machine.memory.fd, machine.memory.view, lambda: reservations.taken, 0)]
     shared = machine.bar2

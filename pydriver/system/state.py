@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What state a system is in, and which calls that state allows."""
+"""The states of a system, and the check of which calls a state allows."""
 
 import functools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SelfT = TypeVar("SelfT", bound="Stateful")
 
 
 class SystemState(Enum):
-    """Where in its life a system is. A system is started once."""
+    """The state of a system. A system can be started only once."""
 
     NEW = "has not been started"
     BOOTING = "is booting"
@@ -30,7 +30,7 @@ class SystemState(Enum):
 class Stateful:
     """An object whose calls depend on its state.
 
-    :ivar state: where in its life the object is; may change at any moment, on another thread
+    :ivar state: the object's state; another thread may change it at any moment
     """
 
     state: SystemState
@@ -39,9 +39,9 @@ class Stateful:
 def require(
     *states: SystemState,
 ) -> Callable[[Callable[Concatenate[SelfT, P], ResultT]], Callable[Concatenate[SelfT, P], ResultT]]:
-    """Allows a method in some states only; in another one it raises :class:`StateError`.
+    """Allows calls of a method in some states only; others raise :class:`StateError`.
 
-    :param states: the states in which it may be called
+    :param states: the states in which the method may be called
     """
 
     def decorate(

@@ -41,27 +41,29 @@ from pydriver.trace.registers import RegisterTrace
 __all__ = ("System", "SystemConfig")
 
 REPORT_TIMEOUT = 120.0
-"""Seconds that a failure may take to be reported: a memory dump is written meanwhile."""
+"""Seconds that the report of a failure may take; it may include a memory dump."""
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that wants to run Python gets its turn."""
+"""Seconds after which Python's interpreter lock goes to a thread that waits for it."""
 
 
 @dataclass(frozen=True)
 class SystemConfig:
-    """What system to start.
+    """The configuration of a system.
 
     :ivar machine: the machine
-    :ivar workers: system worker threads
-    :ivar events: entries that the recorder keeps
-    :ivar verifier: what is verified
-    :ivar probe: of a debugger, called at each of its points, or ``None``
-    :ivar register_trace: what the accesses to devices are written into, or ``None``; who made it
-        closes it, afterwards
-    :ivar on_failure: called once with the system and what ended it: a bug check, QEMU's death, or
-        at the end what the verifier has found. The machine is there, and stopped; the thread is
-        the one that found it, and every other waits for its end. See ``pydriver.crash``
-    :ivar trace: what the run is traced into; it then is the recorder
+    :ivar workers: number of system worker threads
+    :ivar events: number of entries that the recorder keeps
+    :ivar verifier: the checks that the verifier makes
+    :ivar probe: a debugger's probe, called at each of its points, or ``None``
+    :ivar register_trace: the trace into which accesses to devices are written, or ``None``; its
+        creator must close it after the system has been closed
+    :ivar on_failure: a function that is called once, with the system and the error that ended it:
+        a bug check, QEMU's death or, at the end, the violations that the verifier has found. The
+        machine still exists and is stopped. The call is made on the thread that found the failure,
+        and every other thread waits for its end. See ``pydriver.crash``
+    :ivar trace: the capture into which the run is traced, or ``None``; it takes the recorder's
+        place
     """
 
     machine: MachineConfig = field(default_factory=MachineConfig)
@@ -81,10 +83,10 @@ PartT = TypeVar("PartT")
 class System(Stateful):
     """A running system. Use it as a context manager, or call :meth:`start` and :meth:`close`.
 
-    :param config: what to start
-    :ivar state: where in its life the system is
-    :ivar registry: values that drivers keep
-    :ivar namespace: how applications find devices
+    :param config: the configuration of the system
+    :ivar state: the state of the system
+    :ivar registry: the registry, where drivers keep values
+    :ivar namespace: the names by which applications find devices
     """
 
     def __init__(self, config: SystemConfig | None = None) -> None:
@@ -101,7 +103,7 @@ class System(Stateful):
         self._stack = contextlib.ExitStack()
         self._frozen = Event()  # the failure, or the end, has been dealt with
 
-    # Its parts: they exist from some point of its start, and for ever after
+    # The parts: each exists from some point of the start on, also after the end
 
     @property
     def machine(self) -> Machine:
@@ -115,7 +117,7 @@ class System(Stateful):
 
     @property
     def kernel(self) -> Kernel:
-        """Processors, DPCs, threads, recorder."""
+        """The kernel: processors, DPCs, threads, recorder."""
         return self._existing(self._kernel, "kernel")
 
     @property
@@ -130,7 +132,7 @@ class System(Stateful):
 
     @property
     def has_kernel(self) -> bool:
-        """Whether it has come so far that there is a kernel, be it now or in the past."""
+        """Whether the start has reached the point where the kernel exists; stays true."""
         return self._kernel is not None
 
     def _existing(self, part: PartT | None, name: str) -> PartT:
@@ -151,12 +153,12 @@ class System(Stateful):
         traceback: object = None,
     ) -> None:
         kernel = self.kernel
-        if isinstance(error, MachineDied):  # nobody who serves a processor may have noticed yet
+        if isinstance(error, MachineDied):  # no thread of a processor may have noticed yet
             kernel.fail(error)
         failed = kernel.failure is not None
-        # After an error nobody knows what a driver waits for.
+        # After an error, a driver may wait for something that never happens: do not unload it.
         (self.close if kind is None else self.abort)()
-        if failed and isinstance(error, LinkStopped):  # all that who was at a processor knows
+        if failed and isinstance(error, LinkStopped):  # the failure says why
             kernel.raise_failure()
 
     @require(SystemState.NEW)
@@ -164,7 +166,7 @@ class System(Stateful):
         """Starts the machine, its processors and the kernel, and enumerates the bus.
 
         :raises MachineError: QEMU does not start
-        :raises LinkError: the guest does not
+        :raises LinkError: the guest does not start
         :raises StateError: the system has been started before
         """
         self.state = SystemState.BOOTING
@@ -179,12 +181,12 @@ class System(Stateful):
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         config = self.config
-        # With Python's 5 ms, an application's thread that computes would keep each ISR
-        # waiting for that long, several times.
+        # With Python's default of 5 ms, an application's thread that computes would delay each
+        # ISR by that time, several times.
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_INTERVAL)
-        # What exists now is not garbage: a full collection that looks at it takes 5 ms, and
-        # would do so in the middle of an ISR.
+        # The objects that exist now are not garbage. A full collection that scans them takes 5 ms,
+        # and could run in the middle of an ISR.
         stack.callback(gc.unfreeze)
         gc.freeze()
         trace = config.trace
@@ -208,7 +210,7 @@ class System(Stateful):
             verifier=config.verifier,
             probe=config.probe,
         )
-        # Entered last, left first: the threads end, then nobody uses the link.
+        # Entered last, so left first: once the threads have ended, nothing uses the link.
         stack.callback(self._stop_kernel)
         kernel.start()
         machine.listen(self._on_event)
@@ -224,9 +226,9 @@ class System(Stateful):
         link.set_doorbell(address)
 
     def close(self) -> None:
-        """Unloads the drivers, ends all threads and the machine. Idempotent.
+        """Unloads the drivers, then ends all threads and the machine. Idempotent.
 
-        :raises BugCheck: a driver's removal ended in one
+        :raises BugCheck: the removal of a driver ended in a bug check
         :raises VerifierError: rules were broken, and nothing worse has happened
         """
         if self.state is not SystemState.RUNNING or self.kernel.failure is not None:
@@ -244,7 +246,7 @@ class System(Stateful):
         self.kernel.verifier.check()
 
     def abort(self) -> None:
-        """Cuts the power, and ends all threads: no driver is unloaded. Idempotent."""
+        """Cuts the power and ends all threads, without unloading any driver. Idempotent."""
         if self.state in {SystemState.NEW, SystemState.CLOSED}:
             return
         self.state = SystemState.ENDING
@@ -253,9 +255,9 @@ class System(Stateful):
         self.state = SystemState.CLOSED
 
     def cut_power(self) -> None:
-        """Kills QEMU, if it runs: all who wait for the machine hear that it has died.
+        """Kills QEMU, if it runs; every wait for the machine then ends with an error.
 
-        Any thread may call it, in every state.
+        It may be called on any thread and in every state.
         """
         if self._machine is not None:
             self._machine.kill()
@@ -268,10 +270,10 @@ class System(Stateful):
     ) -> DriverT:
         """Calls a driver's entry [DriverEntry].
 
-        :param driver_entry: creates the driver object and returns it
-        :param name: the name of the driver; default: the name of the module that has the entry, or
-            of its package if the module is called ``driver``
-        :return: what the entry returned
+        :param driver_entry: the function that creates the driver object and returns it
+        :param name: the name of the driver; by default the name of the module that defines the
+            entry, or of its package if the module is called ``driver``
+        :return: the object that the entry returned
         :raises NtStatusError: the entry failed
         :raises StateError: the system is not running
         """
@@ -288,19 +290,19 @@ class System(Stateful):
 
     @property
     def drivers(self) -> tuple[DriverObject, ...]:
-        """The drivers that are loaded, in the order in which they were."""
+        """The loaded drivers, in the order in which they were loaded."""
         return tuple(self._drivers)
 
     @require(SystemState.RUNNING, SystemState.ENDING)
     def unload_drivers(self) -> None:
-        """Removes all devices and unloads all drivers, the last one first."""
+        """Removes all devices and unloads all drivers, the one loaded last first."""
         while self._drivers:
             driver_object = self._drivers.pop()
             if driver_object.driver_unload is not None:
                 driver_object.driver_unload()
 
     def check(self) -> None:
-        """Raises what ended the system, if something did: a bug check, or QEMU's death.
+        """Raises the error that ended the system, if any: a bug check, or QEMU's death.
 
         :raises BugCheck: a driver broke a rule
         :raises MachineDied: QEMU has ended
@@ -309,17 +311,17 @@ class System(Stateful):
             self.kernel.raise_failure()
 
     def _make_processor(self) -> MakeProcessor:
-        """What makes the processors' mailboxes."""
+        """The function that makes the processors' mailboxes."""
         observers: list[Observer] = []
         if self.config.probe is not None:
             observers.append(_observer(self.config.probe))
-        # After the debugger: a write that is held is not in the trace yet.
+        # After the debugger: a write that the debugger holds must not be in the trace yet.
         if self.config.register_trace is not None:
             observers.append(self.config.register_trace.on_access)
         return partial(ObservedProcessorLink, observers=observers) if observers else ProcessorLink
 
     def _on_event(self, name: str, data: dict[str, Any]) -> None:
-        """On the QMP thread: whoever stops the machine stops the watchdogs, too."""
+        """Stops the watchdogs while the machine is stopped. Runs on the QMP thread."""
         watchdog = self.kernel.watchdog
         if name == "STOP":
             watchdog.hold(self)
@@ -342,8 +344,8 @@ class System(Stateful):
             return
         try:
             self.config.on_failure(self, failure)
-        except Exception as error:  # noqa: BLE001 -- what failed first is what counts
-            failure.add_note(f"and it could not be reported: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 -- the first failure counts
+            failure.add_note(f"and the failure could not be reported: {type(error).__name__}: {error}")
 
     def _report_violations(self) -> None:
         try:
@@ -354,8 +356,8 @@ class System(Stateful):
             self._report(error)
 
     def _stop_kernel(self) -> None:
-        # A clean end is no failure, but every wait must end. After a failure, whoever found it
-        # still needs the machine.
+        # A clean end is not a failure, but every wait must end. After a failure, the thread that
+        # found it still needs the machine.
         if not self.kernel.fail(LinkStopped("the system has been closed")):
             self._frozen.wait(REPORT_TIMEOUT)
         self.link.stop()
