@@ -10,6 +10,7 @@ from pydriver.ke.clock import Clock, ManualClock, MonotonicClock
 from pydriver.ke.dpc import Importance, KDpc, flush_queued_dpcs
 from pydriver.ke.driver_object import DriverObject
 from pydriver.ke.event import EventType, KEvent, delay_execution_thread
+from pydriver.ke.guest_memory import GuestBlock, GuestMemory
 from pydriver.ke.kernel import Kernel
 from pydriver.ke.namespace import Namespace
 from pydriver.ke.processor import Processor
@@ -31,6 +32,7 @@ from pydriver.ke.thread import (
 )
 from pydriver.ke.timer import KTimer
 from pydriver.ke.verifier import Verifier, VerifierConfig, VerifierError, Violation
+from pydriver.place import Place
 
 __all__ = (
     "NT_SUCCESS",
@@ -39,6 +41,8 @@ __all__ = (
     "Clock",
     "DriverObject",
     "EventType",
+    "GuestBlock",
+    "GuestMemory",
     "Importance",
     "KDpc",
     "KEvent",
@@ -50,6 +54,7 @@ __all__ = (
     "MonotonicClock",
     "Namespace",
     "NtStatusError",
+    "Place",
     "Processor",
     "Registry",
     "Verifier",
