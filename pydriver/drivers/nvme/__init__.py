@@ -13,18 +13,19 @@ may be longer than one command can be. All other requests are the device control
 
 from collections.abc import Callable
 
-from pydriver.drivers.nvme.controller import MAX_TRANSFER, NvmeController, Parameters
-from pydriver.drivers.nvme.exercise import exercise
-from pydriver.drivers.nvme.requests import (
+from pydriver.drivers.nvme.controller import NvmeController
+from pydriver.drivers.nvme.controls import (
     IOCTL_DEALLOCATE,
     IOCTL_FLUSH,
     IOCTL_GEOMETRY,
     IOCTL_RESET,
     IOCTL_WRITE_ZEROES,
     Geometry,
-    Router,
     range_bytes,
 )
+from pydriver.drivers.nvme.exercise import exercise
+from pydriver.drivers.nvme.requests import Router
+from pydriver.drivers.nvme.state import MAX_TRANSFER, Parameters
 from pydriver.ke import DriverObject
 from pydriver.ke.status import STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS
 from pydriver.wdf import (

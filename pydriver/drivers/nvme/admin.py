@@ -28,7 +28,7 @@ from pydriver.ke.status import STATUS_IO_TIMEOUT, STATUS_SUCCESS
 from pydriver.wdf import WDF_REL_TIMEOUT_IN_MS, CommonBuffer
 
 if TYPE_CHECKING:
-    from pydriver.drivers.nvme.controller import NvmeController
+    from pydriver.drivers.nvme.state import ControllerState
     from pydriver.wdf import MappedRegisters
 
 __all__ = ("AdminQueue",)
@@ -48,7 +48,7 @@ class AdminQueue:
 
     entries = ENTRIES
 
-    def __init__(self, controller: "NvmeController") -> None:
+    def __init__(self, controller: "ControllerState") -> None:
         enabler = controller.enabler
         self.pair = QueuePair(0, ENTRIES, CommonBuffer.create(enabler, ring_bytes(ENTRIES)))
         self._data = CommonBuffer.create(enabler, PAGE)

@@ -5,7 +5,7 @@
 from random import randbytes
 
 from pydriver.drivers.nvme.controller import NvmeController
-from pydriver.drivers.nvme.requests import IOCTL_FLUSH
+from pydriver.drivers.nvme.controls import IOCTL_FLUSH
 from pydriver.wdf import Device
 
 __all__ = ("exercise",)

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pydriver.drivers.nvme.controls import OPCODES, block_ranges
 from pydriver.drivers.nvme.prp import PrpList, prp_list_pages
-from pydriver.drivers.nvme.requests import OPCODES, block_ranges
 from pydriver.drivers.nvme.rings import QueuePair, ring_bytes
 from pydriver.drivers.nvme.spec import (
     DEALLOCATE,
@@ -53,7 +53,7 @@ from pydriver.wdf import (
 )
 
 if TYPE_CHECKING:
-    from pydriver.drivers.nvme.controller import NvmeController
+    from pydriver.drivers.nvme.state import ControllerState
     from pydriver.wdf import MappedRegisters
 
 __all__ = ("IoQueuePair",)
@@ -119,7 +119,7 @@ class IoQueuePair:
     """An I/O queue pair.
 
     :param device: the controller's device
-    :param controller: its context
+    :param controller: the state of the controller
     :param number: identifier of both queues, from 1
     :ivar queue: the queue object whose requests it serves
     :ivar pair: the rings
@@ -131,7 +131,7 @@ class IoQueuePair:
     :ivar recovered: number of times that completions were found without an interrupt
     """
 
-    def __init__(self, device: Device, controller: "NvmeController", number: int) -> None:
+    def __init__(self, device: Device, controller: "ControllerState", number: int) -> None:
         parameters = controller.parameters
         enabler = controller.enabler
         depth = parameters.depth
