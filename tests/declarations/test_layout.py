@@ -10,11 +10,12 @@ import pytest
 
 import pydriver.ke.structures
 import pydriver.wdf
+import pydriver.wdf.object.function_table
 from pydriver.declarations.header import header
 from pydriver.declarations.model import Model, model
 from pydriver.declarations.registry import ENUMERATIONS, STRUCTURES, Structure
 
-assert pydriver.wdf
+assert pydriver.wdf.object.function_table
 assert pydriver.ke.structures
 
 COMPILERS = {
@@ -45,6 +46,7 @@ SIZES = {
     "SCATTER_GATHER_ELEMENT": 0x18,
     "SCATTER_GATHER_LIST": 0x10,
     "UNICODE_STRING": 0x10,
+    "WDF_BIND_INFO": 0x30,
     "WDF_OBJECT_ATTRIBUTES": 0x38,
     "WDF_OBJECT_CONTEXT_TYPE_INFO": 0x28,
 }
@@ -60,6 +62,10 @@ OFFSETS = {
     ("IO_STACK_LOCATION", "DeviceObject"): 0x28,
     ("MDL", "ByteCount"): 0x28,
     ("CM_PARTIAL_RESOURCE_DESCRIPTOR", "u.Interrupt.Vector"): 8,
+    ("WDF_BIND_INFO", "FuncCount"): 0x1C,
+    ("WDF_BIND_INFO", "FuncTable"): 0x20,
+    ("WDF_DRIVER_GLOBALS", "DriverName"): 0x10,
+    ("WDF_DRIVER_GLOBALS", "DisplaceDriverUnload"): 0x30,
     ("WDF_INTERRUPT_INFO", "Group"): 0x38,
     ("WDF_OBJECT_CONTEXT_TYPE_INFO", "UniqueType"): 0x18,
 }

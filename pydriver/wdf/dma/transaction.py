@@ -196,6 +196,12 @@ class DmaTransaction(DmaTransfers):
         "WdfDmaTransactionGetTransferInfo",
         "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _Out_opt_ ULONG *MapRegisterCount, "
         "_Out_opt_ ULONG *ScatterGatherElementCount)",
+        binding=Binding(
+            outputs={
+                "MapRegisterCount": "result.map_register_count",
+                "ScatterGatherElementCount": "result.scatter_gather_list_size // 24",
+            }
+        ),
     )
     def get_transfer_info(self) -> TransferInfo:
         """What the first transfer will take; between initialization and execution."""

@@ -4,12 +4,44 @@
 
 A driver calls through a table that WdfVersionBind gives it, by the index of the DDI. Each version
 of KMDF appends to the table of the one before it, so that a driver of any version is served by
-the first entries. [wdffuncenum.h]
+the first entries. [wdffuncenum.h, wdfglobals.h, fxldr.h]
 """
 
 from types import MappingProxyType
 
+from pydriver.declarations.registry import structure
+
 __all__ = ("COUNTS", "FUNCTIONS", "INDICES")
+
+structure(
+    "WDF_DRIVER_GLOBALS",
+    """
+    WDFDRIVER Driver;
+    ULONG DriverFlags;
+    ULONG DriverTag;
+    CHAR DriverName[32];
+    BOOLEAN DisplaceDriverUnload;
+    """,
+)
+structure(
+    "WDF_VERSION",
+    """
+    ULONG Major;
+    ULONG Minor;
+    ULONG Build;
+    """,
+)
+structure(
+    "WDF_BIND_INFO",
+    """
+    ULONG Size;
+    PWCH Component;
+    WDF_VERSION Version;
+    ULONG FuncCount;
+    PVOID FuncTable;
+    PVOID Module;
+    """,
+)
 
 COUNTS = MappingProxyType(
     {
