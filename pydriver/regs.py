@@ -93,7 +93,9 @@ class Field(Generic[T]):
 
     def __init__(self, msb: int, lsb: int, enumeration: type[IntEnum] | None = None) -> None:
         if not 0 <= lsb <= msb:
-            raise TypeError(f"bits {msb}:{lsb} are not a field: give the most significant bit first")
+            raise TypeError(
+                f"bits {msb}:{lsb} are not a field: give the most significant bit first"
+            )
         self.msb = msb
         self.lsb = lsb
         self.mask = (1 << (msb - lsb + 1)) - 1
@@ -207,7 +209,9 @@ class Register:
 
     def __init__(self, value: int = 0, /, **fields: int) -> None:
         if value < 0 or value >> self._width:
-            raise ValueError(f"{type(self).__name__}: {value:#x} does not fit in {self._width} bits")
+            raise ValueError(
+                f"{type(self).__name__}: {value:#x} does not fit in {self._width} bits"
+            )
         for name, part in fields.items():
             try:
                 field = self._fields[name]

@@ -345,7 +345,9 @@ class System(Stateful):
         try:
             self.config.on_failure(self, failure)
         except Exception as error:  # noqa: BLE001 -- the first failure counts
-            failure.add_note(f"and the failure could not be reported: {type(error).__name__}: {error}")
+            failure.add_note(
+                f"and the failure could not be reported: {type(error).__name__}: {error}"
+            )
 
     def _report_violations(self) -> None:
         try:
