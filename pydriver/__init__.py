@@ -17,5 +17,6 @@ __all__ = ("System", "SystemConfig")
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("pydriver.system"), name)
+        found = globals()[name] = getattr(importlib.import_module("pydriver.system"), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

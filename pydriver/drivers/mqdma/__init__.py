@@ -44,4 +44,6 @@ __all__ = (
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.driver"), name)
+    # Kept: the next use of the name does not come here, which on a request's path would be slow.
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.driver"), name)
+    return found
