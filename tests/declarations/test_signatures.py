@@ -3,6 +3,8 @@
 """Every signature is C, and says all that a caller in C and the Python method need."""
 
 import ast
+import dataclasses
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -14,7 +16,7 @@ import pydriver.ke.structures
 import pydriver.wdf
 from pydriver.declarations.binding import Binding, bind
 from pydriver.declarations.header import header
-from pydriver.declarations.kinds import Kind, Typed, kind_of_parameter
+from pydriver.declarations.kinds import Kind, Typed, kind_of, kind_of_parameter
 from pydriver.declarations.model import FunctionType, Model, model
 from pydriver.declarations.registry import CALLBACKS, ENUMERATIONS, HANDLES, STRUCTURES
 from pydriver.declarations.sal import Direction, parse_signature
@@ -224,3 +226,32 @@ def test_each_callback_is_the_type_of_a_field_or_of_a_parameter() -> None:
 def test_irqls_of_callbacks_are_a_range() -> None:
     for each in CALLBACKS.values():
         assert 0 <= each.lowest <= each.highest <= HIGH_LEVEL, each.name
+
+
+def test_each_python_callback_takes_the_parameters_of_c_and_returns_their_result() -> None:
+    """By position; ``None`` is STATUS_SUCCESS, and FALSE."""
+    results = {"VOID": {"None"}, "NTSTATUS": {"int | None"}, "BOOLEAN": {"bool", "bool | None"}}
+    seen = set()
+    for name, structure in STRUCTURES.items():
+        for kind in structure.classes:
+            hints = {each.name: str(each.type) for each in dataclasses.fields(kind.python)}
+            members = {path: field for path, field, _ in model().structure(name).members()}
+            for path, attribute in model().attributes(name, kind.python).items():
+                found = kind_of(members[path].type)
+                if found.kind is not Kind.CALLBACK or attribute not in hints:
+                    continue
+                signature = parse_signature(CALLBACKS[found.name].signature)
+                parameters, result = callable_of(hints[attribute])
+                assert parameters == len(signature.parameters), f"{name}.{path}"
+                assert result in results[signature.result], f"{name}.{path}"
+                seen.add(found.name)
+    assert len(seen) >= 45
+
+
+def callable_of(annotation: str) -> tuple[int, str]:
+    """The number of parameters and the result of a ``Callable[[...], result] | None``."""
+    found = re.search(r"Callable\[\[(?P<inside>[^\]]*)\], (?P<result>[^\]]*)\]", annotation)
+    assert found is not None, annotation
+    result = found["result"].replace("NoneType", "None")
+    result = re.sub(r"typing\.Optional\[(\w+)$", r"\1 | None", result)
+    return len(found["inside"].split(",")), result
