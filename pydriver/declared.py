@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""All that is declared, as data: what `pydriver ddi --json` prints, and what the pages list.
+"""All declarations as data, for `pydriver ddi --json` and for the pages of the reference.
 
 DDIs and kernel routines with their parameters, callbacks, structures with their fields,
 enumerations, handles: each is one dictionary of strings, numbers and lists.
@@ -130,7 +130,7 @@ def type_names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """What is declared under a name of C.
+    """The declaration with a name of C.
 
     :param name: of a DDI, callback, structure, enumeration, handle or opaque structure
     :raises KeyError: nothing is

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How a C function and the Python method that implements it correspond.
+"""The correspondence of a C function and the Python method that implements it.
 
 The signatures decide, by these rules; a :class:`Binding` at the declaration says what differs.
 
@@ -10,13 +10,13 @@ The signatures decide, by these rules; a :class:`Binding` at the declaration say
   all that are left. ``kernel`` and ``driver_object`` are the caller's, where C has no such
   parameter.
 - A parameter that gives the size of a buffer belongs to the buffer's Python object.
-- What C returns by pointer (``_Out_``, or ``_Inout_`` without a Python parameter) is the result:
-  one output is the result itself, several are its elements, the C result first unless that is
+- The outputs by pointer (``_Out_``, or ``_Inout_`` without a Python parameter) are the result: one
+  output is the result itself, several are its elements, the C result first unless that is
   VOID or NTSTATUS.
 - An exception's status is the NTSTATUS. Without one it is STATUS_SUCCESS, or the result itself if
   nothing is returned by pointer and the method returns a number.
 
-Where an output comes from is an expression of ``result``: ``result``, ``result[1]``,
+The source of an output is an expression of ``result``: ``result``, ``result[1]``,
 ``len(result)``, ``result.irql``.
 """
 
@@ -41,7 +41,7 @@ RETURN = "return"
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What the rules do not give.
+    """Deviations from the rules, at one declaration.
 
     :ivar parameters: Python parameter by the C one; ``"self, offset"``: an address in two parts
     :ivar omits: C parameters that Python lacks, because here they have no effect
@@ -71,7 +71,7 @@ class Call:
     :ivar sizes: buffer by the C parameter that gives its size
     :ivar outputs: expression of ``result`` by the C parameter, a path in it, or ``return``
     :ivar none: name of the NTSTATUS that a result of ``None`` stands for
-    :ivar problems: what does not correspond; nothing, for a complete declaration
+    :ivar problems: parameters and results that do not correspond; empty in a complete declaration
     """
 
     parameters: Mapping[str, str]
@@ -93,7 +93,7 @@ def bind(
 
     :param signature: of the C function
     :param method: the Python function, class method or class
-    :param binding: what the rules do not give
+    :param binding: deviations from the rules
     :param takes_object: the first C parameter may be the method's object
     """
     problems: list[str] = []

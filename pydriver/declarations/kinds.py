@@ -29,7 +29,7 @@ __all__ = ("Kind", "Typed", "kind_of", "kind_of_parameter")
 
 
 class Kind(Enum):
-    """How a value crosses between C and Python.
+    """The ways in which a value crosses between C and Python.
 
     A string or a GUID is copied; a structure is read or written field by field; an object of the
     kernel stands for its memory; a pointer is a number, or the driver's own Python object.
@@ -52,7 +52,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A kind, and what it is one of.
+    """A kind, with the name of the type.
 
     :ivar kind: see :class:`Kind`
     :ivar name: of the handle, enumeration, callback or structure in C; of a value its type

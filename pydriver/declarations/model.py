@@ -93,7 +93,7 @@ class Named:
 class Pointer:
     """A pointer.
 
-    :ivar target: the type of what it points to
+    :ivar target: the type that it points to
     :ivar qualifiers: of the target: ``const``, ``volatile``
     """
 
@@ -242,7 +242,7 @@ class Model:
     """Types and functions of a C text.
 
     :param text: in C, without a preprocessor's directives but ``#pragma pack``
-    :raises pycparser.c_parser.ParseError: it is not C
+    :raises pycparser.c_parser.ParseError: the text is not C
     :ivar types: by typedef's name
     :ivar functions: by name
     :ivar constants: enumerators
@@ -420,7 +420,7 @@ def _under(path: str, tops: tuple[str, ...]) -> bool:
 
 
 def model(functions: Mapping[str, str] | None = None) -> Model:
-    """All that is declared, parsed.
+    """All declarations, parsed.
 
     :param functions: signatures of functions, by name
     """

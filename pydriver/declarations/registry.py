@@ -65,7 +65,7 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """How a Python class represents a structure.
+    """The representation of a structure by a Python class.
 
     :ivar python: the class
     :ivar attributes: attribute by the path of the C member, ``u.Memory.Start``, where the rule of

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A signature with source annotations (SAL): what C has of it, and what the annotations say.
+"""Signatures with source annotations (SAL): the C in them, and the facts of the annotations.
 
 SAL 2.0 is Microsoft's language for the directions, sizes and NULLs of parameters; C compilers
 other than theirs do not know it. [Understanding SAL; sal.h]
@@ -15,7 +15,7 @@ __all__ = ("Direction", "Parameter", "Signature", "parse_signature")
 
 
 class Direction(Enum):
-    """Whether the callee reads what a parameter is, or points to, or writes it."""
+    """The direction of a parameter: the callee reads it, or writes its target, or does both."""
 
     IN = "in"
     OUT = "out"
@@ -38,8 +38,8 @@ class Parameter:
     :ivar annotations: in order, with their arguments: ``_Out_writes_bytes_(Length)``
     :ivar direction: by the first annotation that has one
     :ivar optional: NULL is allowed
-    :ivar pointer: what is written is a pointer (``_Outptr_``)
-    :ivar size: of the buffer that it points to: an expression of other parameters; ``""``: none
+    :ivar pointer: a pointer is written (``_Outptr_``)
+    :ivar size: size of the buffer, as an expression of other parameters; ``""``: none
     :ivar in_bytes: the size counts bytes, not elements
     """
 

@@ -30,7 +30,7 @@ class Ddi:
     :ivar lowest: lowest IRQL at which it may be called
     :ivar highest: highest one
     :ivar method: where it is in Python, ``pydriver.wdf.sync.dpc:Dpc.enqueue``
-    :ivar binding: how the method differs from what the signature says
+    :ivar binding: deviations of the method from the signature
     """
 
     name: str
@@ -50,7 +50,7 @@ class Ddi:
         return parse_signature(self.signature)
 
     def call(self) -> Call:
-        """How the C function and the method correspond."""
+        """The correspondence of the C function and the method."""
         signature, method = self.parsed(), self.implementation()
         bound = "." not in self.method.partition(":")[2] or isinstance(method, type | MethodType)
         first = signature.parameters[0].declaration if signature.parameters else ""
@@ -80,7 +80,7 @@ def register(
     :param lowest: lowest IRQL at which it may be called
     :param highest: highest one
     :param method: where it is in Python, ``module:Class.method``
-    :param binding: how the method differs from what the signature says
+    :param binding: deviations of the method from the signature
     :raises TypeError: another method has that name
     """
     declared = REGISTRY.setdefault(name, Ddi(name, signature, lowest, highest, method, binding))
@@ -105,7 +105,7 @@ def function_ddi(
     :param signature: in C
     :param highest: highest IRQL at which it may be called
     :param lowest: lowest one
-    :param binding: how it differs from what the signature says
+    :param binding: deviations of the function from the signature
     """
 
     def declare(function: F) -> F:

@@ -144,7 +144,7 @@ def ddi(
         returns; :data:`RUNS` if there is no such check
     :param recorded: each call is an entry of the recorder
     :param unchecked: the method checks the IRQL itself, because it needs its value
-    :param binding: how the method differs from what the signature says
+    :param binding: deviations of the method from the signature
     """
 
     def declare(function: F) -> F:
@@ -231,7 +231,7 @@ def creation_ddi(
     :param signature: in C
     :param highest: highest IRQL at which it may be called
     :param refusal: :data:`RAISES` if WDF checks the IRQL at run time
-    :param binding: how the method differs from what the signature says
+    :param binding: deviations of the method from the signature
     """
 
     def declare(function: F) -> F:
