@@ -22,6 +22,7 @@ from pydriver.wdf.device.property import (
 from pydriver.wdf.device.registry_key import KEY_READ, KEY_WRITE, PlugPlayRegistryKey, RegistryKey
 from pydriver.wdf.dma.adapter import ScatterGatherElement, ScatterGatherList
 from pydriver.wdf.dma.common_buffer import CommonBuffer, CommonBufferConfig
+from pydriver.wdf.dma.device import DmaPower
 from pydriver.wdf.dma.enabler import (
     DmaDirection,
     DmaEnabler,
@@ -81,6 +82,7 @@ from pydriver.wdf.memory.resource import (
 )
 from pydriver.wdf.object.collection import Collection
 from pydriver.wdf.object.ddi import REGISTRY, Ddi
+from pydriver.wdf.object.device_base import DeviceState
 from pydriver.wdf.object.generic_object import GenericObject
 from pydriver.wdf.object.object import (
     ExecutionLevel,
@@ -95,14 +97,13 @@ from pydriver.wdf.pnp.pnp_config import (
     DevicePowerPolicyState,
     DevicePowerState,
     DeviceRelationType,
-    DeviceState,
     DeviceStateFlags,
     PnpPowerEventCallbacks,
     PowerDeviceState,
     PowerPolicyEventCallbacks,
     SpecialFileType,
 )
-from pydriver.wdf.pnp.power import DmaPower, Failure
+from pydriver.wdf.pnp.power import Failure
 from pydriver.wdf.pnp.power_policy_config import (
     IdleSettings,
     PowerPolicyS0IdleCapabilities,

@@ -5,35 +5,24 @@
 The PnP and power sequences are in `pydriver.wdf.pnp`.
 """
 
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydriver.declarations.registry import handle
 from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
-    STATUS_ACCESS_DENIED,
-    STATUS_DEVICE_NOT_READY,
-    STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_DEVICE_STATE,
-    STATUS_INVALID_PARAMETER,
     STATUS_INVALID_SECURITY_DESCR,
     STATUS_NO_SUCH_DEVICE,
-    STATUS_WDF_BUSY,
     NtStatusError,
 )
-from pydriver.wdf.device.property import DeviceProperties, instance_path
+from pydriver.wdf.device.init import make_device_object
+from pydriver.wdf.device.interface import DeviceNames, NameDdis
+from pydriver.wdf.device.property import PropertyDdis, instance_path
 from pydriver.wdf.interrupt.resources import InterruptResources
-from pydriver.wdf.io.device_object import (
-    IRP_MJ_CREATE,
-    DeviceObject,
-    DeviceObjectFlags,
-    make_device_object,
-)
-from pydriver.wdf.io.file import File
-from pydriver.wdf.io.file_config import FileObjectClass, serializes_file_callbacks
-from pydriver.wdf.io.irp import Irp, RequestType
-from pydriver.wdf.io.queue import IoQueue
-from pydriver.wdf.io.queue_config import IoQueueConfig, IoQueueDispatchType
+from pydriver.wdf.io.device_object import DeviceObject
+from pydriver.wdf.io.file_config import serializes_file_callbacks
+from pydriver.wdf.io.irp import RequestType
+from pydriver.wdf.io.package import IoPackage
 from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.object.object import (
     ExecutionLevel,
@@ -41,73 +30,74 @@ from pydriver.wdf.object.object import (
     ParentRule,
     SynchronizationScope,
 )
-from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.pnp.bus import BusFunction
-from pydriver.wdf.pnp.pnp_config import DeviceState
+from pydriver.wdf.pnp.device_state import StateDdis
+from pydriver.wdf.pnp.pnp import Pnp
+from pydriver.wdf.pnp.pnp_config import (
+    DevicePnpState,
+    DeviceRelationType,
+    PnpPowerEventCallbacks,
+    PowerDeviceState,
+    SpecialFileType,
+)
+from pydriver.wdf.pnp.power import Failure, Power
+from pydriver.wdf.pnp.power_policy import PowerPolicy
+from pydriver.wdf.pnp.power_policy_ddis import PowerPolicyDdis
 from pydriver.wdf.sync.serialization import (
     CallbackKind,
-    PresentationLock,
     effective_level,
     effective_scope,
     make_lock,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pydriver.ke.guest_memory import GuestMemory
-    from pydriver.system import System
     from pydriver.wdf.device.driver import Driver
     from pydriver.wdf.device.init import DeviceInit
+    from pydriver.wdf.device.interface import DeviceInterface
+    from pydriver.wdf.interrupt.interrupt import Interrupt
+    from pydriver.wdf.io.file import File
+    from pydriver.wdf.io.queue import IoQueue
     from pydriver.wdf.io.request import Request
-    from pydriver.wdf.io.request_base import RequestBase
+    from pydriver.wdf.memory.resource import ResourceList
 
 __all__ = ("Device",)
 
-_DISPATCHABLE = frozenset(RequestType)
-
 
 @handle("WDFDEVICE")
-class Device(DeviceProperties):
-    """A device.
+class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
+    """A device. It has its parts, as WDF's FxDevice has; the DDIs that it inherits use them.
 
     :ivar function: the PCI function
-    :ivar driver: that it belongs to
-    :ivar io_lock: guards the queues and the requests; nothing waits under it
+    :ivar driver: the driver that it belongs to
+    :ivar io: the I/O package
+    :ivar bus: the bus driver's view of the device
+    :ivar power: the power sequences
+    :ivar pnp: the PnP sequences
+    :ivar policy: the power policy
+    :ivar names: device interfaces and the symbolic link
+    :ivar interrupt_resources: the interrupt objects, and what they are given
+    :ivar dma_enablers: brought up with the device, in this order
     :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
-    :ivar device_object: its own device object
-    :ivar physical_device_object: the bus driver's, at the bottom of the stack
-    :ivar guest_memory: where its requests' buffers, and the contexts and the pool of the objects
-        below it are; ``None``: in this process
-    :ivar sees_requests: each request goes through :meth:`dispatch`
+    :ivar interrupt_mode: how the function should interrupt; ``None``: as it does best
+    :ivar message_limit: most messages that it is given; ``None``: as many as it has
     """
 
     __slots__ = (
-        "_caller_context",
-        "_dispatched",
-        "_files_serialized",
-        "_package_queue",
-        "control_queue",
-        "create_queue",
-        "default_queue",
+        "bus",
+        "callback_kind",
         "device_lock",
-        "device_object",
-        "driver",
-        "file_attributes",
-        "file_config",
-        "filter",
-        "function",
-        "guest_memory",
-        "internal_queue",
+        "dma_enablers",
+        "execution_level",
         "interrupt_mode",
         "interrupt_resources",
-        "io_lock",
+        "io",
         "message_limit",
-        "physical_device_object",
-        "read_queue",
-        "request_attributes",
-        "system",
-        "write_queue",
+        "names",
+        "pnp",
+        "policy",
+        "power",
+        "serialization_lock",
+        "synchronization_scope",
     )
 
     fx_type: ClassVar[int] = 0x1002
@@ -119,66 +109,245 @@ class Device(DeviceProperties):
         driver = init.driver
         level = effective_level(attributes, driver.execution_level)
         serialized = serializes_file_callbacks(init.file_attributes, level, "WdfDeviceCreate")
-        # First, for its own context.
-        self.driver: Driver = driver
-        own = init.guest_memory
-        self.guest_memory: GuestMemory | None = driver.guest_memory
-        if own is not None:
-            self.guest_memory = driver._kernel.memory if own else None
-        super().__init__(driver._kernel, driver, attributes, deletable=False)
+        guest_memory = driver.guest_memory
+        if init.guest_memory is not None:
+            guest_memory = driver._kernel.memory if init.guest_memory else None
+        super().__init__(driver, driver.system, init.function, attributes, guest_memory)
         self.execution_level = level
         self.synchronization_scope = effective_scope(attributes, driver.synchronization_scope)
         # A quirk of the framework: a level that is inherited from the driver does not count here.
         passive = attributes.execution_level is ExecutionLevel.PASSIVE
         self.callback_kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
-        self.device_lock: PresentationLock = make_lock(self, self.execution_level)
+        self.device_lock = make_lock(self, self.execution_level)
         unlocked = self.synchronization_scope is SynchronizationScope.NONE
         self.serialization_lock = None if unlocked else self.device_lock
-        self.system: System = driver.system
-        self.function = init.function
         self.interrupt_mode = init.interrupt_mode
         self.message_limit = init.message_limit
         self.interrupt_resources = InterruptResources(
             self.system, init.function, init.interrupt_mode, init.message_limit
         )
-        bus = BusFunction(self.system, init.function, self.interrupt_resources)
-        self.filter = init.filter
-        self.file_config = init.file_config
-        self.file_attributes = init.file_attributes
-        self._files_serialized = serialized
-        self.request_attributes = init.request_attributes
-        self.physical_device_object = DeviceObject(
-            name="\\Device\\" + instance_path(init.function).replace("\\", "#")
+        self.dma_enablers = []
+        self.names = DeviceNames()
+        below = DeviceObject(name="\\Device\\" + instance_path(init.function).replace("\\", "#"))
+        self.io = IoPackage(
+            self,
+            make_device_object(init, below),
+            filter_driver=init.filter,
+            file_config=init.file_config,
+            file_attributes=init.file_attributes,
+            files_serialized=serialized,
+            request_attributes=init.request_attributes,
+            caller_context=init.evt_io_in_caller_context,
         )
-        self.device_object = make_device_object(init, self.physical_device_object)
-        self._caller_context = init.evt_io_in_caller_context
+        self.bus = BusFunction(self.system, init.function, self.interrupt_resources)
+        self.power = Power(self, self.bus, init.callbacks, pageable=init.power_pageable)
+        self.pnp = Pnp(
+            self,
+            self.power,
+            restart=lambda: driver.restart_device(self),
+            started_changed=self.names.set_device_started,
+        )
         owner = init.power_policy_owner
-        self.prepare_power(init.callbacks, bus, pageable=init.power_pageable)
-        self.prepare_pnp()
-        self.prepare_policy(
+        self.policy = PowerPolicy(
+            self,
+            self.pnp,
+            self.power,
             init.policy_callbacks,
             owner=not init.filter if owner is None else owner,
-            sees_requests=self._caller_context is not None,
         )
-        self.prepare_names()
-        self.io_lock = Lock()
-        self.default_queue: IoQueue | None = None
-        self.read_queue: IoQueue | None = None
-        self.write_queue: IoQueue | None = None
-        self.control_queue: IoQueue | None = None
-        self.internal_queue: IoQueue | None = None
-        self.create_queue: IoQueue | None = None
-        self._dispatched: dict[RequestType, IoQueue] = {}
-        self._package_queue: IoQueue | None = None
         init.device = self
 
     def __str__(self) -> str:
         return f"{self.driver.name} {self.function.address}"
 
+    # What the parts have
+
     @property
-    def device_above(self) -> "Device":
-        """The device itself."""
-        return self
+    def callbacks(self) -> PnpPowerEventCallbacks:
+        """The PnP and power callbacks of the driver."""
+        return self.power.callbacks
+
+    @property
+    def device_object(self) -> DeviceObject:
+        """The device's own device object."""
+        return self.io.device_object
+
+    @property
+    def physical_device_object(self) -> DeviceObject:
+        """The bus driver's device object, at the bottom of the stack."""
+        return self.io.physical_device_object
+
+    @property
+    def default_queue(self) -> "IoQueue | None":
+        """The queue that takes what no other takes."""
+        return self.io.default_queue
+
+    @property
+    def internal_queue(self) -> "IoQueue | None":
+        """The queue that takes internal device controls."""
+        return self.io.internal_queue
+
+    @property
+    def queues(self) -> "list[IoQueue]":
+        """All queues, in the order of creation."""
+        return self.io.queues
+
+    @property
+    def files(self) -> "list[File]":
+        """Open handles."""
+        return self.io.files
+
+    @property
+    def interrupts(self) -> "list[Interrupt]":
+        """The interrupt objects, in the order of creation."""
+        return self.interrupt_resources.interrupts
+
+    @property
+    def interfaces(self) -> "list[DeviceInterface]":
+        """Device interfaces, in the order of creation."""
+        return self.names.interfaces
+
+    @property
+    def resources(self) -> "ResourceList":
+        """The translated resources, from EvtDevicePrepareHardware to EvtDeviceReleaseHardware."""
+        return self.pnp.resources
+
+    @property
+    def raw_resources(self) -> "ResourceList":
+        """The raw resources."""
+        return self.pnp.raw_resources
+
+    @property
+    def pnp_state(self) -> "DevicePnpState":
+        """Where the PnP sequences are, by the framework's name."""
+        return self.pnp.state
+
+    @property
+    def powered(self) -> bool:
+        """The device is in D0, and the queues present requests."""
+        return self.io.powered
+
+    @property
+    def power_state(self) -> PowerDeviceState:
+        """The power state that the device is in."""
+        return self.power.state
+
+    @property
+    def failures(self) -> "list[Failure]":
+        """Steps of a D0 exit that failed, since the last D0 entry."""
+        return self.power.failures
+
+    @property
+    def power_policy_owner(self) -> bool:
+        """The driver decides when the device sleeps."""
+        return self.policy.owner
+
+    # The PnP manager
+
+    def start(self) -> None:
+        """Starts the device, for the first time or after :meth:`stop` [IRP_MN_START_DEVICE].
+
+        :raises NtStatusError: a step failed; what was done is undone
+        """
+        self.pnp.start()
+
+    def query_stop(self) -> int:
+        """Asks the driver whether the device may be stopped [IRP_MN_QUERY_STOP_DEVICE]."""
+        return self.pnp.query_stop()
+
+    def stop(self) -> None:
+        """Stops the device for new resources, if the driver agrees; :meth:`start` gives them.
+
+        :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed:
+            the device has failed then
+        """
+        self.pnp.stop()
+
+    def rebalance(self) -> None:
+        """Gives the device other resources: :meth:`stop` and :meth:`start`.
+
+        :raises NtStatusError: as these two do
+        """
+        self.pnp.rebalance()
+
+    def query_remove(self) -> int:
+        """Asks the driver whether the device may be removed [IRP_MN_QUERY_REMOVE_DEVICE]."""
+        return self.pnp.query_remove()
+
+    def cancel_query(self) -> None:
+        """Tells of a veto elsewhere: the device goes on [IRP_MN_CANCEL_REMOVE_DEVICE]."""
+        self.pnp.cancel_query()
+
+    def remove(self, *, query: bool = True) -> None:
+        """Removes the device in order, and deletes it. Idempotent.
+
+        Handles that are still open are closed.
+
+        :param query: ask the driver first, if the device runs
+        :raises NtStatusError: the driver vetoes
+        """
+        self.pnp.remove(query=query)
+
+    def surprise_remove(self) -> None:
+        """Takes note that the device has gone [IRP_MN_SURPRISE_REMOVAL].
+
+        What is left of it goes when the last handle is closed.
+        """
+        self.pnp.surprise_remove()
+
+    def usage_notification(self, kind: SpecialFileType, *, in_path: bool) -> int:
+        """Tells of a special file on the device [IRP_MN_DEVICE_USAGE_NOTIFICATION].
+
+        :param kind: the kind of file
+        :param in_path: ``True``: it is put on the device; ``False``: it is taken off
+        :return: NTSTATUS: the driver may refuse
+        """
+        return self.pnp.usage_notification(kind, in_path=in_path)
+
+    def query_relations(self, relation_type: DeviceRelationType) -> tuple[object, ...]:
+        """The devices that are related to this one: none [IRP_MN_QUERY_DEVICE_RELATIONS]."""
+        return self.pnp.query_relations(relation_type)
+
+    # The power manager
+
+    def exit_d0(self, target: PowerDeviceState = PowerDeviceState.D3) -> None:
+        """Has the device leave D0, as for idle or sleep.
+
+        :param target: D1, D2 or D3
+        :raises NtStatusError: it is not in D0; or a callback failed: the device has failed then
+        """
+        self.pnp.exit_d0(target)
+
+    def enter_d0(self, previous: PowerDeviceState | None = None) -> None:
+        """Has the device return to D0.
+
+        :param previous: the state that EvtDeviceD0Entry is told; ``None``: the one that it is in
+        :raises NtStatusError: it is not in a low-power state; or a callback failed: the device
+            has failed then
+        """
+        self.pnp.enter_d0(previous)
+
+    def wake(self) -> None:
+        """Tells that the device, which idles, has signalled that it wants to wake up.
+
+        At PASSIVE_LEVEL.
+        """
+        self.policy.wake()
+
+    def enter_sleep(self) -> None:
+        """Tells that the system goes to sleep: the device leaves D0, armed if it may wake it.
+
+        :raises NtStatusError: a callback failed; the device has failed then
+        """
+        self.policy.enter_sleep()
+
+    def leave_sleep(self, *, triggered: bool = False) -> None:
+        """Tells that the system works again: the device returns to D0, unless it had been idle.
+
+        :param triggered: it was this device that has woken the system
+        :raises NtStatusError: a callback failed; the device has failed then
+        """
+        self.policy.leave_sleep(triggered=triggered)
 
     # DDIs
 
@@ -218,7 +387,7 @@ class Device(DeviceProperties):
     @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (_In_ WDFDEVICE Device)")
     def get_default_queue(self) -> "IoQueue | None":
         """The default queue, if there is one."""
-        return self.default_queue
+        return self.io.default_queue
 
     @ddi(
         "WdfDeviceConfigureRequestDispatching",
@@ -232,19 +401,7 @@ class Device(DeviceProperties):
         :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
         """
         what = "WdfDeviceConfigureRequestDispatching"
-        if request_type not in _DISPATCHABLE:
-            raise NtStatusError(STATUS_INVALID_PARAMETER, what)
-        if queue.device is not self or queue is self.default_queue:
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
-        if not self.initializing:
-            raise NtStatusError(STATUS_INVALID_DEVICE_STATE, what)
-        if not queue.handles(request_type):
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: no handler in {queue}")
-        if request_type in self._dispatched:
-            raise NtStatusError(STATUS_WDF_BUSY, what)
-        self._dispatched[request_type] = queue
-        queue.deletable = False
-        self._update_dispatch()
+        self.io.configure_dispatching(queue, request_type, what)
 
     @ddi("WdfDeviceEnqueueRequest", "NTSTATUS (_In_ WDFDEVICE Device, _In_ WDFREQUEST Request)")
     def enqueue_request(self, request: "Request") -> None:
@@ -254,16 +411,7 @@ class Device(DeviceProperties):
         :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it comes from elsewhere, or no queue
             takes it; the driver still owns it
         """
-        what = f"WdfDeviceEnqueueRequest({request})"
-        kind = request.irp.kind
-        queue = self._dispatched.get(kind)
-        if queue is None and kind is not RequestType.CREATE:
-            queue = self.default_queue
-        if request.queue is not self._package_queue or queue is None:
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
-        status = request.forward_to_io_queue(queue)
-        if status:
-            raise NtStatusError(status, what)
+        self.io.enqueue(request, f"WdfDeviceEnqueueRequest({request})")
 
     @ddi(
         "WdfDeviceSetAlignmentRequirement",
@@ -274,166 +422,27 @@ class Device(DeviceProperties):
 
         :param alignment_requirement: a mask: the alignment in bytes, less one
         """
-        self.device_object.alignment_requirement = alignment_requirement
+        self.io.device_object.alignment_requirement = alignment_requirement
 
     @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (_In_ WDFDEVICE Device)")
     def get_alignment_requirement(self) -> int:
         """How buffers have to be aligned, as a mask."""
-        return self.device_object.alignment_requirement
+        return self.io.device_object.alignment_requirement
 
     @ddi("WdfDeviceWdmGetDeviceObject", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_device_object(self) -> DeviceObject:
         """The device's own device object."""
-        return self.device_object
+        return self.io.device_object
 
     @ddi("WdfDeviceWdmGetAttachedDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_attached_device(self) -> DeviceObject:
         """The device object that the device's own is attached to."""
-        return self.physical_device_object
+        return self.io.physical_device_object
 
     @ddi("WdfDeviceWdmGetPhysicalDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_physical_device(self) -> DeviceObject:
         """The bus driver's device object."""
-        return self.physical_device_object
-
-    # Dispatching
-
-    def set_default_queue(self, queue: "IoQueue") -> None:
-        """Has a queue take what no other takes; by its creation."""
-        self.default_queue = queue
-        self._update_dispatch()
-
-    def _update_dispatch(self) -> None:
-        def find(kind: RequestType) -> IoQueue | None:
-            queue = self._dispatched.get(kind, self.default_queue)
-            # A filter passes on what the default queue would refuse.
-            passes_on = self.filter and queue is not None and not queue.handles(kind)
-            return None if passes_on else queue
-
-        self.read_queue = find(RequestType.READ)
-        self.write_queue = find(RequestType.WRITE)
-        self.control_queue = find(RequestType.DEVICE_CONTROL)
-        self.internal_queue = find(RequestType.DEVICE_CONTROL_INTERNAL)
-        self.create_queue = self._dispatched.get(RequestType.CREATE)
-
-    def dispatch(self, irp: Irp, queue: "IoQueue | None") -> None:
-        """Takes a request that does not go straight into a queue; at IRQL <= DISPATCH_LEVEL.
-
-        :param irp: the request
-        :param queue: that it is for; ``None``: the driver has none for it
-        """
-        if self.watches_io:
-            self.io_arrived()
-        if self._caller_context is not None:
-            request = self._own(irp)
-            if request is not None:
-                self._kernel.invoke(self._caller_context, self, request)
-        elif queue is not None:
-            queue.submit(irp)
-        elif self.filter:
-            irp.finish(self.physical_device_object.forward(irp.kind), 0)
-        else:
-            irp.finish(STATUS_INVALID_DEVICE_REQUEST, 0)
-
-    def _own(self, irp: Irp) -> "Request | None":
-        """Makes a request that the driver owns, and that none of its queues has presented."""
-        with self.io_lock:  # two applications may send their first request at once
-            queue = self._package_queue
-            if queue is None:
-                config = IoQueueConfig(IoQueueDispatchType.MANUAL, power_managed=TriState.FALSE)
-                queue = self._package_queue = IoQueue(self, self, config, ObjectAttributes())
-                queue.deletable = False
-                self.queues.append(queue)
-        return queue.own(irp)
-
-    # The application
-
-    def open(self, name: str = "", flags: int = 0, timeout: float | None = None) -> File:
-        """Opens the device [CreateFile].
-
-        :param name: of what to open on it
-        :param flags: FO_*, of the file object
-        :param timeout: seconds for the driver's answer; ``None`` waits for ever
-        :raises NtStatusError: it is not started, or the driver refuses; it is open already, and
-            exclusive
-        :raises TimeoutError: the driver has not answered; the request has been cancelled
-        """
-        if self.state not in {DeviceState.STARTED, DeviceState.LOW_POWER}:
-            raise NtStatusError(STATUS_DEVICE_NOT_READY, f"{self} is {self.state.value}")
-        if self.files and DeviceObjectFlags.EXCLUSIVE in self.device_object.flags:
-            raise NtStatusError(STATUS_ACCESS_DENIED, f"{self} is open already")
-        file = File(self, name, flags)
-        self.files.append(file)
-        try:
-            self._create(file, timeout)
-        except (NtStatusError, TimeoutError):
-            self.files.remove(file)
-            file._delete()
-            self.remove_if_unused()
-            raise
-        return file
-
-    def _create(self, file: File, timeout: float | None) -> None:
-        config = self.file_config
-        callback = None if config is None else config.evt_device_file_create
-        if self.create_queue is None and callback is None:
-            if self.filter:
-                self.physical_device_object.forward(IRP_MJ_CREATE)
-            return
-        kind = RequestType.CREATE
-        irp = Irp(self._kernel, file, kind, 0, 0, 0, None, None, None, None)
-        if self.create_queue is not None:
-            self.create_queue.submit(irp)
-        else:
-            assert config is not None
-            assert callback is not None
-            request = self._own(irp)
-            if request is not None:
-                none = config.file_object_class == FileObjectClass.NOT_REQUIRED
-                self.call_for_file(callback, self, request, None if none else file)
-        try:
-            irp.result(timeout)
-        except TimeoutError:
-            irp.cancel()
-            raise
-
-    def call_for_file(self, callback: "Callable[..., Any] | None", *arguments: Any) -> None:
-        """Calls one of the file callbacks, at PASSIVE_LEVEL, under the device's lock if it must."""
-        if callback is None:
-            return
-        if not self._files_serialized:
-            self._kernel.invoke(callback, *arguments)
-            return
-        irql = self.device_lock.acquire()
-        self._kernel.invoke(callback, *arguments)
-        self.device_lock.release(irql)
-
-    def outstanding_irps(self) -> list[Irp]:
-        """Requests that wait in the queues, or that the driver owns."""
-        with self.io_lock:
-            return [
-                request.irp for queue in self.queues for request in (*queue.queued, *queue.owned)
-            ]
-
-    def file_of(self, request: "RequestBase") -> File | None:
-        """What WdfRequestGetFileObject returns for a request of the device."""
-        config = self.file_config
-        if config is None:
-            self._kernel.verifier.violation(
-                "FileObjectConfigured",
-                f"WdfRequestGetFileObject({request}), but {self} has no file object configuration",
-                request,
-            )
-            return None
-        required = config.file_object_class != FileObjectClass.NOT_REQUIRED
-        return request.irp.file if required else None
-
-    def forward_if_passed_on(self, major_function: int) -> None:
-        """Passes a cleanup or a close on to the bus driver, if that is configured."""
-        config = self.file_config
-        forward = TriState.USE_DEFAULT if config is None else config.auto_forward_cleanup_close
-        if forward == TriState.TRUE or (forward == TriState.USE_DEFAULT and self.filter):
-            self.physical_device_object.forward(major_function)
+        return self.io.physical_device_object
 
     def _on_dispose(self) -> None:
         self.system.namespace.remove_device(self)

@@ -12,7 +12,7 @@ from pydriver.ke.status import STATUS_INVALID_PARAMETER, NtStatusError
 from pydriver.pci import InterruptMode
 from pydriver.wdf.device.property import open_device_key
 from pydriver.wdf.device.registry_key import KEY_READ
-from pydriver.wdf.io.device_object import DeviceIoType
+from pydriver.wdf.io.device_object import DeviceIoType, DeviceObject, DeviceObjectFlags
 from pydriver.wdf.io.file_config import FileObjectConfig
 from pydriver.wdf.object.ddi import RAISES, ddi
 from pydriver.wdf.object.object import ObjectAttributes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydriver.wdf.device.registry_key import PlugPlayRegistryKey, RegistryKey
     from pydriver.wdf.io.request import Request
 
-__all__ = ("DeviceInit",)
+__all__ = ("DeviceInit", "make_device_object")
 
 
 opaque("WDFDEVICE_INIT")
@@ -310,3 +310,28 @@ class DeviceInit:
             attributes,
             "WdfFdoInitOpenRegistryKey",
         )
+
+
+def make_device_object(init: DeviceInit, attached_to: DeviceObject) -> DeviceObject:
+    """Makes the device object that a device's init describes.
+
+    :param init: of the device
+    :param attached_to: the bus driver's device object
+    """
+    flags = {
+        DeviceIoType.BUFFERED: DeviceObjectFlags.BUFFERED_IO,
+        DeviceIoType.DIRECT: DeviceObjectFlags.DIRECT_IO,
+    }.get(init.io_type, DeviceObjectFlags(0))
+    if init.exclusive:
+        flags |= DeviceObjectFlags.EXCLUSIVE
+    if init.power_pageable:
+        flags |= DeviceObjectFlags.POWER_PAGABLE
+    if init.power_inrush:
+        flags |= DeviceObjectFlags.POWER_INRUSH
+    return DeviceObject(
+        name=init.name,
+        device_type=init.device_type,
+        characteristics=init.characteristics,
+        flags=flags,
+        attached_to=attached_to,
+    )

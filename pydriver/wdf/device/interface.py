@@ -3,7 +3,6 @@
 """Device interfaces and symbolic links: how a driver makes its device known."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -13,13 +12,10 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.wdf.object.ddi import RAISES, ddi
-from pydriver.wdf.pnp.pnp_config import DeviceState
-from pydriver.wdf.pnp.power_policy import PolicyDevice
+from pydriver.wdf.object.device_base import DeviceState
+from pydriver.wdf.pnp.device import PnpDevice
 
-if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
-
-__all__ = ("DeviceInterface", "DeviceNames")
+__all__ = ("DeviceInterface", "DeviceNames", "NameDdis")
 
 
 @dataclass(eq=False)
@@ -32,7 +28,7 @@ class DeviceInterface:
     :ivar started: the device is started
     """
 
-    device: "Device"
+    device: PnpDevice
     guid: UUID
     reference: str
     wanted: bool = True
@@ -43,19 +39,35 @@ class DeviceInterface:
         """An application can see it."""
         return self.wanted and self.started
 
-    def set_device_started(self, *, started: bool) -> None:
-        """The device has started, or is removed; by the PnP sequences."""
-        self.started = started
+
+class DeviceNames:
+    """The names of one device.
+
+    :ivar interfaces: device interfaces, in the order of creation
+    :ivar symbolic_link: the name under which applications open the device; empty: it has none
+    """
+
+    __slots__ = ("interfaces", "symbolic_link")
+
+    def __init__(self) -> None:
+        self.interfaces: list[DeviceInterface] = []
+        self.symbolic_link = ""
+
+    def set_device_started(self, started: bool) -> None:  # noqa: FBT001 -- called by the sequences
+        """The device has started, or is torn down; by the PnP sequences."""
+        for interface in self.interfaces:
+            interface.started = started
 
 
-class DeviceNames(PolicyDevice):
-    """The DDIs of a device that give it names."""
+class NameDdis(PnpDevice):
+    """The DDIs of a device that give it names.
 
-    __slots__ = ("_symbolic_link",)
+    :ivar names: the names that it has
+    """
 
-    def prepare_names(self) -> None:
-        """Sets the attributes of this class; by the device's creation."""
-        self._symbolic_link = ""
+    __slots__ = ()
+
+    names: DeviceNames
 
     @ddi(
         "WdfDeviceCreateDeviceInterface",
@@ -72,11 +84,10 @@ class DeviceNames(PolicyDevice):
         :param interface_class_guid: the class
         :param reference_string: tells several of one class apart; what is opened on the device
         """
-        device = self.handle
         started = self.state in {DeviceState.STARTED, DeviceState.LOW_POWER}
-        interface = DeviceInterface(device, interface_class_guid, reference_string, started=started)
-        self.interfaces.append(interface)
-        device.system.namespace.add_interface(interface)
+        interface = DeviceInterface(self, interface_class_guid, reference_string, started=started)
+        self.names.interfaces.append(interface)
+        self.system.namespace.add_interface(interface)
 
     @ddi(
         "WdfDeviceSetDeviceInterfaceState",
@@ -123,7 +134,7 @@ class DeviceNames(PolicyDevice):
             )
 
     def _set_state(self, guid: UUID, reference: str, *, wanted: bool) -> bool:
-        for interface in self.interfaces:
+        for interface in self.names.interfaces:
             if (interface.guid, interface.reference) == (guid, reference):
                 interface.wanted = wanted
                 return True
@@ -143,9 +154,8 @@ class DeviceNames(PolicyDevice):
             STATUS_OBJECT_NAME_COLLISION: another device has it
         """
         what = f"WdfDeviceCreateSymbolicLink({symbolic_link_name!r})"
-        if not symbolic_link_name or self._symbolic_link:
+        if not symbolic_link_name or self.names.symbolic_link:
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, what)
-        device = self.handle
-        if not device.system.namespace.add_link(symbolic_link_name, device):
+        if not self.system.namespace.add_link(symbolic_link_name, self):
             raise NtStatusError(STATUS_OBJECT_NAME_COLLISION, what)
-        self._symbolic_link = symbolic_link_name
+        self.names.symbolic_link = symbolic_link_name

@@ -18,7 +18,6 @@ from pydriver.ke.status import (
     STATUS_OBJECT_NAME_NOT_FOUND,
     NtStatusError,
 )
-from pydriver.wdf.device.interface import DeviceNames
 from pydriver.wdf.device.registry_key import (
     KEY_READ,
     PlugPlayRegistryKey,
@@ -28,18 +27,20 @@ from pydriver.wdf.device.registry_key import (
 from pydriver.wdf.memory.memory import Memory, PoolType
 from pydriver.wdf.object.ddi import RAISES, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule
+from pydriver.wdf.pnp.device import PnpDevice
 
 if TYPE_CHECKING:
     from pydriver.pci import PciFunction
     from pydriver.system import System
+    from pydriver.wdf.device.driver import Driver
 
 __all__ = (
     "GUID_BUS_INTERFACE_STANDARD",
     "BusInterfaceStandard",
-    "DeviceProperties",
     "DeviceProperty",
     "DevicePropertyData",
     "DevicePropertyType",
+    "PropertyDdis",
     "instance_path",
     "open_device_key",
 )
@@ -242,10 +243,12 @@ def open_device_key(
     return RegistryKey(system.registry, parent, path, access, attributes)
 
 
-class DeviceProperties(DeviceNames):
+class PropertyDdis(PnpDevice):
     """The DDIs of a device that ask those below it."""
 
     __slots__ = ()
+
+    driver: "Driver"
 
     def _property(self, key: int, what: str) -> tuple[DevicePropertyType, object]:
         function = self.bus.function
@@ -257,11 +260,11 @@ class DeviceProperties(DeviceNames):
         }
         strings = {
             DeviceProperty.DEVICE_DESCRIPTION: str(function),
-            DeviceProperty.DRIVER_KEY_NAME: self.handle.driver.name,
+            DeviceProperty.DRIVER_KEY_NAME: self.driver.name,
             DeviceProperty.LOCATION_INFORMATION: (
                 f"PCI bus {address.bus}, device {address.device}, function {address.function}"
             ),
-            DeviceProperty.PHYSICAL_DEVICE_OBJECT_NAME: self.handle.physical_device_object.name,
+            DeviceProperty.PHYSICAL_DEVICE_OBJECT_NAME: self.io.physical_device_object.name,
             DeviceProperty.ENUMERATOR_NAME: "PCI",
         }
         lists = {
@@ -407,7 +410,7 @@ class DeviceProperties(DeviceNames):
         :raises NtStatusError: a parameter is not valid
         """
         return open_device_key(
-            self.handle.system,
+            self.system,
             self,
             self.bus.function,
             device_instance_key_type,

@@ -89,7 +89,7 @@ class CommonBuffer(Object):
             the device can address is exhausted
         """
         what = "WdfCommonBufferCreate"
-        requirement = dma_enabler.device.get_alignment_requirement()
+        requirement = dma_enabler.device.io.device_object.alignment_requirement
         return cls._create(dma_enabler, length, requirement, attributes, what)
 
     @classmethod

@@ -27,7 +27,7 @@ from pydriver.wdf.object.ddi import RAISES, creation_ddi, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.dma.device import DmaDevice
 
 __all__ = (
     "DmaDirection",
@@ -193,7 +193,7 @@ class DmaEnabler(Object):
 
     def __init__(
         self,
-        device: "Device",
+        device: "DmaDevice",
         config: DmaEnablerConfig,
         attributes: ObjectAttributes,
         adapters: tuple[DmaAdapter, ...],
@@ -223,7 +223,7 @@ class DmaEnabler(Object):
     )
     def create(
         cls,
-        device: "Device",
+        device: "DmaDevice",
         config: DmaEnablerConfig,
         attributes: ObjectAttributes | None = None,
     ) -> Self:

@@ -24,10 +24,10 @@ from pydriver.wdf.dma.transfers import (
 from pydriver.wdf.io.irp import RequestType
 from pydriver.wdf.io.request import Request
 from pydriver.wdf.object.ddi import creation_ddi, ddi
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.object import ObjectAttributes, ParentRule, check_handle, check_pointer
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.memory.mdl import Mdl
 
 __all__ = ("DmaTransaction", "TransferInfo")
@@ -369,6 +369,6 @@ class DmaTransaction(DmaTransfers):
         return self._request
 
     @ddi("WdfDmaTransactionGetDevice", "WDFDEVICE (_In_ WDFDMATRANSACTION DmaTransaction)")
-    def get_device(self) -> "Device":
+    def get_device(self) -> WdfDevice:
         """The device that does the DMA."""
         return self.enabler.device

@@ -38,10 +38,10 @@ from pydriver.ke.status import (
 from pydriver.wdf.dma.adapter import ScatterGatherElement, ScatterGatherList
 from pydriver.wdf.dma.enabler import DmaDirection, DmaEnabler
 from pydriver.wdf.io.irp import RequestType
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_pointer
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.io.request import Request
     from pydriver.wdf.memory.mdl import Mdl
 
@@ -80,7 +80,7 @@ State = DmaTransactionState
 READY = frozenset({State.CREATED, State.RESERVED, State.RELEASED})
 """States in which a transaction may be initialized."""
 
-ProgramDma = Callable[[Any, "Device", Any, DmaDirection, ScatterGatherList], bool | None]
+ProgramDma = Callable[[Any, WdfDevice, Any, DmaDirection, ScatterGatherList], bool | None]
 ReserveDma = Callable[[Any, Any], None]
 
 

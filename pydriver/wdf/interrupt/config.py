@@ -13,9 +13,9 @@ from pydriver.wdf.object.tri_state import TriState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.interrupt.interrupt import Interrupt
     from pydriver.wdf.memory.resource import InterruptDescriptor
+    from pydriver.wdf.object.device_base import WdfDevice
     from pydriver.wdf.sync.spin_lock import SpinLock
     from pydriver.wdf.sync.wait_lock import WaitLock
 
@@ -185,10 +185,10 @@ class InterruptConfig:
     """
 
     evt_interrupt_isr: "Callable[[Interrupt, int], bool] | None" = None
-    evt_interrupt_dpc: "Callable[[Interrupt, Device], None] | None" = None
-    evt_interrupt_enable: "Callable[[Interrupt, Device], int | None] | None" = None
-    evt_interrupt_disable: "Callable[[Interrupt, Device], int | None] | None" = None
-    evt_interrupt_work_item: "Callable[[Interrupt, Device], None] | None" = None
+    evt_interrupt_dpc: "Callable[[Interrupt, WdfDevice], None] | None" = None
+    evt_interrupt_enable: "Callable[[Interrupt, WdfDevice], int | None] | None" = None
+    evt_interrupt_disable: "Callable[[Interrupt, WdfDevice], int | None] | None" = None
+    evt_interrupt_work_item: "Callable[[Interrupt, WdfDevice], None] | None" = None
     spin_lock: "SpinLock | None" = None
     share_vector: TriState = TriState.USE_DEFAULT
     floating_save: bool = False

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydriver.ke.processor import Processor
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.interrupt.config import InterruptConfig
+    from pydriver.wdf.interrupt.device import InterruptDevice
     from pydriver.wdf.memory.resource import InterruptDescriptor
+    from pydriver.wdf.object.device_base import WdfDevice
     from pydriver.wdf.object.object import Object, ObjectAttributes
     from pydriver.wdf.sync.work_item import QueuedWork
 
@@ -42,7 +43,7 @@ class InterruptConnection(InterruptLocking):
 
     Connections change at PASSIVE_LEVEL: by the device's sequences, and by the driver.
 
-    :ivar device: that interrupts
+    :ivar device: the device that interrupts
     :ivar descriptor: the resource; ``None``: there is none
     :ivar vector: that it arrives on; 0: no resource
     :ivar irql: its DIRQL; PASSIVE_LEVEL if it is handled there
@@ -54,6 +55,7 @@ class InterruptConnection(InterruptLocking):
     """
 
     __slots__ = (
+        "_resources",
         "_work",
         "active",
         "descriptor",
@@ -68,13 +70,14 @@ class InterruptConnection(InterruptLocking):
 
     def __init__(
         self,
-        device: "Device",
+        device: "InterruptDevice",
         parent: "Object",
         config: "InterruptConfig",
         attributes: "ObjectAttributes",
     ) -> None:
         super().__init__(device, parent, config, attributes)
-        self.device = device
+        self.device: WdfDevice = device
+        self._resources = device.interrupt_resources
         self.descriptor: InterruptDescriptor | None = None
         self.vector = 0
         self.irql = PASSIVE_LEVEL
@@ -165,7 +168,7 @@ class InterruptConnection(InterruptLocking):
         if self.active is active or self.descriptor is None:
             return
         self.active = active
-        self.device.interrupt_resources.set_active(self, self.descriptor, active=active)
+        self._resources.set_active(self, self.descriptor, active=active)
 
     # By the device's PnP and power sequences
 
@@ -197,7 +200,7 @@ class InterruptConnection(InterruptLocking):
             self.active = True
             # Before it is let through: the first ISR may already want the lock.
             self._kinterrupt = KInterrupt(self)
-            self.device.interrupt_resources.connect(self, descriptor)
+            self._resources.connect(self, descriptor)
         elif self.state is InterruptState.CONNECTED:
             self._set_active(active=True)
         else:
@@ -229,7 +232,7 @@ class InterruptConnection(InterruptLocking):
         if stays and not self.force_disconnected:
             self._set_active(active=False)
             self.state = InterruptState.CONNECTED
-        elif self.device.keeps_interrupts and self.line_isr and not self.force_disconnected:
+        elif self._resources.keeps_connections and self.line_isr and not self.force_disconnected:
             # A message cannot be sent in a low-power state: only a line is worth keeping.
             self.state = InterruptState.CONNECTED
         else:
@@ -239,7 +242,7 @@ class InterruptConnection(InterruptLocking):
     def _disconnect_from_kernel(self) -> None:
         if self.descriptor is None or self._kinterrupt is None:
             return
-        self.device.interrupt_resources.disconnect(self, self.descriptor)
+        self._resources.disconnect(self, self.descriptor)
         self.state = InterruptState.CREATED
 
     def forget_connection(self) -> None:

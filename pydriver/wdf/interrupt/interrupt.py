@@ -29,13 +29,14 @@ from pydriver.wdf.interrupt.config import (
 )
 from pydriver.wdf.interrupt.connection import InterruptConnection, InterruptState
 from pydriver.wdf.object.ddi import DISPATCH_LEVEL, HIGH_LEVEL, creation_ddi, ddi
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule, check_pointer
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.sync.work_item import QueuedWork
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.interrupt.device import InterruptDevice
 
 __all__ = ("Interrupt", "InterruptState")
 
@@ -76,14 +77,14 @@ class Interrupt(InterruptConnection):
 
     def __init__(
         self,
-        device: "Device",
+        device: "InterruptDevice",
         parent: Object,
         config: InterruptConfig,
         attributes: ObjectAttributes,
         lock: PresentationLock | None,
     ) -> None:
         # The name first: the private wait lock, its child, may want it.
-        self.message_number = len(device.interrupts)
+        self.message_number = len(device.interrupt_resources.interrupts)
         self._name = f"interrupt {self.message_number} of {device}"
         super().__init__(device, parent, config, attributes)
         self.prepared = False
@@ -125,7 +126,7 @@ class Interrupt(InterruptConnection):
     )
     def create(
         cls,
-        device: "Device",
+        device: "InterruptDevice",
         config: InterruptConfig,
         attributes: ObjectAttributes | None = None,
     ) -> Self:
@@ -145,7 +146,7 @@ class Interrupt(InterruptConnection):
         _check_moment(device, config, what)
         _check_callbacks(config, what)
         parent = attributes.parent_object
-        if parent is not None and parent is not device and parent not in device.queues:
+        if parent is not None and parent is not device and parent not in device.io.queues:
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: {parent} is no queue of it")
         lock = select_lock(
             parent or device, _callback_kind(config), what, automatic=config.automatic_serialization
@@ -153,7 +154,7 @@ class Interrupt(InterruptConnection):
         interrupt = cls(device, parent or device, config, attributes, lock)
         if parent is not None:
             parent.deletable = False
-        device.interrupts.append(interrupt)
+        device.interrupt_resources.interrupts.append(interrupt)
         if config.interrupt_translated is not None:
             interrupt.prepared = True
             interrupt.assign(config.interrupt_translated)
@@ -202,7 +203,7 @@ class Interrupt(InterruptConnection):
         return not self._run_down and self._work.enqueue()
 
     @ddi("WdfInterruptGetDevice", "WDFDEVICE (_In_ WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
-    def get_device(self) -> "Device":
+    def get_device(self) -> WdfDevice:
         """The device that interrupts, even when the parent is a queue."""
         return self.device
 
@@ -310,7 +311,7 @@ class Interrupt(InterruptConnection):
             device._drop()
 
 
-def _check_moment(device: "Device", config: InterruptConfig, what: str) -> None:
+def _check_moment(device: "InterruptDevice", config: InterruptConfig, what: str) -> None:
     """In EvtDriverDeviceAdd there are no resources yet, in EvtDevicePrepareHardware there are."""
     raw, translated = config.interrupt_raw, config.interrupt_translated
     if device.initializing:
@@ -327,7 +328,7 @@ def _check_moment(device: "Device", config: InterruptConfig, what: str) -> None:
         raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: ShareVector")
     if config.can_wake_device:
         raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: a resource without a wake hint")
-    assigned = device.resources.interrupts
+    assigned = device.interrupt_resources.granted
     if device._kernel.verifying and not (raw in assigned and translated in assigned):
         raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: not a resource of {device}")
 

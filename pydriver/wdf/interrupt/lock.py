@@ -28,8 +28,8 @@ from pydriver.wdf.sync.wait_lock import WaitLock
 
 if TYPE_CHECKING:
     from pydriver.ke.processor import Processor
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.interrupt.config import InterruptConfig
+    from pydriver.wdf.interrupt.device import InterruptDevice
     from pydriver.wdf.interrupt.interrupt import Interrupt
     from pydriver.wdf.interrupt.kinterrupt import KInterrupt
     from pydriver.wdf.sync.spin_lock import SpinLock
@@ -62,7 +62,7 @@ class InterruptLocking(Object):
 
     def __init__(
         self,
-        device: "Device",
+        device: "InterruptDevice",
         parent: Object,
         config: "InterruptConfig",
         attributes: ObjectAttributes,

@@ -45,6 +45,9 @@ class InterruptResources:
     :param function: that interrupts
     :param mode: INTX, MSI or MSIX; ``None`` for the one with most messages
     :param limit: most messages to take; ``None`` for all
+    :ivar mode: the mode that is in use
+    :ivar interrupts: the interrupt objects, in the order of creation
+    :ivar keeps_connections: a low-power state that is being entered leaves the line connected
     """
 
     def __init__(
@@ -61,6 +64,13 @@ class InterruptResources:
         self._granted: list[InterruptDescriptor] = []
         self._blocks: list[VectorBlock] = []
         self.mode = InterruptMode.NONE
+        self.interrupts: list[Interrupt] = []
+        self.keeps_connections = False
+
+    @property
+    def granted(self) -> tuple[InterruptDescriptor, ...]:
+        """The messages, or the line."""
+        return tuple(self._granted)
 
     def __len__(self) -> int:
         return len(self._granted)

@@ -5,20 +5,15 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
 
 from pydriver.declarations.registry import constants, enumeration, stands_for
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS
-
-if TYPE_CHECKING:
-    from pydriver.wdf.device.init import DeviceInit
 
 __all__ = (
     "DeviceIoType",
     "DeviceObject",
     "DeviceObjectFlags",
     "WdmFileObject",
-    "make_device_object",
 )
 
 IRP_MJ_CREATE = 0x00
@@ -84,31 +79,6 @@ class DeviceObject:
         self.forwarded[major_function] += 1
         known = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP}
         return STATUS_SUCCESS if major_function in known else STATUS_INVALID_DEVICE_REQUEST
-
-
-def make_device_object(init: "DeviceInit", attached_to: DeviceObject) -> DeviceObject:
-    """Makes the device object that a device's init describes.
-
-    :param init: of the device
-    :param attached_to: the bus driver's device object
-    """
-    flags = {
-        DeviceIoType.BUFFERED: DeviceObjectFlags.BUFFERED_IO,
-        DeviceIoType.DIRECT: DeviceObjectFlags.DIRECT_IO,
-    }.get(init.io_type, NO_FLAGS)
-    if init.exclusive:
-        flags |= DeviceObjectFlags.EXCLUSIVE
-    if init.power_pageable:
-        flags |= DeviceObjectFlags.POWER_PAGABLE
-    if init.power_inrush:
-        flags |= DeviceObjectFlags.POWER_INRUSH
-    return DeviceObject(
-        name=init.name,
-        device_type=init.device_type,
-        characteristics=init.characteristics,
-        flags=flags,
-        attached_to=attached_to,
-    )
 
 
 @stands_for("FILE_OBJECT")

@@ -20,10 +20,11 @@ from pydriver.wdf.io.device_object import IRP_MJ_CLEANUP, IRP_MJ_CLOSE, WdmFileO
 from pydriver.wdf.io.guest_irp import irp_class
 from pydriver.wdf.io.irp import METHOD_BUFFERED, Irp, RequestType
 from pydriver.wdf.object.ddi import ddi
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.object import Object
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
     from pydriver.wdf.io.queue import IoQueue
 
 __all__ = ("File",)
@@ -51,15 +52,16 @@ class File(Object):
     :ivar gone: an event: the driver has been told the last of it
     """
 
-    __slots__ = ("_irp", "closed", "device", "flags", "gone", "name")
+    __slots__ = ("_irp", "closed", "device", "flags", "gone", "io", "name")
 
     fx_type: ClassVar[int] = 0x1018
     allows_level: ClassVar[bool] = True
     allows_scope: ClassVar[bool] = True
 
-    def __init__(self, device: "Device", name: str, flags: int) -> None:
-        super().__init__(device._kernel, device, device.file_attributes, deletable=False)
-        self.device: Device = device
+    def __init__(self, device: "IoDevice", name: str, flags: int) -> None:
+        super().__init__(device._kernel, device, device.io.file_attributes, deletable=False)
+        self.device: WdfDevice = device
+        self.io = device.io
         self.name = name
         self.flags = flags
         self.closed = False
@@ -101,10 +103,10 @@ class File(Object):
         irp = self._irp(
             self._kernel, self, READ, length, offset, 0, None, target, on_complete, context
         )
-        device = self.device
-        queue = device.read_queue
-        if queue is None or device.sees_requests:
-            device.dispatch(irp, queue)
+        io = self.io
+        queue = io.read_queue
+        if queue is None or io.sees_requests:
+            io.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -129,10 +131,10 @@ class File(Object):
         irp = self._irp(
             self._kernel, self, WRITE, len(source), offset, 0, source, None, on_complete, context
         )
-        device = self.device
-        queue = device.write_queue
-        if queue is None or device.sees_requests:
-            device.dispatch(irp, queue)
+        io = self.io
+        queue = io.write_queue
+        if queue is None or io.sees_requests:
+            io.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -156,7 +158,7 @@ class File(Object):
         :param on_complete: called when it is complete, with the request
         :param context: kept in the request
         """
-        queue = self.device.control_queue
+        queue = self.io.control_queue
         return self._control(DEVICE_CONTROL, queue, code, data, output, on_complete, context)
 
     def internal_device_control_async(
@@ -175,7 +177,7 @@ class File(Object):
         :param on_complete: called when it is complete, with the request
         :param context: kept in the request
         """
-        queue = self.device.internal_queue
+        queue = self.io.internal_queue
         return self._control(
             DEVICE_CONTROL_INTERNAL, queue, code, data, output, on_complete, context
         )
@@ -199,9 +201,9 @@ class File(Object):
         irp = self._irp(
             self._kernel, self, kind, length, 0, code, source, target, on_complete, context
         )
-        device = self.device
-        if queue is None or device.sees_requests:
-            device.dispatch(irp, queue)
+        io = self.io
+        if queue is None or io.sees_requests:
+            io.dispatch(irp, queue)
         else:
             queue.submit(irp)
         return irp
@@ -299,14 +301,14 @@ class File(Object):
         self.closed = True
         if self._kernel.failure is not None:
             return
-        device = self.device
-        for queue in tuple(device.queues):
+        io = self.io
+        for queue in tuple(io.queues):
             queue.cancel_of_file(self)
-        config = device.file_config
+        config = io.file_config
         if config is not None:
-            device.call_for_file(config.evt_file_cleanup, self)
-        device.forward_if_passed_on(IRP_MJ_CLEANUP)
-        outstanding = [each for each in device.outstanding_irps() if each.file is self]
+            io.call_for_file(config.evt_file_cleanup, self)
+        io.forward_if_passed_on(IRP_MJ_CLEANUP)
+        outstanding = [each for each in io.outstanding_irps() if each.file is self]
         if outstanding:
             self._close_after(outstanding)
         else:
@@ -330,18 +332,18 @@ class File(Object):
                 forget(irp)
 
     def _close(self) -> None:
-        device = self.device
-        config = device.file_config
+        io = self.io
+        config = io.file_config
         if config is not None:
-            device.call_for_file(config.evt_file_close, self)
-        device.forward_if_passed_on(IRP_MJ_CLOSE)
-        device.files.remove(self)
+            io.call_for_file(config.evt_file_close, self)
+        io.forward_if_passed_on(IRP_MJ_CLOSE)
+        io.files.remove(self)
         self._delete()
         self.gone.set()
-        device.remove_if_unused()
+        io.file_closed()
 
     @ddi("WdfFileObjectGetDevice", "WDFDEVICE (_In_ WDFFILEOBJECT FileObject)")
-    def get_device(self) -> "Device":
+    def get_device(self) -> WdfDevice:
         """The device that was opened."""
         return self.device
 
@@ -362,7 +364,7 @@ class File(Object):
     @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (_In_ WDFFILEOBJECT FileObject)")
     def wdm_get_file_object(self) -> WdmFileObject:
         """The I/O manager's file object."""
-        return WdmFileObject(self.device.device_object, self.name, self.flags)
+        return WdmFileObject(self.io.device_object, self.name, self.flags)
 
     def _raise_closed(self) -> None:
         raise NtStatusError(STATUS_FILE_CLOSED, f"{self}")

@@ -15,9 +15,9 @@ from pydriver.wdf.object.tri_state import TriState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.io.file import File
     from pydriver.wdf.io.request import Request
+    from pydriver.wdf.object.device_base import WdfDevice
 
 __all__ = ("FileObjectClass", "FileObjectConfig", "serializes_file_callbacks")
 
@@ -75,7 +75,7 @@ class FileObjectConfig:
     :ivar file_object_class: NOT_REQUIRED: requests have no file object for the driver
     """
 
-    evt_device_file_create: "Callable[[Device, Request, File | None], None] | None" = None
+    evt_device_file_create: "Callable[[WdfDevice, Request, File | None], None] | None" = None
     evt_file_close: "Callable[[File], None] | None" = None
     evt_file_cleanup: "Callable[[File], None] | None" = None
     auto_forward_cleanup_close: TriState = TriState.USE_DEFAULT

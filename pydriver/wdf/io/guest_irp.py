@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydriver.ke.kernel import Kernel
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
     from pydriver.wdf.io.file import File
 
 __all__ = ("GuestIrp", "irp_class")
@@ -34,7 +34,7 @@ SEVERITY_ERROR: Final = 3
 """The upper two bits of an NTSTATUS that is an error [NT_ERROR]."""
 
 
-def irp_class(device: "Device") -> type[Irp]:
+def irp_class(device: "IoDevice") -> type[Irp]:
     """The class of the requests for a device: here it is decided where their buffers are."""
     return Irp if device.guest_memory is None else GuestIrp
 

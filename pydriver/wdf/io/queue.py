@@ -24,12 +24,13 @@ from pydriver.wdf.io.queue_retrieval import QueueRetrieval
 from pydriver.wdf.io.request import Request
 from pydriver.wdf.io.request_state import COMPLETED, OWNED
 from pydriver.wdf.object.ddi import creation_ddi, ddi
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.object import ObjectAttributes, ParentRule, SynchronizationScope
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.sync.serialization import effective_level, effective_scope
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
     from pydriver.wdf.io.irp import Irp
 
 __all__ = ("IoQueue",)
@@ -54,7 +55,7 @@ class IoQueue(QueueRetrieval):
     )
     def create(
         cls,
-        device: "Device",
+        device: "IoDevice",
         config: IoQueueConfig,
         attributes: ObjectAttributes | None = None,
     ) -> Self:
@@ -73,7 +74,7 @@ class IoQueue(QueueRetrieval):
         _check_config(config, what)
         if config.default_queue and not device.initializing:
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: default queue after start")
-        if config.default_queue and device.default_queue is not None:
+        if config.default_queue and device.io.default_queue is not None:
             raise NtStatusError(STATUS_UNSUCCESSFUL, f"{what}: a second default queue")
         scope = effective_scope(attributes, device.synchronization_scope)
         level = effective_level(attributes, device.execution_level)
@@ -84,15 +85,15 @@ class IoQueue(QueueRetrieval):
             )
         managed = config.power_managed == TriState.TRUE
         if config.power_managed == TriState.USE_DEFAULT:
-            managed = not device.filter
+            managed = not device.io.filter
         queue = cls(device, parent, replace(config, power_managed=managed), attributes)
-        device.queues.append(queue)
+        device.io.queues.append(queue)
         if config.default_queue:
-            device.set_default_queue(queue)
+            device.io.set_default_queue(queue)
         return queue
 
     @ddi("WdfIoQueueGetDevice", "WDFDEVICE (_In_ WDFQUEUE Queue)")
-    def get_device(self) -> "Device":
+    def get_device(self) -> WdfDevice:
         """The device that the queue belongs to."""
         return self.device
 
@@ -156,8 +157,8 @@ class IoQueue(QueueRetrieval):
 
     def _on_dispose(self) -> None:
         self.close()
-        if self in self.device.queues:
-            self.device.queues.remove(self)
+        if self in self.io.queues:
+            self.io.queues.remove(self)
 
     def _on_destroy(self) -> None:
         lock = self.serialization_lock

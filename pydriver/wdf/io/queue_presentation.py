@@ -57,7 +57,8 @@ from pydriver.wdf.sync.serialization import (
 if TYPE_CHECKING:
     from threading import Lock
 
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
+    from pydriver.wdf.object.device_base import WdfDevice
 
 __all__ = ("QueuePresentation",)
 
@@ -75,7 +76,8 @@ Callback = Callable[..., object]
 class QueuePresentation(Presenting):
     """The part of a queue that calls the driver.
 
-    :ivar device: that the queue belongs to
+    :ivar device: the device that the queue belongs to
+    :ivar io: the device's I/O package
     :ivar config: as at creation, defaults resolved
     :ivar accepting: requests may be added
     :ivar dispatching: neither stopped nor purged
@@ -95,11 +97,14 @@ class QueuePresentation(Presenting):
         "_ready",
         "_wide",
         "accepting",
+        "callback_kind",
         "config",
         "device",
         "dispatching",
+        "execution_level",
         "gated",
         "handlers",
+        "io",
         "limit",
         "lock",
         "manual",
@@ -108,23 +113,26 @@ class QueuePresentation(Presenting):
         "passive",
         "powered",
         "queued",
+        "serialization_lock",
         "straight",
+        "synchronization_scope",
         "watchers",
     )
 
     def __init__(
         self,
-        device: "Device",
+        device: "IoDevice",
         parent: Object,
         config: IoQueueConfig,
         attributes: ObjectAttributes,
     ) -> None:
         super().__init__(device._kernel, parent, attributes, deletable=not config.default_queue)
-        self.device = device
+        self.device: WdfDevice = device
+        self.io = device.io
         self.config = config
         self._set_level(device, attributes)
-        self._name = f"queue {len(device.queues)} of {device}"
-        self.lock: Lock = device.io_lock
+        self._name = f"queue {len(device.io.queues)} of {device}"
+        self.lock: Lock = device.io.lock
         self.queued: deque[Request] = deque()
         self.owned: set[Request] = set()
         self.handlers = 0
@@ -136,7 +144,7 @@ class QueuePresentation(Presenting):
             self.limit = UNLIMITED if limit is None else limit
         self.accepting = True
         self.dispatching = True
-        self.powered = device.powered or not config.power_managed
+        self.powered = device.io.powered or not config.power_managed
         self._ready: tuple[StateCallback, Any] | None = None
         # Called once, outside of the lock, as soon as its condition holds.
         self.watchers: list[tuple[Callable[[], bool], Callable[[], None]]] = []
@@ -149,7 +157,7 @@ class QueuePresentation(Presenting):
     def __str__(self) -> str:
         return self._name
 
-    def _set_level(self, device: "Device", attributes: ObjectAttributes) -> None:
+    def _set_level(self, device: "IoDevice", attributes: ObjectAttributes) -> None:
         self.execution_level = effective_level(attributes, device.execution_level)
         self.synchronization_scope = effective_scope(attributes, device.synchronization_scope)
         if self.synchronization_scope is SynchronizationScope.QUEUE:

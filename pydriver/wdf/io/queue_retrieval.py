@@ -24,7 +24,7 @@ from pydriver.wdf.object.ddi import ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, check_handle
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
 
 __all__ = ("QueueRetrieval",)
 
@@ -37,7 +37,7 @@ class QueueRetrieval(QueuePower):
 
     def __init__(
         self,
-        device: "Device",
+        device: "IoDevice",
         parent: Object,
         config: IoQueueConfig,
         attributes: ObjectAttributes,

@@ -23,7 +23,7 @@ from pydriver.wdf.object.ddi import PASSIVE_LEVEL, ddi
 from pydriver.wdf.object.object import Object, ObjectAttributes, Phase
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
 
 __all__ = ("QueueStates", "calling_queues")
 
@@ -46,7 +46,7 @@ class QueueStates(QueuePresentation):
 
     def __init__(
         self,
-        device: "Device",
+        device: "IoDevice",
         parent: Object,
         config: IoQueueConfig,
         attributes: ObjectAttributes,

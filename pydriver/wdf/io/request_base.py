@@ -29,9 +29,10 @@ from pydriver.wdf.object.ddi import APC_LEVEL, ddi
 from pydriver.wdf.object.object import Object, Phase
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.io.device import IoDevice
     from pydriver.wdf.io.file import File
     from pydriver.wdf.io.queue import IoQueue
+    from pydriver.wdf.object.device_base import DeviceBase
 
 __all__ = ("RequestBase",)
 
@@ -103,7 +104,7 @@ class RequestBase(Object):
         self.canceled = False
         self.cancel_routine: CancelCallback | None = None
         self.stop_state = _RUNNING
-        attributes = queue.device.request_attributes
+        attributes = queue.io.request_attributes
         if attributes is not None:
             self._attach(attributes)
 
@@ -279,7 +280,7 @@ class RequestBase(Object):
         """The file that the request was sent to; ``None`` without a file object configuration."""
         if self.state != OWNED:
             self.misused("WdfRequestGetFileObject")
-        return self.queue.device.file_of(self)
+        return self.queue.io.file_of(self)
 
     @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (_In_ WDFREQUEST Request)")
     def get_requestor_mode(self) -> ProcessorMode:
@@ -304,11 +305,11 @@ class RequestBase(Object):
         return self.irp
 
     @property
-    def device(self) -> "Device":
+    def device(self) -> "IoDevice":
         """The device that the request was sent to."""
-        return self.queue.device
+        return self.queue.io.device
 
     @property
-    def device_above(self) -> "Device | None":
+    def device_above(self) -> "DeviceBase | None":
         """The device that the request was sent to; of a driver's own request, its parent's."""
-        return super().device_above if self.queue is None else self.queue.device
+        return super().device_above if self.queue is None else self.queue.io.device

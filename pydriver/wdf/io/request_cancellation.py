@@ -92,7 +92,7 @@ def cancel(request: "Request", *, purging: bool = False) -> None:
 
     :param purging: leave a request alone that the driver owns and has not made cancelable
     """
-    with request.device.io_lock:
+    with request.device.io.lock:
         queue = request.queue
         state = request.state
         if state == COMPLETED:
@@ -124,7 +124,7 @@ def cancel(request: "Request", *, purging: bool = False) -> None:
 
 def cancel_held(request: "Request") -> None:
     """EvtIoStop has returned: cancels a request whose cancellation came meanwhile."""
-    with request.device.io_lock:
+    with request.device.io.lock:
         routine = request.cancel_routine
         if request.state != OWNED or not request.canceled or not request.cancelable:
             return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydriver.ke.kernel import Kernel
     from pydriver.ke.line import Line
     from pydriver.pci import VectorBlock
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.object.device_base import DeviceBase
 __all__ = (
     "InterruptDescriptor",
     "MemoryDescriptor",
@@ -129,7 +129,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
 
     fx_type: ClassVar[int] = 0x1036
 
-    def __init__(self, device: "Device", descriptors: Sequence[ResourceDescriptor]) -> None:
+    def __init__(self, device: "DeviceBase", descriptors: Sequence[ResourceDescriptor]) -> None:
         super().__init__(device._kernel, device, deletable=False)
         self._device = device
         self._descriptors = tuple(descriptors)

@@ -47,7 +47,7 @@ from pydriver.wdf.object.handle import (
 if TYPE_CHECKING:
     from pydriver.ke.guest_memory import GuestMemory
     from pydriver.ke.kernel import Kernel
-    from pydriver.wdf.device.device import Device
+    from pydriver.wdf.object.device_base import DeviceBase
 
 __all__ = (
     "ExecutionLevel",
@@ -59,7 +59,6 @@ __all__ = (
     "SynchronizationScope",
     "check_handle",
     "check_pointer",
-    "require_device",
 )
 
 ContextT = TypeVar("ContextT")
@@ -297,7 +296,7 @@ class Object:
         return self._phase is Phase.DESTROYED
 
     @property
-    def device_above(self) -> "Device | None":
+    def device_above(self) -> "DeviceBase | None":
         """The device that the object is, or that is above it."""
         parent = self._parent
         return None if parent is None else parent.device_above
@@ -551,14 +550,3 @@ class Object:
 
 
 Object.object_class = Object
-
-
-def require_device(parent: Object, status: int, what: str) -> "Device":
-    """The device at or above a parent.
-
-    :raises NtStatusError: with ``status``, if there is none
-    """
-    device = parent.device_above
-    if device is None:
-        raise NtStatusError(status, what)
-    return device

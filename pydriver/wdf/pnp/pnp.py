@@ -9,7 +9,7 @@ ask the driver before a stop and before a removal, and EvtDeviceSurpriseRemoval.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,89 +22,101 @@ from pydriver.ke.status import (
     STATUS_SUCCESS,
     NtStatusError,
 )
+from pydriver.wdf.dma.device import DmaDevice
 from pydriver.wdf.memory.resource import ResourceList
+from pydriver.wdf.object.device_base import DeviceState
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.pnp.pnp_config import (
     DevicePnpState,
-    DeviceState,
+    DeviceRelationType,
     DeviceStateFlags,
     PowerDeviceState,
     SpecialFileType,
 )
-from pydriver.wdf.pnp.power import Failure, PoweredDevice
+from pydriver.wdf.pnp.power import Failure, Power
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.interface import DeviceInterface
     from pydriver.wdf.interrupt.interrupt import Interrupt
-    from pydriver.wdf.io.file import File
+    from pydriver.wdf.memory.resource import ResourceDescriptor
 
-__all__ = ("PnpDevice",)
+__all__ = ("Pnp",)
 
 D3_FINAL = PowerDeviceState.D3_FINAL
 _RUNNING = frozenset({DeviceState.STARTED, DeviceState.LOW_POWER})
 _GONE = frozenset({DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED})
 
 
-class PnpDevice(PoweredDevice):
-    """What of a device its PnP sequences are about.
+class Pnp:
+    """The PnP sequences of one device, and what they keep.
 
-    :ivar state: where it is in its life
-    :ivar pnp_state: the same, by the framework's name
+    :param device: the device; its state is changed here and nowhere else
+    :param power: its power sequences
+    :param restart: called on another thread after the removal of a device that has failed and
+        shall be added again
+    :ivar state: where the sequences are, by the framework's name
+    :ivar flags: what the driver has told the PnP manager of
+    :ivar sequence: held while a sequence runs
     :ivar resources: the translated resources, from EvtDevicePrepareHardware to
         EvtDeviceReleaseHardware
     :ivar raw_resources: the raw ones
-    :ivar files: open handles
-    :ivar interfaces: device interfaces, in the order of creation
-    :ivar surprised_thread: identifier of the thread that is in EvtDeviceSurpriseRemoval
+    :ivar started_changed: called when the device has started, or is torn down
+    :ivar power_changed: called when the device has entered or left D0; set by the power policy
     """
 
     __slots__ = (
+        "_device",
         "_failing",
-        "_flags",
+        "_io",
+        "_kernel",
+        "_power",
         "_removing",
         "_restart",
-        "_sequence",
+        "_restarts",
         "_special_files",
         "_surprised",
-        "files",
-        "interfaces",
-        "pnp_state",
+        "flags",
+        "power_changed",
         "raw_resources",
         "resources",
+        "sequence",
+        "started_changed",
         "state",
-        "surprised_thread",
     )
 
-    def prepare_pnp(self) -> None:
-        """Sets the attributes of this class; by the device's creation."""
-        self._sequence = Mutex(self._kernel)
+    def __init__(
+        self,
+        device: DmaDevice,
+        power: Power,
+        *,
+        restart: Callable[[], None],
+        started_changed: Callable[[bool], None],
+    ) -> None:
+        self._device = device
+        self._io = device.io
+        self._kernel = device._kernel
+        self._power = power
+        self._restart = restart
+        self.started_changed = started_changed
+        self.power_changed: Callable[[], None] = _nothing
+        self.sequence = Mutex(self._kernel)
         # Locks used as test-and-set bits: a device fails once, and is pulled out once.
         self._failing = Lock()
         self._surprised = Lock()
-        self.surprised_thread: int | None = None
         self._removing = False
-        self._restart = False
-        self._flags = DeviceStateFlags()
+        self._restarts = False
+        self.flags = DeviceStateFlags()
         self._special_files: Counter[SpecialFileType] = Counter()
-        self.state = DeviceState.INIT
-        self.pnp_state = DevicePnpState.OBJECT_CREATED
-        self.files: list[File] = []
-        self.interfaces: list[DeviceInterface] = []
+        self.state = DevicePnpState.OBJECT_CREATED
         self._set_resources(())
+        device.io.file_closed = self.remove_if_unused
 
-    def _set_resources(self, descriptors: tuple[object, ...]) -> None:
-        self.raw_resources = ResourceList(self.handle, descriptors)  # type: ignore[arg-type]
-        self.resources = ResourceList(self.handle, descriptors)  # type: ignore[arg-type]
-
-    @property
-    def initializing(self) -> bool:
-        """EvtDriverDeviceAdd has not returned yet, or the device has not been started."""
-        return self.state is DeviceState.INIT
+    def _set_resources(self, descriptors: Sequence["ResourceDescriptor"]) -> None:
+        self.raw_resources = ResourceList(self._device, descriptors)
+        self.resources = ResourceList(self._device, descriptors)
 
     @property
-    def preparing_hardware(self) -> bool:
-        """EvtDevicePrepareHardware is running."""
-        return self.state is DeviceState.PREPARING
+    def _interrupts(self) -> "list[Interrupt]":
+        return self._power.bus.interrupts.interrupts
 
     # Start
 
@@ -113,52 +125,53 @@ class PnpDevice(PoweredDevice):
 
         :raises NtStatusError: a step failed; what was done is undone
         """
-        with self._sequence:
-            if self.state not in {DeviceState.INIT, DeviceState.STOPPED}:
+        with self.sequence:
+            if self._device.state not in {DeviceState.INIT, DeviceState.STOPPED}:
                 self._wrong_state()
-            first = self.state is DeviceState.INIT
-            self.note("start")
-            self.pnp_state = DevicePnpState.INIT_STARTING if first else DevicePnpState.RESTARTING
+            first = self._device.state is DeviceState.INIT
+            self._power.note("start")
+            self.state = DevicePnpState.INIT_STARTING if first else DevicePnpState.RESTARTING
             self._capture_resources()
             failure = self._prepare_hardware()
             if failure is None:
-                self.state = DeviceState.STARTING
-                self.pnp_state = DevicePnpState.HARDWARE_AVAILABLE
+                self._device.state = DeviceState.STARTING
+                self.state = DevicePnpState.HARDWARE_AVAILABLE
                 self._compute_synchronize_irqls()
-                failure = self.enter_power(D3_FINAL)
+                failure = self._power.enter(D3_FINAL)
             if failure is not None:
-                self.note(f"start failed: {failure}")
+                self._power.note(f"start failed: {failure}")
                 self._fail_with(failure, "does not start")
-            self.state = DeviceState.STARTED
-            self.pnp_state = DevicePnpState.STARTED
-            for interface in self.interfaces:
-                interface.set_device_started(started=True)
+            self._device.state = DeviceState.STARTED
+            self.state = DevicePnpState.STARTED
+            self.started_changed(True)
             self.power_changed()
 
     def _capture_resources(self) -> None:
         try:
-            descriptors = self.bus.assign(self.interrupts)
+            descriptors = self._power.bus.assign(self._interrupts)
         except BaseException:
-            self.bus.release(rebalance=False)
-            self.state = DeviceState.FAILED
-            self.pnp_state = DevicePnpState.FAILED
+            self._power.bus.release(rebalance=False)
+            self._device.state = DeviceState.FAILED
+            self.state = DevicePnpState.FAILED
             raise
         self._drop_resources()
         self._set_resources(descriptors)
 
     def _prepare_hardware(self) -> Failure | None:
-        self.state = DeviceState.PREPARING
+        self._device.state = DeviceState.PREPARING
         step = "EvtDevicePrepareHardware"
         with self._readable_resources():
-            status = self.call(
+            status = self._power.call(
                 step,
-                self.callbacks.evt_device_prepare_hardware,
+                self._power.callbacks.evt_device_prepare_hardware,
                 self.raw_resources,
                 self.resources,
             )
         if status == STATUS_NOT_SUPPORTED:
             self._kernel.verifier.violation(
-                "PrepareHardwareStatus", f"{step} returned STATUS_NOT_SUPPORTED", self
+                "PrepareHardwareStatus",
+                f"{step} returned STATUS_NOT_SUPPORTED",
+                self._device,
             )
         return None if NT_SUCCESS(status) else Failure(step, status)
 
@@ -175,7 +188,7 @@ class PnpDevice(PoweredDevice):
 
     def _compute_synchronize_irqls(self) -> None:
         groups: dict[int, list[Interrupt]] = {}
-        for interrupt in self.interrupts:
+        for interrupt in self._interrupts:
             lock = interrupt.config.spin_lock
             key = id(interrupt) if lock is None else id(lock)
             groups.setdefault(key, []).append(interrupt)
@@ -192,18 +205,18 @@ class PnpDevice(PoweredDevice):
         :param target: D1, D2 or D3
         :raises NtStatusError: it is not in D0; or a callback failed: the device has failed then
         """
-        with self._sequence:
-            if self.state is not DeviceState.STARTED:
+        with self.sequence:
+            if self._device.state is not DeviceState.STARTED:
                 self._wrong_state()
             self.leave_d0(target)
 
     def leave_d0(self, target: PowerDeviceState) -> None:
         """Does :meth:`exit_d0` for one who has the sequence, in D0."""
-        self.note(f"exit D0 to {target.name}")
-        self.state = DeviceState.LOW_POWER
-        self.exit_power(target)
-        if self.failures:
-            self._fail_with(self.failures[0], "does not leave D0")
+        self._power.note(f"exit D0 to {target.name}")
+        self._device.state = DeviceState.LOW_POWER
+        self._power.exit(target)
+        if self._power.failures:
+            self._fail_with(self._power.failures[0], "does not leave D0")
         self.power_changed()
 
     def enter_d0(self, previous: PowerDeviceState | None = None) -> None:
@@ -213,32 +226,29 @@ class PnpDevice(PoweredDevice):
         :raises NtStatusError: it is not in a low-power state; or a callback failed: the device
             has failed then
         """
-        with self._sequence:
-            if self.state is not DeviceState.LOW_POWER:
+        with self.sequence:
+            if self._device.state is not DeviceState.LOW_POWER:
                 self._wrong_state()
             self.return_to_d0(previous)
 
     def return_to_d0(self, previous: PowerDeviceState | None = None) -> None:
         """Does :meth:`enter_d0` for one who has the sequence, out of D0."""
-        previous = self.power_state if previous is None else previous
-        self.note(f"enter D0 from {previous.name}")
-        failure = self.enter_power(previous)
+        previous = self._power.state if previous is None else previous
+        self._power.note(f"enter D0 from {previous.name}")
+        failure = self._power.enter(previous)
         if failure is not None:
             self._fail_with(failure, "does not return to D0")
-        self.state = DeviceState.STARTED
+        self._device.state = DeviceState.STARTED
         self.power_changed()
-
-    def power_changed(self) -> None:
-        """The device has entered or left D0; for the power policy."""
 
     # Rebalance
 
     def query_stop(self) -> int:
         """Asks the driver whether the device may be stopped [IRP_MN_QUERY_STOP_DEVICE]."""
-        self.pnp_state = DevicePnpState.QUERY_STOP_ASK_DRIVER
+        self.state = DevicePnpState.QUERY_STOP_ASK_DRIVER
         return self._query(
             "EvtDeviceQueryStop",
-            self.callbacks.evt_device_query_stop,
+            self._power.callbacks.evt_device_query_stop,
             DevicePnpState.QUERY_STOP_PENDING,
         )
 
@@ -248,23 +258,23 @@ class PnpDevice(PoweredDevice):
         :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed:
             the device has failed then
         """
-        if self.state not in _RUNNING:
+        if self._device.state not in _RUNNING:
             self._wrong_state()
         status = self.query_stop()
         if not NT_SUCCESS(status):
-            raise NtStatusError(status, f"{self} does not stop")
-        with self._sequence:
-            if self.state not in _RUNNING:
+            raise NtStatusError(status, f"{self._device} does not stop")
+        with self.sequence:
+            if self._device.state not in _RUNNING:
                 self._wrong_state()
-            self.note("stop")
-            self.pnp_state = DevicePnpState.STARTED_STOPPING
-            if self.state is DeviceState.STARTED:
-                self.exit_power(D3_FINAL)
-            self.state = DeviceState.STOPPED
-            if self.failures:
-                self._fail_with(self.failures[0], "does not stop")
+            self._power.note("stop")
+            self.state = DevicePnpState.STARTED_STOPPING
+            if self._device.state is DeviceState.STARTED:
+                self._power.exit(D3_FINAL)
+            self._device.state = DeviceState.STOPPED
+            if self._power.failures:
+                self._fail_with(self._power.failures[0], "does not stop")
             self._release_hardware(rebalance=True)
-            self.pnp_state = DevicePnpState.STOPPED
+            self.state = DevicePnpState.STOPPED
             self.power_changed()
 
     def rebalance(self) -> None:
@@ -276,27 +286,27 @@ class PnpDevice(PoweredDevice):
         self.start()
 
     def _query(self, step: str, callback: object, pending: DevicePnpState) -> int:
-        static = self._flags.not_disableable is TriState.TRUE or self._special_files.total()
+        static = self.flags.not_disableable is TriState.TRUE or self._special_files.total()
         status = STATUS_INVALID_DEVICE_REQUEST if static else STATUS_SUCCESS
         if not static:
-            status = self.call(step, callback)  # type: ignore[arg-type]
-        self.pnp_state = pending if NT_SUCCESS(status) else DevicePnpState.STARTED
+            status = self._power.call(step, callback)  # type: ignore[arg-type]
+        self.state = pending if NT_SUCCESS(status) else DevicePnpState.STARTED
         return status
 
     # Removal
 
     def query_remove(self) -> int:
         """Asks the driver whether the device may be removed [IRP_MN_QUERY_REMOVE_DEVICE]."""
-        self.pnp_state = DevicePnpState.QUERY_REMOVE_ASK_DRIVER
+        self.state = DevicePnpState.QUERY_REMOVE_ASK_DRIVER
         return self._query(
             "EvtDeviceQueryRemove",
-            self.callbacks.evt_device_query_remove,
+            self._power.callbacks.evt_device_query_remove,
             DevicePnpState.QUERY_REMOVE_PENDING,
         )
 
     def cancel_query(self) -> None:
         """Something else has vetoed: the device goes on [IRP_MN_CANCEL_REMOVE_DEVICE]."""
-        self.pnp_state = DevicePnpState.STARTED
+        self.state = DevicePnpState.STARTED
 
     def remove(self, *, query: bool = True) -> None:
         """Removes the device in order, and deletes it. Idempotent.
@@ -306,31 +316,30 @@ class PnpDevice(PoweredDevice):
         :param query: ask the driver first, if the device runs
         :raises NtStatusError: the driver vetoes
         """
-        if query and self.state in _RUNNING:
+        if query and self._device.state in _RUNNING:
             status = self.query_remove()
             if not NT_SUCCESS(status):
-                raise NtStatusError(status, f"{self} is not to be removed")
-        with self._sequence:
-            if self.state is DeviceState.REMOVED:
+                raise NtStatusError(status, f"{self._device} is not to be removed")
+        with self.sequence:
+            if self._device.state is DeviceState.REMOVED:
                 return
             self._removing = True
-            self.note("remove")
-            if self.state is not DeviceState.SURPRISE_REMOVED:
-                self.pnp_state = DevicePnpState.STARTED_REMOVING
+            self._power.note("remove")
+            if self._device.state is not DeviceState.SURPRISE_REMOVED:
+                self.state = DevicePnpState.STARTED_REMOVING
                 self._tear_down()
-            files = tuple(self.files)
+            files = tuple(self._io.files)
             for file in files:
                 file.close()
             self._purge_queues(power_managed=False)
             for file in files:
                 file.gone.wait()
-            self.clean_up_self_managed_io()
-            self.state = DeviceState.REMOVED
-            self.pnp_state = DevicePnpState.REMOVED
-        self._delete()
-        if self._restart:
-            device = self.handle
-            self._kernel.threads.run(lambda: device.driver.restart_device(device))
+            self._power.clean_up_self_managed_io()
+            self._device.state = DeviceState.REMOVED
+            self.state = DevicePnpState.REMOVED
+        self._device._delete()
+        if self._restarts:
+            self._kernel.threads.run(self._restart)
 
     def surprise_remove(self) -> None:
         """Takes note that the device has gone [IRP_MN_SURPRISE_REMOVAL].
@@ -339,55 +348,62 @@ class PnpDevice(PoweredDevice):
         """
         if not self._surprised.acquire(blocking=False):
             return
-        self.surprised_thread = get_ident()
-        self.call("EvtDeviceSurpriseRemoval", self.callbacks.evt_device_surprise_removal)
-        self.surprised_thread = None
-        with self._sequence:
-            if self.state in _GONE:
+        self._device.surprised_thread = get_ident()
+        self._power.call(
+            "EvtDeviceSurpriseRemoval", self._power.callbacks.evt_device_surprise_removal
+        )
+        self._device.surprised_thread = None
+        with self.sequence:
+            if self._device.state in _GONE:
                 return
-            self.note("surprise removal")
-            self.pnp_state = DevicePnpState.SURPRISE_REMOVE
+            self._power.note("surprise removal")
+            self.state = DevicePnpState.SURPRISE_REMOVE
             self._tear_down()
-            self.state = DeviceState.SURPRISE_REMOVED
+            self._device.state = DeviceState.SURPRISE_REMOVED
         self.remove_if_unused()
 
     def remove_if_unused(self) -> None:
         """Ends a surprise removal when no handle is open any more."""
-        if self.state is DeviceState.SURPRISE_REMOVED and not self.files and not self._removing:
+        if (
+            self._device.state is DeviceState.SURPRISE_REMOVED
+            and not self._io.files
+            and not self._removing
+        ):
             self.remove(query=False)
 
     def _tear_down(self) -> None:
-        if self.state is DeviceState.STARTED:
-            self.exit_power(D3_FINAL)
-        self._disarm_wake(D3_FINAL)
-        if self.state in _RUNNING:
+        if self._device.state is DeviceState.STARTED:
+            self._power.exit(D3_FINAL)
+        self._power.disarm(D3_FINAL)
+        if self._device.state in _RUNNING:
             self._release_hardware()
-        for interface in self.interfaces:
-            interface.set_device_started(started=False)
+        self.started_changed(False)
         self._purge_queues(power_managed=True)
-        self.flush_self_managed_io()
-        self.bus.forget()
-        self.state = DeviceState.STOPPED
+        self._power.flush_self_managed_io()
+        self._power.bus.forget()
+        self._device.state = DeviceState.STOPPED
         self.power_changed()
 
     def _purge_queues(self, *, power_managed: bool) -> None:
-        for queue in tuple(self.queues):
+        for queue in tuple(self._io.queues):
             if queue.config.power_managed == power_managed:
-                with self.waiting_for_requests():
+                with self._power.waiting_for_requests():
                     queue.shut_down()
 
     def _release_hardware(self, *, rebalance: bool = False) -> None:
         step = "EvtDeviceReleaseHardware"
         with self._readable_resources():
-            status = self.call(step, self.callbacks.evt_device_release_hardware, self.resources)
-        self._record(step, status)
-        for interrupt in reversed(self.interrupts[:]):
+            status = self._power.call(
+                step, self._power.callbacks.evt_device_release_hardware, self.resources
+            )
+        self._power.record(step, status)
+        for interrupt in reversed(self._interrupts[:]):
             if interrupt.prepared:
-                self.interrupts.remove(interrupt)
+                self._interrupts.remove(interrupt)
                 interrupt._delete()
             else:
                 interrupt.assign(None)
-        self.bus.release(rebalance=rebalance)
+        self._power.bus.release(rebalance=rebalance)
         self._drop_resources()
         self._set_resources(())
 
@@ -400,17 +416,56 @@ class PnpDevice(PoweredDevice):
     def _fail_with(self, failure: Failure, what: str) -> NoReturn:
         """Ends the use of the hardware after a failed sequence; out of D0."""
         self._release_hardware()
-        self.state = DeviceState.FAILED
-        self.pnp_state = DevicePnpState.FAILED
+        self._device.state = DeviceState.FAILED
+        self.state = DevicePnpState.FAILED
         self.power_changed()
-        raise NtStatusError(failure.status, f"{self} {what}: {failure.step}")
+        raise NtStatusError(failure.status, f"{self._device} {what}: {failure.step}")
 
     def _wrong_state(self) -> NoReturn:
-        raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{self} is {self.state.value}")
+        raise NtStatusError(
+            STATUS_INVALID_DEVICE_STATE, f"{self._device} is {self._device.state.value}"
+        )
 
     def fail_later(self, *, restart: bool) -> None:
         """Has another thread remove the device; at IRQL <= DISPATCH_LEVEL."""
         if not self._failing.acquire(blocking=False):
             return
-        self._restart = restart
+        self._restarts = restart
         self._kernel.threads.run(self.surprise_remove)
+
+    # What else the PnP manager tells and asks
+
+    def usage_notification(self, kind: SpecialFileType, *, in_path: bool) -> int:
+        """A special file is put on the device, or taken off [IRP_MN_DEVICE_USAGE_NOTIFICATION].
+
+        :return: NTSTATUS: the driver may refuse
+        """
+        callbacks = self._power.callbacks
+        if callbacks.evt_device_usage_notification_ex is not None:
+            status = self._power.call(
+                "EvtDeviceUsageNotificationEx",
+                callbacks.evt_device_usage_notification_ex,
+                kind,
+                in_path,
+            )
+            if not NT_SUCCESS(status):
+                return status
+        elif callbacks.evt_device_usage_notification is not None:
+            self._power.call(
+                "EvtDeviceUsageNotification", callbacks.evt_device_usage_notification, kind, in_path
+            )
+        self._special_files[kind] += 1 if in_path else -1
+        return STATUS_SUCCESS
+
+    def query_relations(self, relation_type: DeviceRelationType) -> tuple[object, ...]:
+        """The devices that are related to this one: none [IRP_MN_QUERY_DEVICE_RELATIONS]."""
+        self._power.call(
+            "EvtDeviceRelationsQuery",
+            self._power.callbacks.evt_device_relations_query,
+            relation_type,
+        )
+        return ()
+
+
+def _nothing() -> None:
+    """There is no power policy yet."""

@@ -4,16 +4,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pydriver.declarations.registry import callbacks, enumeration, structure
 from pydriver.ke.irql import PASSIVE_LEVEL
+from pydriver.wdf.object.device_base import WdfDevice
 from pydriver.wdf.object.tri_state import TriState
 from pydriver.wdf.pnp.device_states import PNP_STATES, POWER_POLICY_STATES, POWER_STATES
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
     from pydriver.wdf.memory.resource import ResourceList
 
 __all__ = (
@@ -22,7 +22,6 @@ __all__ = (
     "DevicePowerPolicyState",
     "DevicePowerState",
     "DeviceRelationType",
-    "DeviceState",
     "DeviceStateFlags",
     "PnpPowerEventCallbacks",
     "PowerDeviceState",
@@ -88,20 +87,6 @@ class PowerDeviceState(IntEnum):
     D3 = 4
     D3_FINAL = 5
     PREPARE_FOR_HIBERNATION = 6
-
-
-class DeviceState(Enum):
-    """Where the device is in its life."""
-
-    INIT = "init"
-    PREPARING = "preparing hardware"
-    STARTING = "starting"
-    STARTED = "started"
-    LOW_POWER = "low power"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    SURPRISE_REMOVED = "surprise-removed"
-    REMOVED = "removed"
 
 
 @enumeration("WDF_DEVICE_PNP_STATE", "WdfDevStatePnp", more=PNP_STATES)
@@ -228,12 +213,13 @@ class DeviceStateFlags:
     resources_changed: TriState = TriState.USE_DEFAULT
 
 
-DeviceCallback = Callable[["Device"], int | None]
-VoidCallback = Callable[["Device"], None]
-PrepareCallback = Callable[["Device", "ResourceList", "ResourceList"], int | None]
-UsageCallback = Callable[["Device", SpecialFileType, bool], None]
-UsageExCallback = Callable[["Device", SpecialFileType, bool], int | None]
-PowerCallback = Callable[["Device", PowerDeviceState], int | None]
+DeviceCallback = Callable[[WdfDevice], int | None]
+VoidCallback = Callable[[WdfDevice], None]
+PrepareCallback = Callable[[WdfDevice, "ResourceList", "ResourceList"], int | None]
+UsageCallback = Callable[[WdfDevice, SpecialFileType, bool], None]
+UsageExCallback = Callable[[WdfDevice, SpecialFileType, bool], int | None]
+WakeReasonCallback = Callable[[WdfDevice, bool, bool], int | None]
+PowerCallback = Callable[[WdfDevice, PowerDeviceState], int | None]
 
 
 @structure(
@@ -288,7 +274,7 @@ class PnpPowerEventCallbacks:
     evt_device_d0_exit: PowerCallback | None = None
     evt_device_d0_exit_pre_interrupts_disabled: PowerCallback | None = None
     evt_device_prepare_hardware: PrepareCallback | None = None
-    evt_device_release_hardware: "Callable[[Device, ResourceList], int | None] | None" = None
+    evt_device_release_hardware: "Callable[[WdfDevice, ResourceList], int | None] | None" = None
     evt_device_self_managed_io_cleanup: VoidCallback | None = None
     evt_device_self_managed_io_flush: VoidCallback | None = None
     evt_device_self_managed_io_init: DeviceCallback | None = None
@@ -298,7 +284,7 @@ class PnpPowerEventCallbacks:
     evt_device_query_remove: DeviceCallback | None = None
     evt_device_query_stop: DeviceCallback | None = None
     evt_device_usage_notification: UsageCallback | None = None
-    evt_device_relations_query: "Callable[[Device, DeviceRelationType], None] | None" = None
+    evt_device_relations_query: "Callable[[WdfDevice, DeviceRelationType], None] | None" = None
     evt_device_usage_notification_ex: UsageExCallback | None = None
 
 
@@ -332,9 +318,7 @@ class PowerPolicyEventCallbacks:
 
     evt_device_arm_wake_from_s0: DeviceCallback | None = None
     evt_device_arm_wake_from_sx: DeviceCallback | None = None
-    evt_device_arm_wake_from_sx_with_reason: "Callable[[Device, bool, bool], int | None] | None" = (
-        None
-    )
+    evt_device_arm_wake_from_sx_with_reason: WakeReasonCallback | None = None
     evt_device_disarm_wake_from_s0: VoidCallback | None = None
     evt_device_disarm_wake_from_sx: VoidCallback | None = None
     evt_device_wake_from_s0_triggered: VoidCallback | None = None

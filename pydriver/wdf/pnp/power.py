@@ -11,32 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from pydriver.ke.status import NT_SUCCESS, STATUS_SUCCESS, status_name
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
+from pydriver.wdf.dma.device import DmaDevice
 from pydriver.wdf.io.queue_config import IoStopAction
 from pydriver.wdf.pnp.pnp_config import DevicePowerState, PnpPowerEventCallbacks, PowerDeviceState
-from pydriver.wdf.sync.serialization import Presenting
 
 if TYPE_CHECKING:
-    from pydriver.wdf.device.device import Device
-    from pydriver.wdf.interrupt.interrupt import Interrupt
-    from pydriver.wdf.io.queue import IoQueue
     from pydriver.wdf.pnp.bus import BusFunction
 
-__all__ = ("DmaPower", "Failure", "PoweredDevice", "SelfManagedIoState")
-
-
-class DmaPower(Protocol):
-    """A DMA enabler, as the power sequences see it."""
-
-    def power_up(self) -> int:
-        """EvtDmaEnablerFill, Enable and SelfManagedIoStart; NTSTATUS."""
-
-    def power_down(self) -> int | None:
-        """EvtDmaEnablerSelfManagedIoStop, Disable and Flush, as far as it was up; NTSTATUS."""
+__all__ = ("Failure", "Power", "SelfManagedIoState")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,60 +52,55 @@ class SelfManagedIoState(Enum):
     FINAL = "final"
 
 
-class PoweredDevice(Presenting):
-    """What of a device its power sequences are about.
+class Power:
+    """The power of one device.
 
-    :ivar powered: it is in D0, and the queues present requests
-    :ivar power_state: in which it is
-    :ivar dma_enablers: brought up with the device, in this order
-    :ivar power_pageable: its power callbacks may touch pageable memory
-    :ivar keeps_interrupts: a low-power state leaves them connected
+    :param device: the device, with its I/O package, interrupt resources and DMA enablers
+    :param bus: the bus driver's view of it
+    :param callbacks: the callbacks of the driver
+    :param pageable: the power callbacks may touch pageable memory
+    :ivar state: the power state of the device
+    :ivar machine_state: where the sequences are, by the framework's name
     :ivar failures: steps of a D0 exit that failed, since the last D0 entry
+    :ivar arm_wake: set by the power policy for one D0 exit
+    :ivar disarm_wake: set by the power policy for the D0 entry that follows
     """
 
     __slots__ = (
+        "_device",
+        "_io",
+        "_kernel",
+        "_pageable",
         "_self_managed_io",
         "arm_wake",
         "bus",
         "callbacks",
         "disarm_wake",
-        "dma_enablers",
         "failures",
-        "interrupts",
-        "keeps_interrupts",
-        "power_machine_state",
-        "power_pageable",
-        "power_state",
-        "powered",
-        "queues",
+        "machine_state",
+        "state",
     )
 
-    bus: "BusFunction"
-
-    def prepare_power(
-        self, callbacks: PnpPowerEventCallbacks, bus: "BusFunction", *, pageable: bool
+    def __init__(
+        self,
+        device: DmaDevice,
+        bus: "BusFunction",
+        callbacks: PnpPowerEventCallbacks,
+        *,
+        pageable: bool,
     ) -> None:
-        """Sets the attributes of this class; by the device's creation."""
+        self._device = device
+        self._io = device.io
+        self._kernel = device._kernel
         self.callbacks = callbacks
         self.bus = bus
-        self.power_pageable = pageable
-        self.keeps_interrupts = False
-        self.interrupts: list[Interrupt] = []
-        self.queues: list[IoQueue] = []
-        self.dma_enablers: list[DmaPower] = []
-        self.powered = False
-        self.power_state = PowerDeviceState.D3_FINAL
-        self.power_machine_state = DevicePowerState.OBJECT_CREATED
+        self._pageable = pageable
+        self.state = PowerDeviceState.D3_FINAL
+        self.machine_state = DevicePowerState.OBJECT_CREATED
         self.failures: list[Failure] = []
         self._self_managed_io = SelfManagedIoState.CREATED
-        # Set by the power policy for one D0 exit, and for the D0 entry that follows it.
         self.arm_wake: Callable[[], None] | None = None
         self.disarm_wake: Callable[[], None] | None = None
-
-    @property
-    def handle(self) -> "Device":
-        """The device, for its callbacks."""
-        return cast("Device", self)
 
     def call(self, step: str, callback: Callable[..., int | None] | None, *more: Any) -> int:
         """Calls a callback of the device, if it has it, and limits its time.
@@ -129,31 +111,31 @@ class PoweredDevice(Presenting):
         if callback is None:
             return STATUS_SUCCESS
         self.note(step)
-        with self._kernel.watchdog.limit(step, self):
-            return self._kernel.invoke_status(callback, self.handle, *more)
+        with self._kernel.watchdog.limit(step, self._device):
+            return self._kernel.invoke_status(callback, self._device, *more)
 
     def note(self, step: str) -> None:
         """Writes a step into the recorder."""
         kernel = self._kernel
         irql = kernel.irql()
-        kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, irql, self, step))
+        kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, irql, self._device, step))
 
     def waiting_for_requests(self) -> Any:
         """Limits the wait for the requests that the driver owns, as a power IRP's time is."""
         return self._kernel.watchdog.limit(
-            "the wait for requests that the driver owns", self, "RequestCompleted"
+            "the wait for requests that the driver owns", self._device, "RequestCompleted"
         )
 
     # The sequences
 
-    def enter_power(self, previous: PowerDeviceState) -> Failure | None:
+    def enter(self, previous: PowerDeviceState) -> Failure | None:
         """Enters D0.
 
         :param previous: the state that the device leaves
         :return: ``None``, or what failed; then the device is out of D0 again
         """
         self.failures.clear()
-        self.power_machine_state = DevicePowerState.D0_STARTING
+        self.machine_state = DevicePowerState.D0_STARTING
         self.bus.power_on()
         for step, undone_by in ENTRY:
             failure = step(self, previous)
@@ -162,16 +144,16 @@ class PoweredDevice(Presenting):
                     undo(self, PowerDeviceState.D3_FINAL)
                 self._leave(PowerDeviceState.D3_FINAL)
                 return failure
-        self.power_state = PowerDeviceState.D0
-        self.power_machine_state = DevicePowerState.D0
+        self.state = PowerDeviceState.D0
+        self.machine_state = DevicePowerState.D0
         return None
 
-    def exit_power(self, target: PowerDeviceState) -> None:
+    def exit(self, target: PowerDeviceState) -> None:
         """Leaves D0; what fails on the way is in `failures`.
 
         :param target: the state that the device enters
         """
-        self.power_machine_state = DevicePowerState.GOTO_DX
+        self.machine_state = DevicePowerState.GOTO_DX
         for step in EXIT:
             step(self, target)
         self._leave(target)
@@ -179,11 +161,16 @@ class PoweredDevice(Presenting):
     def _leave(self, target: PowerDeviceState) -> None:
         self.bus.interrupts.disable()
         self.bus.power_off(target)
-        self.power_state = target
+        self.state = target
         final = target is PowerDeviceState.D3_FINAL
-        self.power_machine_state = DevicePowerState.STOPPED if final else DevicePowerState.DX
+        self.machine_state = DevicePowerState.STOPPED if final else DevicePowerState.DX
 
-    def _record(self, step: str, status: int | None) -> None:
+    def record(self, step: str, status: int | None) -> None:
+        """Notes a step of an exit that has failed.
+
+        :param step: the callback, or what it is about
+        :param status: NTSTATUS; ``None``: the step had nothing to do
+        """
         if status is not None and not NT_SUCCESS(status):
             failure = Failure(step, status)
             self.failures.append(failure)
@@ -202,7 +189,7 @@ class PoweredDevice(Presenting):
 
     def _connect_interrupts(self, previous: PowerDeviceState) -> Failure | None:
         self.bus.interrupts.enable()
-        for interrupt in self.interrupts:
+        for interrupt in self.bus.interrupts.interrupts:
             status = interrupt.connect()
             if not NT_SUCCESS(status):
                 return Failure(f"EvtInterruptEnable of {interrupt}", status)
@@ -216,21 +203,22 @@ class PoweredDevice(Presenting):
         )
 
     def _dma_up(self, previous: PowerDeviceState) -> Failure | None:
-        for enabler in self.dma_enablers:
+        for enabler in self._device.dma_enablers:
             status = enabler.power_up()
             if not NT_SUCCESS(status):
                 return Failure(f"power-up of {enabler}", status)
         return None
 
-    def _disarm_wake(self, previous: PowerDeviceState) -> Failure | None:
+    def disarm(self, previous: PowerDeviceState) -> Failure | None:
+        """Disarms the wake that the power policy has armed, if it has."""
         disarm, self.disarm_wake = self.disarm_wake, None
         if disarm is not None:
             disarm()
         return None
 
     def _release_queues(self, previous: PowerDeviceState) -> Failure | None:
-        self.powered = True
-        for queue in tuple(self.queues):
+        self._io.powered = True
+        for queue in tuple(self._io.queues):
             queue.power_up()
         return None
 
@@ -255,13 +243,13 @@ class PoweredDevice(Presenting):
             return
         step = "EvtDeviceSelfManagedIoSuspend"
         status = self.call(step, self.callbacks.evt_device_self_managed_io_suspend)
-        self._record(step, status)
+        self.record(step, status)
         failed = not NT_SUCCESS(status)
         self._self_managed_io = SelfManagedIoState.FAILED if failed else SelfManagedIoState.STOPPED
 
     def _stop_queues(self, target: PowerDeviceState) -> None:
-        self.powered = False
-        queues = tuple(self.queues)
+        self._io.powered = False
+        queues = tuple(self._io.queues)
         with self.waiting_for_requests():
             for queue in queues:
                 queue.hold()
@@ -274,23 +262,25 @@ class PoweredDevice(Presenting):
             arm()
 
     def _dma_down(self, target: PowerDeviceState) -> None:
-        for enabler in self.dma_enablers:
-            self._record(f"power-down of {enabler}", enabler.power_down())
+        for enabler in self._device.dma_enablers:
+            self.record(f"power-down of {enabler}", enabler.power_down())
 
     def _pre_interrupts_disabled(self, target: PowerDeviceState) -> None:
         step = "EvtDeviceD0ExitPreInterruptsDisabled"
         callback = self.callbacks.evt_device_d0_exit_pre_interrupts_disabled
-        self._record(step, self.call(step, callback, target))
+        self.record(step, self.call(step, callback, target))
 
     def _disconnect_interrupts(self, target: PowerDeviceState) -> None:
-        self.keeps_interrupts = not self.power_pageable and target is not PowerDeviceState.D3_FINAL
-        for interrupt in reversed(self.interrupts):
-            self._record(f"EvtInterruptDisable of {interrupt}", interrupt.disconnect())
-        self.keeps_interrupts = False
+        resources = self.bus.interrupts
+        final = target is PowerDeviceState.D3_FINAL
+        resources.keeps_connections = not self._pageable and not final
+        for interrupt in reversed(resources.interrupts):
+            self.record(f"EvtInterruptDisable of {interrupt}", interrupt.disconnect())
+        resources.keeps_connections = False
 
     def _d0_exit(self, target: PowerDeviceState) -> None:
         step = "EvtDeviceD0Exit"
-        self._record(step, self.call(step, self.callbacks.evt_device_d0_exit, target))
+        self.record(step, self.call(step, self.callbacks.evt_device_d0_exit, target))
 
     # The end of self-managed I/O, by the PnP sequences
 
@@ -311,26 +301,26 @@ class PoweredDevice(Presenting):
         self._self_managed_io = SelfManagedIoState.FINAL
 
 
-ExitStep = Callable[[PoweredDevice, PowerDeviceState], None]
-EntryStep = Callable[[PoweredDevice, PowerDeviceState], Failure | None]
+ExitStep = Callable[[Power, PowerDeviceState], None]
+EntryStep = Callable[[Power, PowerDeviceState], Failure | None]
 
 EXIT: tuple[ExitStep, ...] = (
-    PoweredDevice._suspend_self_managed_io,
-    PoweredDevice._stop_queues,
-    PoweredDevice._arm_wake,
-    PoweredDevice._dma_down,
-    PoweredDevice._pre_interrupts_disabled,
-    PoweredDevice._disconnect_interrupts,
-    PoweredDevice._d0_exit,
+    Power._suspend_self_managed_io,
+    Power._stop_queues,
+    Power._arm_wake,
+    Power._dma_down,
+    Power._pre_interrupts_disabled,
+    Power._disconnect_interrupts,
+    Power._d0_exit,
 )
 
 ENTRY: tuple[tuple[EntryStep, ExitStep | None], ...] = (
-    (PoweredDevice._d0_entry, None),
-    (PoweredDevice._connect_interrupts, PoweredDevice._disconnect_interrupts),
-    (PoweredDevice._post_interrupts_enabled, PoweredDevice._disconnect_interrupts),
-    (PoweredDevice._dma_up, PoweredDevice._dma_down),
-    (PoweredDevice._disarm_wake, None),
-    (PoweredDevice._release_queues, None),
-    (PoweredDevice._start_self_managed_io, PoweredDevice._stop_queues),
+    (Power._d0_entry, None),
+    (Power._connect_interrupts, Power._disconnect_interrupts),
+    (Power._post_interrupts_enabled, Power._disconnect_interrupts),
+    (Power._dma_up, Power._dma_down),
+    (Power.disarm, None),
+    (Power._release_queues, None),
+    (Power._start_self_managed_io, Power._stop_queues),
 )
 """Each step, and the step of the exit at which its undoing begins."""

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """The power policy of a device: idle, wake, and the system's sleep [powerpolicystatemachine.cpp].
 
-`_policy_lock` guards the references that keep the device in D0, and the timer; nothing waits and no
+`_lock` guards the references that keep the device in D0, and the timer; nothing waits and no
 register is accessed under it. Whoever changes the power state has the PnP sequence lock.
 """
 
@@ -10,7 +10,6 @@ import contextlib
 from dataclasses import replace
 from threading import Lock
 
-from pydriver.declarations.binding import Binding
 from pydriver.ke.clock import TICKS_PER_MS
 from pydriver.ke.dpc import KDpc
 from pydriver.ke.irql import PASSIVE_LEVEL
@@ -26,16 +25,17 @@ from pydriver.ke.status import (
     NtStatusError,
 )
 from pydriver.ke.timer import KTimer
-from pydriver.wdf.object.ddi import ddi, irql_violation
+from pydriver.wdf.dma.device import DmaDevice
+from pydriver.wdf.object.ddi import irql_violation
+from pydriver.wdf.object.device_base import DeviceState
 from pydriver.wdf.object.tri_state import TriState
-from pydriver.wdf.pnp.device_state import ReportingDevice
+from pydriver.wdf.pnp.pnp import Pnp
 from pydriver.wdf.pnp.pnp_config import (
     DevicePowerPolicyState,
-    DevicePowerState,
-    DeviceState,
     PowerDeviceState,
     PowerPolicyEventCallbacks,
 )
+from pydriver.wdf.pnp.power import Power
 from pydriver.wdf.pnp.power_policy_config import (
     DEFAULT_IDLE_TIMEOUT,
     LONGEST_IDLE_TIMEOUT,
@@ -45,62 +45,72 @@ from pydriver.wdf.pnp.power_policy_config import (
     WakeSettings,
 )
 
-__all__ = ("PolicyDevice",)
+__all__ = ("PowerPolicy",)
 
+_GONE = {DeviceState.FAILED, DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED}
 _DX = {PowerDeviceState.D1, PowerDeviceState.D2, PowerDeviceState.D3}
 
 
-class PolicyDevice(ReportingDevice):
-    """What of a device its power policy is about.
+class PowerPolicy:
+    """The power policy of one device.
 
-    :ivar power_policy_owner: the driver decides when the device sleeps
-    :ivar watches_io: each request is told to :meth:`io_arrived`
-    :ivar sees_requests: that, or the driver has a callback that sees each request
+    :param device: the device
+    :param pnp: its PnP sequences
+    :param power: its power sequences
+    :param callbacks: the callbacks of the power policy's owner
+    :param owner: the driver decides when the device sleeps
     """
 
     __slots__ = (
         "_asleep",
+        "_callbacks",
+        "_device",
         "_idle_references",
         "_idle_settings",
         "_idled",
+        "_io",
         "_io_count",
         "_io_seen",
-        "_policy_callbacks",
-        "_policy_lock",
-        "_sees_requests",
+        "_kernel",
+        "_lock",
+        "_pnp",
+        "_power",
         "_timer",
         "_timer_dpc",
         "_wake_settings",
-        "power_policy_owner",
-        "sees_requests",
-        "watches_io",
+        "owner",
     )
 
-    def prepare_policy(
-        self, callbacks: PowerPolicyEventCallbacks, *, owner: bool, sees_requests: bool
+    def __init__(
+        self,
+        device: DmaDevice,
+        pnp: Pnp,
+        power: Power,
+        callbacks: PowerPolicyEventCallbacks,
+        *,
+        owner: bool,
     ) -> None:
-        """Sets the attributes of this class; by the device's creation."""
-        self._policy_callbacks = callbacks
-        self.power_policy_owner = owner
-        self._policy_lock = Lock()
+        self._device = device
+        self._io = device.io
+        self._kernel = device._kernel
+        self._pnp = pnp
+        self._power = power
+        self._callbacks = callbacks
+        self.owner = owner
+        self._lock = Lock()
         self._idle_references = 0
         self._idle_settings: IdleSettings | None = None
         self._wake_settings: WakeSettings | None = None
         self._timer: KTimer | None = None
-        self._timer_dpc = KDpc(self._kernel, self._timer_expired, self)
+        self._timer_dpc = KDpc(self._kernel, self._timer_expired, device)
         self._io_count = self._io_seen = 0
-        self.watches_io = False
-        self.sees_requests = self._sees_requests = sees_requests
         # The device sleeps because it was idle; because the system sleeps.
         self._idled = False
         self._asleep = False
+        pnp.power_changed = self.power_changed
 
     # Settings
 
-    @ddi(
-        "WdfDeviceAssignS0IdleSettings",
-        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_IDLE_SETTINGS Settings)",
-    )
     def assign_s0_idle_settings(self, settings: IdleSettings) -> None:
         """Says when the device sleeps while the system works.
 
@@ -121,20 +131,17 @@ class PolicyDevice(ReportingDevice):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
         caps = settings.idle_caps
         if caps == PowerPolicyS0IdleCapabilities.USB_SELECTIVE_SUSPEND:
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self} is not on USB")
+            raise NtStatusError(
+                STATUS_INVALID_DEVICE_REQUEST, f"{what}: {self._device} is not on USB"
+            )
         wakes = caps == PowerPolicyS0IdleCapabilities.CAN_WAKE_FROM_S0
         self._check_capabilities(what, settings.dx_state, wakes=wakes)
         self._idle_settings = replace(settings)
-        self.watches_io = self._idle_enabled
-        self.sees_requests = self.watches_io or self._sees_requests
+        self._io.watch(self.io_arrived if self._idle_enabled else None)
         self._rearm()
         if not self._idle_enabled and self._idled:
             self._power_up_later()
 
-    @ddi(
-        "WdfDeviceAssignSxWakeSettings",
-        "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_WAKE_SETTINGS Settings)",
-    )
     def assign_sx_wake_settings(self, settings: WakeSettings) -> None:
         """Says whether the device may wake the system.
 
@@ -152,17 +159,18 @@ class PolicyDevice(ReportingDevice):
         self._wake_settings = replace(settings)
 
     def _check_settings(self, what: str, dx_state: int, enabled: int) -> None:
-        if not self.power_policy_owner:
+        if not self.owner:
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: no power policy owner")
         if dx_state not in {*_DX, PowerDeviceState.INVALID} or enabled not in set(TriState):
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
 
     def _check_capabilities(self, what: str, dx_state: int, *, wakes: bool) -> None:
-        deepest = self.bus.wakes_from
+        device, bus = self._device, self._power.bus
+        deepest = bus.wakes_from
         if wakes and (deepest is PowerDeviceState.INVALID or dx_state > deepest):
-            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {self} cannot wake from it")
-        if dx_state and not self.bus.supports(PowerDeviceState(dx_state)):
-            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {self} has no such state")
+            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {device} cannot wake from it")
+        if dx_state and not bus.supports(PowerDeviceState(dx_state)):
+            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {device} has no such state")
 
     @property
     def _idle_enabled(self) -> bool:
@@ -170,44 +178,34 @@ class PolicyDevice(ReportingDevice):
 
     # References that keep the device in D0
 
-    @ddi(
-        "WdfDeviceStopIdle",
-        "NTSTATUS (_In_ WDFDEVICE Device, _In_ BOOLEAN WaitForD0, _In_opt_ PVOID Tag, "
-        "_In_ LONG Line, _In_z_ PCCH File)",
-        binding=Binding(omits=("Line", "File"), entry="WdfDeviceStopIdleActual"),
-    )
-    def stop_idle(self, *, wait_for_d0: bool, tag: object = None) -> int:
-        """Keeps the device in D0, and brings it there if it idles.
+    def stop_idle(self, what: str, *, wait_for_d0: bool) -> int:
+        """Keeps the device in D0 [WdfDeviceStopIdle].
 
+        :param what: the DDI, for the error
         :param wait_for_d0: return when it is there; at PASSIVE_LEVEL
-        :param tag: what for
-        :return: STATUS_SUCCESS: it is in D0; STATUS_PENDING: it will be. Both are undone by
-            :meth:`resume_idle`
-        :raises NtStatusError: STATUS_INVALID_DEVICE_STATE: the driver does not own the power
-            policy; STATUS_POWER_STATE_INVALID: the device has failed or gone
+        :return: NTSTATUS
+        :raises NtStatusError: see the DDI
         """
-        return self._stop_idle("WdfDeviceStopIdle", wait_for_d0=wait_for_d0)
-
-    @ddi("WdfDeviceStopIdleNoTrack", "NTSTATUS (_In_ WDFDEVICE Device, _In_ BOOLEAN WaitForD0)")
-    def stop_idle_no_track(self, *, wait_for_d0: bool) -> int:
-        """As :meth:`stop_idle`, without a tag."""
-        return self._stop_idle("WdfDeviceStopIdleNoTrack", wait_for_d0=wait_for_d0)
-
-    def _stop_idle(self, what: str, *, wait_for_d0: bool) -> int:
         irql = self._kernel.irql()
         if wait_for_d0 and irql > PASSIVE_LEVEL and self._kernel.verifying:
-            irql_violation(self._kernel, what, irql, self, PASSIVE_LEVEL)
+            irql_violation(self._kernel, what, irql, self._device, PASSIVE_LEVEL)
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what} with a wait")
-        if not self.power_policy_owner:
+        if not self.owner:
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: no power policy owner")
-        if self.state in {DeviceState.FAILED, DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED}:
-            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {self} is {self.state.value}")
-        with self._policy_lock:
+        if self._device.state in {
+            DeviceState.FAILED,
+            DeviceState.SURPRISE_REMOVED,
+            DeviceState.REMOVED,
+        }:
+            raise NtStatusError(
+                STATUS_POWER_STATE_INVALID, f"{what}: {self._device} is {self._device.state.value}"
+            )
+        with self._lock:
             self._idle_references += 1
             self._cancel_timer()
             idled = self._idled
-        low = idled or self.state is DeviceState.LOW_POWER
-        if self.power_state is PowerDeviceState.D0 and not low:
+        low = idled or self._device.state is DeviceState.LOW_POWER
+        if self._power.state is PowerDeviceState.D0 and not low:
             return STATUS_SUCCESS
         if not wait_for_d0:
             if low and not self._asleep:
@@ -216,33 +214,23 @@ class PolicyDevice(ReportingDevice):
         try:
             self._power_up()
         except NtStatusError:
-            with self._policy_lock:
+            with self._lock:
                 self._idle_references -= 1
             raise
         return STATUS_SUCCESS
 
-    @ddi(
-        "WdfDeviceResumeIdle",
-        "VOID (_In_ WDFDEVICE Device, _In_opt_ PVOID Tag, _In_ LONG Line, _In_z_ PCCH File)",
-        binding=Binding(omits=("Line", "File"), entry="WdfDeviceResumeIdleActual"),
-    )
-    def resume_idle(self, tag: object = None) -> None:
-        """Undoes a :meth:`stop_idle` that succeeded."""
-        self._resume_idle("WdfDeviceResumeIdle")
+    def resume_idle(self, what: str) -> None:
+        """Undoes a :meth:`stop_idle` that succeeded [WdfDeviceResumeIdle].
 
-    @ddi("WdfDeviceResumeIdleNoTrack", "VOID (_In_ WDFDEVICE Device)")
-    def resume_idle_no_track(self) -> None:
-        """Undoes a :meth:`stop_idle_no_track` that succeeded."""
-        self._resume_idle("WdfDeviceResumeIdleNoTrack")
-
-    def _resume_idle(self, what: str) -> None:
-        with self._policy_lock:
+        :param what: the DDI, for the report
+        """
+        with self._lock:
             balanced = self._idle_references > 0
             if balanced:
                 self._idle_references -= 1
         if not balanced:
             self._kernel.verifier.violation(
-                "ResumeIdleUnbalanced", f"{what} without a WdfDeviceStopIdle before", self
+                "ResumeIdleUnbalanced", f"{what} without a WdfDeviceStopIdle before", self._device
             )
             return
         self._rearm()
@@ -256,29 +244,29 @@ class PolicyDevice(ReportingDevice):
 
     def _rearm(self) -> None:
         settings = self._idle_settings
-        with self._policy_lock:
+        with self._lock:
             self._cancel_timer()
             if (
                 settings is None
                 or not self._idle_enabled
                 or self._idle_references
-                or self.state is not DeviceState.STARTED
+                or self._device.state is not DeviceState.STARTED
             ):
                 return
             self._io_seen = self._io_count
             timeout = settings.idle_timeout or DEFAULT_IDLE_TIMEOUT
-            self._timer = KTimer(self._kernel, owner=self)
+            self._timer = KTimer(self._kernel, owner=self._device)
             self._timer.set(-timeout * TICKS_PER_MS, dpc=self._timer_dpc)
 
     def _timer_expired(self) -> None:
         self._kernel.threads.run(self._idle_out)
 
     def _idle_out(self) -> None:
-        with self._sequence:
+        with self._pnp.sequence:
             settings = self._idle_settings
-            if self.state is not DeviceState.STARTED or settings is None:
+            if self._device.state is not DeviceState.STARTED or settings is None:
                 return
-            with self._policy_lock:
+            with self._lock:
                 # First said, then looked: who comes from here on finds it said, and has the
                 # device powered up after this.
                 self._idled = True
@@ -292,21 +280,21 @@ class PolicyDevice(ReportingDevice):
             if idle:
                 wakes = settings.idle_caps == PowerPolicyS0IdleCapabilities.CAN_WAKE_FROM_S0
                 target = settings.dx_state or (
-                    self.bus.wakes_from if wakes else PowerDeviceState.D3
+                    self._power.bus.wakes_from if wakes else PowerDeviceState.D3
                 )
                 if wakes:
-                    self.arm_wake = self._arm_s0
+                    self._power.arm_wake = self._arm_s0
                 try:
-                    self.leave_d0(PowerDeviceState(target))
+                    self._pnp.leave_d0(PowerDeviceState(target))
                 except NtStatusError:
-                    self.fail_later(restart=False)
+                    self._pnp.fail_later(restart=False)
                 return
         self._rearm()
 
     @property
     def _busy(self) -> bool:
         return any(
-            queue.owned or queue.queued for queue in self.queues if queue.config.power_managed
+            queue.owned or queue.queued for queue in self._io.queues if queue.config.power_managed
         )
 
     def io_arrived(self) -> None:
@@ -325,17 +313,17 @@ class PolicyDevice(ReportingDevice):
         self._kernel.threads.run(power_up)
 
     def _power_up(self) -> None:
-        with self._sequence:
-            if self.state is DeviceState.LOW_POWER and not self._asleep:
+        with self._pnp.sequence:
+            if self._device.state is DeviceState.LOW_POWER and not self._asleep:
                 try:
-                    self.return_to_d0()
+                    self._pnp.return_to_d0()
                 except NtStatusError as error:
-                    self.fail_later(restart=False)
-                    raise NtStatusError(STATUS_POWER_STATE_INVALID, str(self)) from error
+                    self._pnp.fail_later(restart=False)
+                    raise NtStatusError(STATUS_POWER_STATE_INVALID, str(self._device)) from error
 
     def power_changed(self) -> None:
         """Has the idle time begin anew in D0, and end elsewhere."""
-        if self.state is not DeviceState.LOW_POWER:
+        if self._device.state is not DeviceState.LOW_POWER:
             self._idled = False
         self._rearm()
         # One that came between the last look at the queues and their stop.
@@ -345,45 +333,47 @@ class PolicyDevice(ReportingDevice):
     # Wake
 
     def _arm_s0(self) -> None:
-        callback = self._policy_callbacks.evt_device_arm_wake_from_s0
-        if NT_SUCCESS(self.call("EvtDeviceArmWakeFromS0", callback)):
-            self.bus.wake_enabled = True
-            self.disarm_wake = self._disarm_s0
+        callback = self._callbacks.evt_device_arm_wake_from_s0
+        if NT_SUCCESS(self._power.call("EvtDeviceArmWakeFromS0", callback)):
+            self._power.bus.wake_enabled = True
+            self._power.disarm_wake = self._disarm_s0
 
     def _disarm_s0(self) -> None:
-        self.bus.wake_enabled = False
-        self.call(
-            "EvtDeviceDisarmWakeFromS0", self._policy_callbacks.evt_device_disarm_wake_from_s0
+        self._power.bus.wake_enabled = False
+        self._power.call(
+            "EvtDeviceDisarmWakeFromS0", self._callbacks.evt_device_disarm_wake_from_s0
         )
 
     def _arm_sx(self) -> None:
-        callbacks, settings = self._policy_callbacks, self._wake_settings
+        callbacks, settings = self._callbacks, self._wake_settings
         assert settings is not None
         if callbacks.evt_device_arm_wake_from_sx_with_reason is not None:
-            status = self.call(
+            status = self._power.call(
                 "EvtDeviceArmWakeFromSxWithReason",
                 callbacks.evt_device_arm_wake_from_sx_with_reason,
                 True,
                 False,
             )
         else:
-            status = self.call("EvtDeviceArmWakeFromSx", callbacks.evt_device_arm_wake_from_sx)
+            status = self._power.call(
+                "EvtDeviceArmWakeFromSx", callbacks.evt_device_arm_wake_from_sx
+            )
         if NT_SUCCESS(status):
-            self.bus.wake_enabled = True
-            self.disarm_wake = self._disarm_sx
+            self._power.bus.wake_enabled = True
+            self._power.disarm_wake = self._disarm_sx
 
     def _disarm_sx(self) -> None:
-        self.bus.wake_enabled = False
-        self.call(
-            "EvtDeviceDisarmWakeFromSx", self._policy_callbacks.evt_device_disarm_wake_from_sx
+        self._power.bus.wake_enabled = False
+        self._power.call(
+            "EvtDeviceDisarmWakeFromSx", self._callbacks.evt_device_disarm_wake_from_sx
         )
 
     def wake(self) -> None:
         """The device, which idles, has signalled that it wants to wake up; at PASSIVE_LEVEL."""
-        if not self.bus.wake_enabled or self._asleep:
+        if not self._power.bus.wake_enabled or self._asleep:
             return
-        self.call(
-            "EvtDeviceWakeFromS0Triggered", self._policy_callbacks.evt_device_wake_from_s0_triggered
+        self._power.call(
+            "EvtDeviceWakeFromS0Triggered", self._callbacks.evt_device_wake_from_s0_triggered
         )
         self._power_up()
 
@@ -394,16 +384,16 @@ class PolicyDevice(ReportingDevice):
 
         :raises NtStatusError: a callback failed; the device has failed then
         """
-        with self._sequence:
+        with self._pnp.sequence:
             self._asleep = True
-            if self.state is not DeviceState.STARTED:
+            if self._device.state is not DeviceState.STARTED:
                 return
             settings = self._wake_settings
             target = PowerDeviceState.D3
             if settings is not None and settings.enabled != TriState.FALSE:
-                target = PowerDeviceState(settings.dx_state or self.bus.wakes_from)
-                self.arm_wake = self._arm_sx
-            self.leave_d0(target)
+                target = PowerDeviceState(settings.dx_state or self._power.bus.wakes_from)
+                self._power.arm_wake = self._arm_sx
+            self._pnp.leave_d0(target)
 
     def leave_sleep(self, *, triggered: bool = False) -> None:
         """The system works again: the device returns to D0, unless it had been idle before.
@@ -411,14 +401,14 @@ class PolicyDevice(ReportingDevice):
         :param triggered: it was this device that has woken the system
         :raises NtStatusError: a callback failed; the device has failed then
         """
-        with self._sequence:
+        with self._pnp.sequence:
             self._asleep = False
-            if self.state is not DeviceState.LOW_POWER:
+            if self._device.state is not DeviceState.LOW_POWER:
                 return
-            if triggered and self.bus.wake_enabled:
-                self.call(
+            if triggered and self._power.bus.wake_enabled:
+                self._power.call(
                     "EvtDeviceWakeFromSxTriggered",
-                    self._policy_callbacks.evt_device_wake_from_sx_triggered,
+                    self._callbacks.evt_device_wake_from_sx_triggered,
                 )
             settings = self._idle_settings
             stays = self._idled and not self._idle_references and not self._busy
@@ -428,26 +418,18 @@ class PolicyDevice(ReportingDevice):
                 and settings.power_up_idle_device_on_system_wake != TriState.TRUE
             ):
                 return
-            self.return_to_d0()
+            self._pnp.return_to_d0()
 
     # States
 
-    @ddi("WdfDeviceGetDevicePowerState", "WDF_DEVICE_POWER_STATE (_In_ WDFDEVICE Device)")
-    def get_device_power_state(self) -> DevicePowerState:
-        """Where the power sequences are: for debugging only, it may be another one already."""
-        return self.power_machine_state
-
-    @ddi(
-        "WdfDeviceGetDevicePowerPolicyState",
-        "WDF_DEVICE_POWER_POLICY_STATE (_In_ WDFDEVICE Device)",
-    )
-    def get_device_power_policy_state(self) -> DevicePowerPolicyState:
+    @property
+    def state(self) -> DevicePowerPolicyState:
         """Where the power policy is: for debugging only, it may be another one already."""
         states = DevicePowerPolicyState
-        if self.state in {DeviceState.INIT, DeviceState.PREPARING}:
+        if self._device.state in {DeviceState.INIT, DeviceState.PREPARING}:
             return states.OBJECT_CREATED
-        if self.state is DeviceState.LOW_POWER:
-            return states.WAITING_ARMED if self.bus.wake_enabled else states.WAITING_UNARMED
-        if self.state in {DeviceState.STARTING, DeviceState.STARTED}:
+        if self._device.state is DeviceState.LOW_POWER:
+            return states.WAITING_ARMED if self._power.bus.wake_enabled else states.WAITING_UNARMED
+        if self._device.state in {DeviceState.STARTING, DeviceState.STARTED}:
             return states.STARTED_WAKE_CAPABLE if self._idle_enabled else states.STARTED
         return states.STOPPED

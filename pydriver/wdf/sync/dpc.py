@@ -11,7 +11,8 @@ from pydriver.ke.dpc import KDpc
 from pydriver.ke.irql import DISPATCH_LEVEL
 from pydriver.ke.status import STATUS_INVALID_DEVICE_REQUEST
 from pydriver.wdf.object.ddi import HIGH_LEVEL, PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
-from pydriver.wdf.object.object import Object, ObjectAttributes, require_device
+from pydriver.wdf.object.device_base import require_device
+from pydriver.wdf.object.object import Object, ObjectAttributes
 from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, select_lock, serialized
 
 if TYPE_CHECKING:

@@ -271,12 +271,8 @@ class Presenting(Object):
     :ivar callback_kind: of the callbacks under that lock
     """
 
-    __slots__ = (
-        "callback_kind",
-        "execution_level",
-        "serialization_lock",
-        "synchronization_scope",
-    )
+    # What inherits from it has the slots, because a device inherits from DeviceBase too.
+    __slots__ = ()
 
     execution_level: ExecutionLevel
     synchronization_scope: SynchronizationScope

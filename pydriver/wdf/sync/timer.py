@@ -17,12 +17,12 @@ from pydriver.ke.status import (
 )
 from pydriver.ke.timer import KTimer
 from pydriver.wdf.object.ddi import PASSIVE_LEVEL, creation_ddi, ddi, irql_violation
+from pydriver.wdf.object.device_base import require_device
 from pydriver.wdf.object.object import (
     ExecutionLevel,
     Object,
     ObjectAttributes,
     Phase,
-    require_device,
 )
 from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, select_lock, serialized
 from pydriver.wdf.sync.work_item import QueuedWork

@@ -22,11 +22,11 @@ from pydriver.place import callback_name
 from pydriver.trace import Event
 from pydriver.trace.recorder import NO_PROCESSOR
 from pydriver.wdf.object.ddi import creation_ddi, ddi
+from pydriver.wdf.object.device_base import require_device
 from pydriver.wdf.object.object import (
     Object,
     ObjectAttributes,
     Phase,
-    require_device,
 )
 from pydriver.wdf.sync.serialization import CallbackKind, PresentationLock, select_lock, serialized
 

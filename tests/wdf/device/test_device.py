@@ -379,7 +379,7 @@ def test_request_that_a_queue_has_presented_is_not_enqueued(bench: Bench) -> Non
         writes = IoQueue.create(device, parallel(evt_io_write=write))
         device.configure_request_dispatching(writes, RequestType.WRITE)
         # So that the queue that the request would go to is another one.
-        device._dispatched[RequestType.WRITE] = device.queues[0]
+        device.io._dispatched[RequestType.WRITE] = device.queues[0]
 
     with load(bench, add=add).open() as file:
         file.write(b"1")

@@ -16,8 +16,8 @@ OBJECTS = {
     "Collection": "Collection",
     "CommonBuffer": "CommonBuffer",
     "Device": "Device",
-    "DeviceNames": "Device",
-    "DeviceProperties": "Device",
+    "NameDdis": "Device",
+    "PropertyDdis": "Device",
     "DeviceInit": "DeviceInit",
     "DmaEnabler": "DmaEnabler",
     "DmaTransaction": "DmaTransaction",
@@ -36,9 +36,9 @@ OBJECTS = {
     "QueueStates": "IoQueue",
     "Request": "Request",
     "RequestBase": "Request",
-    "PolicyDevice": "Device",
+    "PowerPolicyDdis": "Device",
     "RegistryKey": "Registry",
-    "ReportingDevice": "Device",
+    "StateDdis": "Device",
     "ResourceList": "CmResourceList",
     "SpinLock": "SpinLock",
     "Timer": "Timer",
@@ -48,7 +48,7 @@ OBJECTS = {
 # A macro or an inline function calls these under a longer name.
 SUFFIXES = ("Worker", "Actual")
 # DDIs of function drivers that belong to a class whose others are for all drivers.
-ALSO = {"DeviceProperties": "Fdo", "DeviceInit": "FdoInit"}
+ALSO = {"PropertyDdis": "Fdo", "DeviceInit": "FdoInit"}
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

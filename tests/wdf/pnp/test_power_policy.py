@@ -129,7 +129,7 @@ class Sleeper:
 
 def settled(device: Device) -> DeviceState:
     """The state, after the sequence that is under way."""
-    with device._sequence:
+    with device.pnp.sequence:
         return device.state
 
 
@@ -157,7 +157,7 @@ def test_device_that_idles_is_powered_down_and_stop_idle_powers_it_up(sleeper: S
     up.wait("the return")
     assert device.powered
     assert sleeper.calls[2:] == ["D0Entry D3", "Restart"]
-    assert device._timer is None, "a reference keeps it up"
+    assert device.policy._timer is None, "a reference keeps it up"
     device.resume_idle()
     down[1].wait("the next idle time-out")
 
@@ -226,7 +226,7 @@ def test_idle_that_is_disabled_powers_the_device_up(sleeper: Sleeper) -> None:
     device.assign_s0_idle_settings(IdleSettings(enabled=TriState.FALSE))
     up.wait("the return")
     assert settled(device) is DeviceState.STARTED
-    assert device._timer is None
+    assert device.policy._timer is None
 
 
 @pytest.mark.covers("WdfDeviceAssignS0IdleSettings")
@@ -298,8 +298,8 @@ def test_idle_device_is_armed_and_can_wake_itself(waking: Sleeper) -> None:
     assert settled(device) is DeviceState.LOW_POWER
     assert device.get_device_power_policy_state() is DevicePowerPolicyState.WAITING_ARMED
     assert device.function.power.registers.CONTROL.read().state == 3
-    assert device._idle_settings is not None
-    device._idle_settings.idle_timeout = 60_000  # once is enough
+    assert device.policy._idle_settings is not None
+    device.policy._idle_settings.idle_timeout = 60_000  # once is enough
     device.wake()
     up.wait("the return")
     assert waking.calls == [
@@ -381,15 +381,15 @@ def test_device_that_has_requests_does_not_idle(sleeper: Sleeper) -> None:
     device.assign_s0_idle_settings(IdleSettings(idle_timeout=60_000))
     with device.open() as file:
         irp = file.write_async(b"a")
-        device._idle_out()
+        device.policy._idle_out()
         assert device.state is DeviceState.STARTED
         sleeper.requests[0].complete(STATUS_SUCCESS)
         assert irp.done
         file.write_async(b"b")
         sleeper.requests[1].complete(STATUS_SUCCESS)
-        device._idle_out()
+        device.policy._idle_out()
         assert device.state is DeviceState.STARTED, "there was one since the time began"
-        device._idle_out()
+        device.policy._idle_out()
         assert settled(device) is DeviceState.LOW_POWER
 
 

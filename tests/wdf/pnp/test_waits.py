@@ -19,6 +19,7 @@ from pydriver.wdf import (
     PnpPowerEventCallbacks,
     PowerDeviceState,
 )
+from pydriver.wdf.pnp.pnp import Pnp
 from tests.harness.bench import TIMEOUT, Bench, Plan, Signal
 
 
@@ -67,7 +68,7 @@ def test_idle_device_that_does_not_return_to_d0_is_removed(bench: Bench) -> None
             evt_device_surprise_removal=lambda device: removed.set(),
         ),
     )
-    device._idle_out()
+    device.policy._idle_out()
     assert device.stop_idle(wait_for_d0=False) == STATUS_PENDING
     removed.wait("the removal of the failed device")
     bench.system.check()
@@ -83,14 +84,14 @@ def test_stop_idle_while_the_device_is_about_to_leave_d0_brings_it_back(
         bench,
         PnpPowerEventCallbacks(evt_device_self_managed_io_restart=lambda device: returned.set()),
     )
-    leave_d0 = Device.leave_d0
+    leave_d0 = Pnp.leave_d0
 
-    def late(self: Device, target: PowerDeviceState) -> None:
+    def late(self: Pnp, target: PowerDeviceState) -> None:
         results.append(device.stop_idle(wait_for_d0=False))
         leave_d0(self, target)
 
-    monkeypatch.setattr(Device, "leave_d0", late)
-    device._idle_out()
+    monkeypatch.setattr(Pnp, "leave_d0", late)
+    device.policy._idle_out()
     assert results == [STATUS_PENDING]
     returned.wait("the return to D0")
     device.resume_idle()

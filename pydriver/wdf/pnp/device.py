@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pydriver authors
+"""A device as its DDIs about PnP and power know it: it has the sequences, and a bus below it."""
+
+from pydriver.wdf.dma.device import DmaDevice
+from pydriver.wdf.interrupt.device import InterruptDevice
+from pydriver.wdf.pnp.bus import BusFunction
+from pydriver.wdf.pnp.pnp import Pnp
+from pydriver.wdf.pnp.power import Power
+from pydriver.wdf.pnp.power_policy import PowerPolicy
+
+__all__ = ("PnpDevice",)
+
+
+class PnpDevice(InterruptDevice, DmaDevice):
+    """A device with PnP, power and power-policy sequences [FxPkgPnp].
+
+    :ivar bus: the bus driver's view of it
+    :ivar power: its power sequences
+    :ivar pnp: its PnP sequences
+    :ivar policy: its power policy
+    """
+
+    __slots__ = ()
+
+    bus: BusFunction
+    power: Power
+    pnp: Pnp
+    policy: PowerPolicy
