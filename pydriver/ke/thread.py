@@ -7,6 +7,7 @@ from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
 from pydriver.declarations.binding import Binding
+from pydriver.declarations.registry import stands_for
 from pydriver.errors import LinkStopped
 from pydriver.ke.bugcheck import SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, BugCheck
 from pydriver.ke.ddi import function_ddi
@@ -72,6 +73,7 @@ class _Terminated(BaseException):
         self.status = status
 
 
+@stands_for("KTHREAD")
 class KThread(Dispatcher):
     """A thread that a driver has created. It is signaled when it has ended.
 

@@ -10,7 +10,44 @@ import pytest
 
 from pydriver import declared
 from pydriver.declarations.kinds import Kind
+from pydriver.declarations.registry import ENUMERATIONS, HANDLES, OBJECTS, STRUCTURES
 from pydriver.ke.ddi import REGISTRY
+
+# Windows has no type for these: classes of this project, and exceptions in place of NTSTATUS.
+WITHOUT_TYPE = {
+    "pydriver.ke": {
+        "BugCheck",
+        "BugCheckState",
+        "Clock",
+        "GuestBlock",
+        "GuestMemory",
+        "Kernel",
+        "ManualClock",
+        "MonotonicClock",
+        "Namespace",
+        "NtStatusError",
+        "Place",
+        "Processor",
+        "Registry",
+        "Verifier",
+        "VerifierConfig",
+        "VerifierError",
+        "Violation",
+    },
+    "pydriver.wdf": {
+        "Ddi",
+        "DeviceInterface",
+        "DeviceState",
+        "DmaPower",
+        "DmaTransactionState",
+        "Failure",
+        "GenericObject",
+        "MappedPorts",
+        "MappedRegisters",
+        "NtStatusError",
+        "TransferInfo",
+    },
+}
 
 NAMES = [*REGISTRY, *declared.type_names()]
 
@@ -75,3 +112,17 @@ def test_older_size_of_a_structure_ends_at_a_field() -> None:
     entry = declared.entry("WDF_TIMER_CONFIG")
     assert (entry["size"], entry["older"]) == (40, {"1.7": 24, "1.11": 32})
     assert entry["by_size"]
+
+
+@pytest.mark.parametrize("package", WITHOUT_TYPE)
+def test_each_exported_class_is_declared_as_a_type_of_c(package: str) -> None:
+    classes = {
+        *HANDLES.values(),
+        *OBJECTS.values(),
+        *(each.python for each in ENUMERATIONS.values()),
+        *(kind.python for each in STRUCTURES.values() for kind in each.classes),
+    }
+    module = importlib.import_module(package)
+    exported = {name for name in module.__all__ if isinstance(getattr(module, name), type)}
+    undeclared = {name for name in exported if getattr(module, name) not in classes}
+    assert undeclared == WITHOUT_TYPE[package]
