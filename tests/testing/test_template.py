@@ -45,10 +45,10 @@ def test_package_of_the_template_is_installed_and_passes(tmp_path: Path) -> None
         for name, value in os.environ.items()
         if name not in {"PYTHONPATH", "PYTEST_ADDOPTS", "VIRTUAL_ENV"}
     } | {"PYDRIVER_QEMU": str(default_qemu().resolve())}
-    run(sys.executable, "-m", "venv", venv, cwd=tmp_path, environment=outside)
-    pip = (venv / "bin/pip", "install", "--quiet")
-    run(*pip, source, cwd=tmp_path, environment=outside)
-    run(*pip, ".[test]", cwd=package, environment=outside)
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path, environment=outside)
+    pip = (sys.executable, "-m", "pip", "--python", venv / "bin/python")
+    install = ("install", "--quiet", "--no-compile", source, ".[test]")
+    run(*pip, *install, cwd=package, environment=outside)
     shutil.rmtree(source)  # what was installed needs nothing of it
     said = run(venv / "bin/pytest", "-ra", cwd=package, environment=outside)
     assert " passed" in said
