@@ -330,7 +330,10 @@ class Object:
                     self._children = []
                 self._children.append(child)
                 return
-        raise NtStatusError(STATUS_DELETE_PENDING, f"{child}: its parent {self}")
+        # The child has nothing yet of what it is called by.
+        raise NtStatusError(
+            STATUS_DELETE_PENDING, f"{child.object_class.__name__}: its parent {self}"
+        )
 
     # References
 

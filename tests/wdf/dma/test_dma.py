@@ -11,6 +11,7 @@ from pydriver.ke import BugCheck, NtStatusError
 from pydriver.ke.bugcheck import WDF_VIOLATION
 from pydriver.ke.irql import DISPATCH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.status import (
+    STATUS_DELETE_PENDING,
     STATUS_DEVICE_HARDWARE_ERROR,
     STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_REQUEST,
@@ -337,3 +338,24 @@ def test_configuration_is_required(doomed: Bench, which: str) -> None:
             "buffer": lambda: CommonBuffer.create_with_config(enabler, 1, nothing),
         }[which]()
     assert (stopped.value.code, stopped.value.parameters[0]) == (WDF_VIOLATION, 4)
+
+
+@pytest.mark.covers("WdfCommonBufferCreate")
+def test_memory_of_a_common_buffer_that_is_not_created_is_free_again(bench: Bench) -> None:
+    """Its enabler is being deleted, which shows after the memory was reserved."""
+    device = bench.load().device
+    reservations = bench.system.machine.reservations
+    refused: list[tuple[int, object, object]] = []
+
+    def cleanup(above: DmaEnabler) -> None:
+        before = reservations.taken
+        with pytest.raises(NtStatusError) as error:
+            CommonBuffer.create(above, PAGE)
+        refused.append((error.value.status, before, reservations.taken))
+
+    attributes = ObjectAttributes(evt_cleanup_callback=cleanup)
+    config = DmaEnablerConfig(DmaProfile.PACKET, PAGE)
+    DmaEnabler.create(device, config, attributes).delete()
+    ((status, before, after),) = refused
+    assert status == STATUS_DELETE_PENDING
+    assert before == after

@@ -12,6 +12,7 @@ from pydriver.ke.irql import PASSIVE_LEVEL
 from pydriver.ke.status import (
     STATUS_ACCESS_DENIED,
     STATUS_CANCELLED,
+    STATUS_FILE_CLOSED,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_SUCCESS,
     STATUS_TIMEOUT,
@@ -35,8 +36,9 @@ from pydriver.wdf import (
     SynchronizationScope,
     TriState,
     WaitLock,
+    ctl_code,
 )
-from tests.harness.bench import TIMEOUT, Bench, Signal
+from tests.harness.bench import TIMEOUT, Bench, Plan, Signal
 
 
 def load(
@@ -383,3 +385,32 @@ def test_wait_lock_is_held_by_one_thread_at_a_time(bench: Bench) -> None:
     thread.join(TIMEOUT)
     assert answers == [STATUS_TIMEOUT, STATUS_TIMEOUT]
     assert entered == ["other"]
+
+
+def test_closed_file_takes_no_request(bench: Bench) -> None:
+    file = bench.load().device.open()
+    file.close()
+    for send in (
+        lambda: file.read_async(4),
+        lambda: file.write_async(b"data"),
+        lambda: file.device_control_async(ctl_code(0x800), b"in", 4),
+    ):
+        with pytest.raises(NtStatusError) as refused:
+            send()
+        assert refused.value.status == STATUS_FILE_CLOSED
+
+
+@pytest.mark.parametrize("call", ["read", "write", "device_control"])
+def test_request_that_an_application_waits_for_no_longer_is_cancelled(
+    bench: Bench, call: str
+) -> None:
+    queue_config = IoQueueConfig(IoQueueDispatchType.MANUAL, default_queue=True)
+    device = bench.load(Plan(queues=[queue_config])).device
+    arguments: dict[str, tuple[object, ...]] = {
+        "read": (4,),
+        "write": (b"data",),
+        "device_control": (ctl_code(0x800), b"in", 4),
+    }
+    with device.open() as file, pytest.raises(TimeoutError):
+        getattr(file, call)(*arguments[call], timeout=0)
+    assert device.queues[0].retrieve_next_request() is None

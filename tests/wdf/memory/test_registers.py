@@ -25,12 +25,13 @@ from pydriver.wdf import (
     MappedPorts,
     MappedRegisters,
     ObjectAttributes,
+    PortDescriptor,
     mm_map_io_space,
     mm_map_io_space_ex,
     read_register_ulong,
     write_register_ulong,
 )
-from tests.harness.bench import IDENTITY, LIVENESS, TIMEOUT, Bench
+from tests.harness.bench import EDU, IDENTITY, LIVENESS, TIMEOUT, Bench
 
 CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
 IDENTITY_VALUE = 0x010000ED
@@ -131,6 +132,17 @@ def test_port_accessor_has_its_width(ports: MappedPorts, bits: int) -> None:
     value = getattr(ports, f"read{bits}")(4)
     assert value & 0xFF == 0xA5
     assert value >> 8 == (0 if bits == 8 else pin)
+
+
+def test_port_resource_maps_its_ports_and_no_other(doomed: Bench) -> None:
+    kernel = doomed.kernel
+    MappedPorts(kernel, CONFIG_ADDRESS, 8).write32(0, 1 << 31 | 4 << 11)
+    ports = PortDescriptor(0, CONFIG_DATA, 4, kernel).map()
+    assert ports.read_buffer16(0, 2) == [EDU[0]] * 2
+    assert ports.read16(2) == EDU[1]
+    with pytest.raises(BugCheck) as stopped:
+        ports.read8(4)
+    assert stopped.value.code == PAGE_FAULT_IN_NONPAGED_AREA
 
 
 @pytest.mark.covers(

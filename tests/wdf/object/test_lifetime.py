@@ -378,6 +378,25 @@ def test_children_are_rejected_by_an_object_that_is_being_deleted(bench: Bench) 
     assert called == []
 
 
+@pytest.mark.parametrize("kind", [kind for kind, (_, below) in UNSCOPED.items() if below])
+def test_child_of_any_kind_is_rejected_by_an_object_that_is_being_deleted(
+    bench: Bench, kind: str
+) -> None:
+    create, _ = UNSCOPED[kind]
+    device = bench.load().device
+    statuses: list[int] = []
+
+    def cleanup(made: Object) -> None:
+        with pytest.raises(NtStatusError) as refused:
+            create(device, ObjectAttributes(parent_object=made))
+        statuses.append(refused.value.status)
+
+    GenericObject.create(
+        ObjectAttributes(parent_object=device, evt_cleanup_callback=cleanup)
+    ).delete()
+    assert statuses == [STATUS_DELETE_PENDING]
+
+
 @pytest.mark.covers("EvtCleanupCallback", "EvtDestroyCallback", "WdfCommonBufferCreate")
 def test_creation_that_fails_calls_no_callback(bench: Bench) -> None:
     log = Log()
