@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a crash directory says, as the debugger's `!analyze -v` says it."""
+"""The analysis of a crash directory, presented as the debugger's `!analyze -v` does."""
 
 import json
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ WIDTH = 79
 TITLE = "Bugcheck Analysis"
 
 HEADINGS = {
-    "verifier": "The run went to its end, and the verifier has found broken rules.",
-    "stall": "Nothing moves any more: no bug check, and a request that is not completed.",
-    "machine died": "QEMU has ended although nobody asked it to.",
-    "error": "Something was wrong, and nothing of the system had failed.",
+    "verifier": "The run came to its end, but the verifier has found broken rules.",
+    "stall": "Nothing makes progress: there is no bug check, but a request is not completed.",
+    "machine died": "QEMU ended unexpectedly.",
+    "error": "An error was reported, but the system itself had not failed.",
 }
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is known of a crash.
+    """The result of an analysis.
 
-    :ivar crash: that was analysed
-    :ivar incident: the bug check, or the first broken rule; ``None``: it was neither
-    :ivar culprit: the line to blame; ``None``: nothing points at one
-    :ivar followup: what most likely is wrong
-    :ivar request: that is in flight; ``None``: none is
+    :ivar crash: the crash that was analysed
+    :ivar incident: the bug check or the first broken rule, or ``None`` if the crash was neither
+    :ivar culprit: the line to blame, or ``None`` if nothing points at one
+    :ivar followup: the most likely mistake, in a sentence
+    :ivar request: the request in flight, or ``None``
     """
 
     crash: Crash
@@ -47,7 +47,7 @@ class Analysis:
 
     @property
     def bucket(self) -> str:
-        """A name for crashes that have the same cause [FAILURE_BUCKET_ID]."""
+        """The name that crashes with the same cause share [FAILURE_BUCKET_ID]."""
         state = self.crash.state
         check = state["bug_check"]
         what = f"0x{check['code']:X}" if check else state["kind"].upper().replace(" ", "_")
@@ -56,7 +56,7 @@ class Analysis:
         return "_".join(filter(None, (what, cause, where)))
 
     def json(self) -> str:
-        """One object on one line."""
+        """Returns the analysis for programs: one JSON object on one line."""
         incident = self.incident or {}
         check = self.crash.state["bug_check"]
         frame = self.culprit.frame if self.culprit else None
@@ -87,7 +87,7 @@ class Analysis:
         return list(meaning_of(check["code"], tuple(check["parameters"])).parameters)
 
     def text(self) -> str:
-        """All of it, for people."""
+        """Returns the whole analysis, for people."""
         parts = [
             self._heading(),
             self._details(),
@@ -216,9 +216,9 @@ class Analysis:
 
 
 def analyse(crash: Crash) -> Analysis:
-    """Finds what is to be said about a crash.
+    """Analyses a crash.
 
-    :param crash: as :func:`~pydriver.crash.directory.read_crash` read it
+    :param crash: the crash, as :func:`~pydriver.crash.directory.read_crash` returns it
     """
     culprit = find_culprit(crash)
     return Analysis(
@@ -227,7 +227,7 @@ def analyse(crash: Crash) -> Analysis:
 
 
 def _source(frame: Json) -> list[str]:
-    """The lines around the one that matters, which is marked."""
+    """Returns the source lines around the faulting one, which is marked."""
     lines = []
     for number, text in enumerate(frame["source"], frame["first"]):
         mark = ">" if number == frame["line"] else " "

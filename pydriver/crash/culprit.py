@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which line of the driver is to blame, and why.
+"""The search for the line of the driver that is to blame, and the reason for blaming it.
 
-A bug check and a violation name their line. When nothing moves any more, or QEMU is gone, nothing
-does: then it is the code that still runs, or else the code that had the oldest request last.
+A bug check and a violation name their line. After a stall, or when QEMU has died, nothing does:
+then the line is one of code that still runs, or else of the code that last had the oldest request.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ HANDLERS = {
     "DEVICE_CONTROL_INTERNAL": ("EvtIoInternalDeviceControl", "EvtIoDefault"),
     "CREATE": ("EvtIoDefault",),
 }
-"""Which callback of a queue gets a request of a kind."""
+"""Callbacks of a queue that can get a request, by the kind of request."""
 
 DEFERRED = {
     "DPC": ("EvtInterruptDpc", "EvtDpcFunc", "EvtTimerFunc"),
     "WORK_ITEM": ("EvtInterruptWorkItem", "EvtWorkItem"),
 }
-"""Which callbacks an event of the recorder stands for."""
+"""Callbacks that an event of the recorder stands for, by the event."""
 
 OWNED = "Pending, owned by the driver"
 WAITING = "Waiting in its queue"
@@ -39,8 +39,8 @@ class Culprit:
     """A line of the driver.
 
     :ivar frame: the line, with its source
-    :ivar why: in a sentence, why it is this one
-    :ivar followup: what most likely is wrong, if it is known better than from the failure's kind
+    :ivar why: the reason for blaming this line, in a sentence
+    :ivar followup: the most likely mistake, if more is known about it than the failure's kind says
     """
 
     frame: Json
@@ -49,13 +49,13 @@ class Culprit:
 
 
 def incident_of(crash: Crash) -> Json | None:
-    """The incident that the crash is about: the bug check, or else the first violation."""
+    """Returns the incident that ended the run: the bug check, or else the first violation."""
     incidents: list[Json] = crash.state["incidents"]
     return incidents[0] if incidents and crash.state["kind"] in {"bug check", "verifier"} else None
 
 
 def find_culprit(crash: Crash) -> Culprit | None:
-    """The line that is to blame; ``None`` if nothing points at one."""
+    """Returns the line that is to blame, or ``None`` if nothing points at one."""
     for found in _suspects(crash):
         return found
     return None
@@ -77,7 +77,7 @@ def _suspects(crash: Crash) -> Iterator[Culprit]:
 
 
 def _innermost(frames: list[Json]) -> list[Json]:
-    """The lines of a stack, the innermost first, but those of Python's library."""
+    """Returns the lines of a stack, the innermost first, without those of Python's library."""
     return [each for each in reversed(frames) if not each["library"]]
 
 
@@ -90,7 +90,7 @@ def _why(crash: Crash, incident: Json) -> str:
 
 
 def _running(crash: Crash) -> Iterator[Culprit]:
-    """Code of the driver that is on a thread's stack."""
+    """Yields the lines of the driver that are on a thread's stack."""
     for thread in crash.state["threads"]:
         for frame in _innermost(thread["frames"]) if thread["in_callback"] else ():
             yield Culprit(
@@ -102,7 +102,7 @@ def _running(crash: Crash) -> Iterator[Culprit]:
 
 
 def stuck_request(crash: Crash) -> Json | None:
-    """The request that has been with the driver longest; else the one that waits longest."""
+    """Returns the request that the driver has owned longest, or else the one queued longest."""
     requests = [each for each in crash.state["objects"] if each["type"] == "WDFREQUEST"]
     for state in (OWNED, WAITING):
         found = [each for each in requests if each["state"] == state]
@@ -124,7 +124,7 @@ def _stalled(crash: Crash) -> Iterator[Culprit]:
         if lock["acquired"] is not None:
             yield Culprit(
                 lock["acquired"],
-                f"{lock['name']} is held since this line",
+                f"{lock['name']} has been held since this line",
                 f"{request['name']} waits, and {lock['name']} has not been released.",
             )
 
@@ -138,31 +138,33 @@ def _owned(crash: Crash, objects: dict[Any, Json], request: Json, queue: Json) -
         if frame is not None and not periodic:
             yield Culprit(
                 frame,
-                f"{name} is the driver's, and this callback ran last since it was presented",
+                f"the driver owns {name}, and this callback was the last to run since the request "
+                "was presented",
                 f"{frame['function']} ran after the device's interrupt and has not completed "
-                f"{name}: it forgot it, did not find it, or took another path.",
+                f"{name}: it forgot the request, did not find it, or took another path.",
             )
     for entry in reversed(ours):
         frame = _callback(objects, entry, ("EvtInterruptIsr",)) if entry["event"] == "ISR" else None
         if frame is not None:
             yield Culprit(
                 frame,
-                f"{name} is the driver's; its ISR ran since it was presented, and no DPC",
+                f"the driver owns {name}; since the request was presented this ISR has run, and "
+                "no DPC",
                 f"{frame['function']} has not queued a DPC: it did not recognise its interrupt, "
-                "or its cause was lost.",
+                "or the cause of the interrupt was lost.",
             )
     frame = _handler(request, queue)
     if frame is not None:
         yield Culprit(
             frame,
-            f"{name} is the driver's, and nothing of it ran since this callback got it",
+            f"the driver owns {name}, and none of its callbacks has run since this one got it",
             f"The device has not interrupted since {frame['function']} got {name}: it was not "
             "started, its interrupt is not enabled, or the interrupt was lost.",
         )
 
 
 def _since_presented(crash: Crash, request: Json) -> list[Json]:
-    """The recorder's entries after a request was presented; all, if that is forgotten."""
+    """Returns the recorder's entries since a request was presented; all, if that one is lost."""
     for index, entry in enumerate(crash.recorder):
         if entry["event"] == "PRESENT" and entry["argument"] == request["number"]:
             return crash.recorder[index + 1 :]

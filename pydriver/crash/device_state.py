@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What QEMU knows of the machine: registers, the device tree, the devices' properties.
+"""The machine's state as QEMU reports it: registers, the device tree, the devices' properties.
 
-It is asked over QMP, so that the guest need not run.
+All of it is queried over QMP, so the guest need not run.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ __all__ = ("configuration_spaces", "device_properties", "monitor", "vcpus")
 
 PERIPHERALS = ("/machine/peripheral", "/machine/peripheral-anon")
 CONFIG_WORDS = 64
-"""32-bit words of configuration space that are shown: all that is not extended."""
+"""32-bit words of configuration space that are shown: the whole space but the extended part."""
 
 PRINTED = (bool, int, str, float, type(None))
 
 
 def monitor(machine: "Machine", *commands: str) -> str:
-    """What commands of the human monitor print, each under its name.
+    """Returns the output of commands of the human monitor, each under the command itself.
 
     :raises MachineError: QEMU does not answer
     """
@@ -36,7 +36,7 @@ def monitor(machine: "Machine", *commands: str) -> str:
 
 
 def vcpus(machine: "Machine") -> str:
-    """The registers of all processors, and their local APICs.
+    """Returns the registers of all processors, and of their local APICs.
 
     :raises MachineError: QEMU does not answer
     """
@@ -45,7 +45,7 @@ def vcpus(machine: "Machine") -> str:
 
 
 def configuration_spaces(system: "System") -> str:
-    """The configuration space of each PCI function, as the monitor reads it.
+    """Returns the configuration space of each PCI function, as the monitor reads it.
 
     :raises MachineError: QEMU does not answer
     """
@@ -58,7 +58,7 @@ def _configuration_space(system: "System", function: "PciFunction") -> str:
 
 
 def device_properties(machine: "Machine") -> dict[str, dict[str, Any]]:
-    """The QOM properties of the devices of the command line, by their paths.
+    """Returns the QOM properties of the devices on the command line, by their paths.
 
     :raises MachineError: QEMU does not answer
     """
@@ -81,7 +81,7 @@ def _properties(machine: "Machine", path: str) -> dict[str, Any]:
             continue
         try:
             value = machine.qmp("qom-get", path=path, property=each["name"])
-        except MachineError:  # it can only be set
+        except MachineError:  # a property that can only be set
             machine.check_alive()
             continue
         if isinstance(value, PRINTED):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The directory of a crash: how it is written while the system is dying, and how it is read.
+"""The directory of a crash: written while the system is dying, and read later.
 
-What comes first is what is most likely to be wanted, and needs least: a report that does not need
-the machine is there when QEMU is dead, and one that fits is there when the disk is full. A file is
-complete or it is not there. What is missing, and why, is in `contents.json` and in what
-:func:`write_crash` returns.
+The files most likely to be wanted, which also need least, are written first: a report that does not
+need the machine exists even if QEMU is dead, and one that is short exists even if the disk is full.
+A file is either complete or absent. `contents.json`, and the result of :func:`write_crash`, say
+which files are missing and why.
 """
 
 import contextlib
@@ -50,18 +50,18 @@ KEYS = (
     "threads",
     "time",
 )
-"""Of every crash."""
+"""The keys that the state of every crash has."""
 
 PACKAGES = ("pydriver", "cffi", "qemu.qmp")
 
 
 @dataclass
 class WrittenCrash:
-    """What became of a crash directory.
+    """The outcome of writing a crash directory.
 
-    :ivar path: of the directory
-    :ivar written: names of the files that are there
-    :ivar missing: why a file is not there, by its name
+    :ivar path: the path of the directory
+    :ivar written: the names of the files that were written
+    :ivar missing: the reasons why files are missing, by name of the file
     """
 
     path: Path
@@ -80,8 +80,8 @@ class WrittenCrash:
 class CrashDirectory:
     """Writes the first failure of a system to a directory; for `SystemConfig.on_failure`.
 
-    :param path: of the directory, which is made; it may exist if it is empty
-    :ivar result: what became of it; ``None``: nothing has failed
+    :param path: the path of the directory, which is created; it may exist if it is empty
+    :ivar result: the outcome, or ``None`` if nothing has failed
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,35 +90,35 @@ class CrashDirectory:
         self._once = Lock()
 
     def check(self) -> None:
-        """Looks whether the directory can be made.
+        """Checks that the directory can be created.
 
-        :raises ConfigurationError: it has files, it is no directory, or its parent is missing
+        :raises ConfigurationError: it is not empty, it is not a directory, or its parent is missing
         """
         if self.path.is_dir():
             if any(self.path.iterdir()):
-                raise ConfigurationError(f"{self.path} is not empty")
+                raise ConfigurationError(f"{self.path} is not empty; name a new directory")
         elif self.path.exists():
-            raise ConfigurationError(f"{self.path} is no directory")
+            raise ConfigurationError(f"{self.path} is not a directory")
         elif not self.path.absolute().parent.is_dir():
             raise ConfigurationError(f"{self.path.absolute().parent} is missing")
 
     def __call__(self, system: "System", failure: BaseException) -> None:
-        """Writes the directory, once; what cannot be written is said in `result`."""
+        """Writes the directory, once; `result` names the files that could not be written."""
         with self._once:
             if self.result is None:
                 self.result = write_crash(self.path, system, failure)
 
 
 def write_crash(directory: Path, system: "System", failure: BaseException) -> WrittenCrash:
-    """Writes what is known about a failure. Never raises what only concerns the writing.
+    """Writes all that is known about a failure. Errors of the writing itself are not raised.
 
-    The machine is stopped for that time; if it ran, it goes on afterwards.
+    The machine is stopped meanwhile; if it ran, it is resumed afterwards.
 
-    :param directory: is made with mode 0700; files that are in it stay
-    :param system: that has failed, before it is closed
-    :param failure: what ended it; or an error of a test: then `Stalled` and `TimeoutError` are
-        analysed as a stall
-    :return: what has been written, and what not
+    :param directory: the directory, created with mode 0700; files that are in it already stay
+    :param system: the system that has failed, not yet closed
+    :param failure: the error that ended the system, or the error of a test, of which `Stalled` and
+        `TimeoutError` are analysed as a stall
+    :return: the files that were written, and those that were not
     """
     result = WrittenCrash(directory)
     try:
@@ -147,11 +147,11 @@ def _stopped(system: "System") -> Any:
 
 
 class _Writer:
-    """Writes the files, each on its own.
+    """The writer of the files; an error with one does not affect the others.
 
-    :param system: that has failed
-    :param failure: what ended it
-    :param result: is told what becomes of each file
+    :param system: the system that has failed
+    :param failure: the error that ended it
+    :param result: the object that records the outcome for each file
     """
 
     def __init__(self, system: "System", failure: BaseException, result: WrittenCrash) -> None:
@@ -188,7 +188,7 @@ class _Writer:
         dump_shared(self._system.machine.memory, path)
 
     def _ask(self, name: str, text: Callable[[], str]) -> None:
-        """Writes what QEMU answers; not, if it has not answered before: each wait takes long."""
+        """Writes QEMU's answer, unless QEMU has failed to answer before: each wait takes long."""
         if self._unanswered is not None:
             self._result.missing[name] = _reason(self._unanswered)
         else:
@@ -204,7 +204,7 @@ class _Writer:
             os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600))
             write(part)
             part.replace(path)
-        except Exception as error:  # noqa: BLE001 -- the failure is what counts, and the next file
+        except Exception as error:  # noqa: BLE001 -- the next files must still be written
             if isinstance(error, MachineError):
                 self._unanswered = error
             self._result.missing[name] = _reason(error)
@@ -261,11 +261,11 @@ def _configuration(system: "System") -> Json:
 class Crash:
     """A crash directory that has been read.
 
-    :ivar path: of the directory
-    :ivar state: as :func:`~pydriver.crash.snapshot.snapshot` made it
-    :ivar recorder: all entries, the oldest first
-    :ivar events: the same as lines
-    :ivar missing: why a file is not there, by its name
+    :ivar path: the path of the directory
+    :ivar state: the state that :func:`~pydriver.crash.snapshot.snapshot` returned
+    :ivar recorder: all entries of the recorder, the oldest first
+    :ivar events: the same entries as lines of text
+    :ivar missing: the reasons why files are missing, by name of the file
     """
 
     path: Path
@@ -278,16 +278,18 @@ class Crash:
 def read_crash(path: Path) -> Crash:
     """Reads a crash directory.
 
-    :raises ConfigurationError: it is none, or it cannot be read
+    :raises ConfigurationError: it is not a crash directory, or it cannot be read
     """
     if not path.is_dir():
-        raise ConfigurationError(f"{path} is {'no' if path.exists() else 'a missing'} directory")
+        raise ConfigurationError(
+            f"{path} {'is not a directory' if path.exists() else 'is missing'}"
+        )
     if not (path / CRASH).exists():
-        raise ConfigurationError(f"{path} is no crash directory: it has no {CRASH}")
+        raise ConfigurationError(f"{path} is not a crash directory: it has no {CRASH}")
     state = _load(path / CRASH)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
-        raise ConfigurationError(f"{path / CRASH} has format {found}, and not {FORMAT}")
+        raise ConfigurationError(f"{path / CRASH} has format {found}, not {FORMAT}")
     for key in KEYS:
         if key not in state:
             raise ConfigurationError(f"{path / CRASH} is damaged: it has no {key}")
@@ -308,4 +310,4 @@ def _load(path: Path) -> Any:
     try:
         return json.loads(_read(path))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is no JSON: {error}") from error
+        raise ConfigurationError(f"{path} is not valid JSON: {error}") from error

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What most likely is wrong, in a sentence, by the rule that was broken."""
+"""The most likely mistake, in a sentence, by the rule that was broken."""
 
 from pydriver.crash.bug_checks import meaning_of
 from pydriver.crash.culprit import Culprit, stuck_request
@@ -8,10 +8,10 @@ from pydriver.crash.directory import Crash
 
 __all__ = ("followup_of",)
 
-_AFTER = "The request is complete at this line: keep what is needed of it, or complete it later."
+_AFTER = "The request is complete at this line: save what is needed of it, or complete it later."
 _KEPT = (
-    "A path leaves the callback without releasing what this line acquires: use `with`, or "
-    "release it in `finally`."
+    "A path leaves the callback without releasing the lock that this line acquires: use `with`, "
+    "or release it in `finally`."
 )
 _BY_RULE = {
     "BufAfterReqCompletedIntIoctl": _AFTER,
@@ -19,19 +19,20 @@ _BY_RULE = {
     "BufAfterReqCompletedRead": _AFTER,
     "BufAfterReqCompletedWrite": _AFTER,
     "CompleteCanceledReq": "Call WdfRequestUnmarkCancelable first, and complete the request only "
-    "if it does not say STATUS_CANCELLED.",
-    "DoubleCompletion": "The request was complete already when this line completed it: two paths "
-    "both think that it is theirs, or its pointer was not cleared.",
+    "if it does not return STATUS_CANCELLED.",
+    "DoubleCompletion": "The request was already complete when this line completed it: two paths "
+    "both assume that they own it, or the pointer to it was not cleared.",
     "InterruptStorm": "The ISR does not make the device withdraw its interrupt, or does not claim "
-    "what is its own.",
+    "an interrupt of its own device.",
     "IrqlDispatch": "This line raises the IRQL, and nothing restores it before the DPC returns.",
     "KmdfIrql": "The call is not legal at this IRQL: make it in a DPC, or in a work item, which "
     "runs at PASSIVE_LEVEL.",
     "KmdfIrql2": "This line raises the IRQL, and nothing restores it before the callback returns.",
-    "LockOrder": "The two locks are acquired in the other order somewhere else: give them one "
+    "LockOrder": "The two locks are acquired in the opposite order elsewhere: give them one "
     "order, and keep it everywhere.",
     "PresentationLockHeld": _KEPT,
-    "RequestCompleted": "Complete, requeue or cancel what the driver owns before the device goes.",
+    "RequestCompleted": "Complete, requeue or cancel the requests that the driver owns before the "
+    "device goes.",
     "SpinlockRelease": _KEPT,
     "WdfInterruptLockRelease": _KEPT,
     "WdfSpinlockRelease": _KEPT,
@@ -42,7 +43,7 @@ _BY_RULE = {
 
 
 def followup_of(crash: Crash, culprit: Culprit | None) -> str:
-    """What most likely is wrong."""
+    """Returns the most likely mistake, in a sentence."""
     state = crash.state
     if culprit is not None and culprit.followup:
         return culprit.followup
@@ -62,5 +63,5 @@ def followup_of(crash: Crash, culprit: Culprit | None) -> str:
     if state["kind"] == "machine died":
         return "QEMU has ended: see qemu.log. Nothing points at a line of the driver."
     if stuck_request(crash) is None:
-        return "No request is in flight: look at what the application waits for."
-    return "A request waits, and nothing points at a line of the driver: look at its queue."
+        return "No request is in flight: find out what the application waits for."
+    return "A request waits, and nothing points at a line of the driver: inspect its queue."

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The guest's memory as an ELF core file, which gdb opens together with the guest's image.
 
-QEMU writes it, with the registers of the processors. Without QEMU the controller still has the
-memory, because it shares it; then there are no registers.
+QEMU writes the file, with the registers of the processors. If QEMU is dead the controller still has
+the memory, because it is shared, and writes a file without registers.
 """
 
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ("dump_by_qemu", "dump_shared")
 
 DUMP_TIMEOUT = 60.0
-"""Seconds for a dump; 64 MiB take less than a tenth of one."""
+"""Seconds that a dump may take; 64 MiB take less than a tenth of a second."""
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at whether QEMU is still there."""
@@ -37,13 +37,13 @@ ET_CORE, EM_X86_64, EV_CURRENT, PT_LOAD, PF_RWX = 4, 62, 1, 1, 7
 
 
 def dump_by_qemu(machine: "Machine", path: Path) -> None:
-    """Has QEMU write a core file: all memory, by physical addresses, and the registers.
+    """Makes QEMU write a core file: all memory, by physical addresses, and the registers.
 
-    :param machine: that runs or is stopped
-    :param path: of a file that exists and is empty; it keeps its mode
-    :raises MachineError: QEMU cannot write it, or not in time
+    :param machine: the machine, running or stopped
+    :param path: the path of an existing, empty file; its mode is kept
+    :raises MachineError: QEMU cannot write the file, or not in time
     """
-    # Without `detach` a dump that takes longer than a QMP command may would be an error.
+    # Without `detach`, a dump that takes longer than the timeout of a QMP command would fail.
     done = threading.Event()
     outcome: dict[str, Any] = {}
 
@@ -65,7 +65,7 @@ def dump_by_qemu(machine: "Machine", path: Path) -> None:
 
 
 def _dig_holes(path: Path) -> None:
-    """Gives the disk back what pages of zeros take, where the file system can do that."""
+    """Frees the disk space of pages of zeros, where the file system supports that."""
     program = shutil.which("fallocate")
     if program is not None:
         subprocess.run(
@@ -80,7 +80,7 @@ def _dig_holes(path: Path) -> None:
 def dump_shared(memory: "SharedMemory", path: Path) -> None:
     """Writes a core file of the guest's RAM, which starts at address 0, without registers.
 
-    :raises OSError: it cannot be written
+    :raises OSError: the file cannot be written
     """
     header = ELF_HEADER.pack(
         IDENTITY.ljust(16, b"\0"),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What each rule of the verifier wants of a driver."""
+"""The requirement that each rule of the verifier makes of a driver."""
 
 __all__ = ("RULES", "rule_text")
 
-_BUFFER = "The buffers of a request are the driver's until it completes the request, not after."
+_BUFFER = "The driver may use the buffers of a request until it completes the request, not after."
 _MDL = "The MDL of a request is gone when the request is complete."
 _MEMORY = "The memory object of a request is gone when the request is complete."
 
@@ -17,24 +17,25 @@ RULES = {
     "not on a queue that is being deleted.",
     "CollectionItem": "An item is removed from a collection that has it.",
     "CompleteCanceledReq": "A cancelable request is completed only after "
-    "WdfRequestUnmarkCancelable has succeeded; when that says STATUS_CANCELLED, EvtRequestCancel "
+    "WdfRequestUnmarkCancelable has succeeded; if that returns STATUS_CANCELLED, EvtRequestCancel "
     "completes it.",
     "CriticalRegion": "A callback leaves as many critical regions as it has entered.",
     "DeviceFailedAction": "WdfDeviceSetFailed is called with an action that exists.",
     "DmaElements": "The number of scatter/gather elements is set once, before the transactions.",
-    "DmaMaximumLength": "The maximum length is set in a transaction that is not under way.",
+    "DmaMaximumLength": "The maximum length of a transaction is set before the transaction begins.",
     "DmaTransactionState": "A DMA transaction is initialized, executed, transferred and released "
     "in that order.",
     "DoubleCompletion": "A request is completed once.",
-    "DrvAckIoStop": "EvtIoStop sees to it that each owned request is completed, requeued or "
+    "DrvAckIoStop": "EvtIoStop makes sure that each owned request is completed, requeued or "
     "acknowledged before the device leaves D0.",
     "EvtIoStopCompleteOrStopAck": "EvtIoStop completes the request, or calls "
     "WdfRequestStopAcknowledge.",
     "EvtIoStopResume": "A queue whose EvtIoStop keeps requests has EvtIoResume.",
     "EvtSurpriseRemoveNoSuspendQueue": "EvtDeviceSurpriseRemoval does not drain, stop or purge "
     "queues that are power managed.",
-    "ExecutionLevel": "What is serialized with its parent runs at the execution level of it.",
-    "FileObjectConfigured": "Who asks for a request's file object has configured file objects.",
+    "ExecutionLevel": "An object that is serialized with its parent has its execution level.",
+    "FileObjectConfigured": "A driver that asks for a request's file object has configured file "
+    "objects.",
     "ForwardedToWrongQueue": "A request is forwarded to another queue of the same device.",
     "InitFreeDeviceCallback": "The WDFDEVICE_INIT of EvtDriverDeviceAdd belongs to the framework.",
     "InputBufferAPI": "An input buffer is retrieved from a write or a device control only.",
@@ -50,36 +51,37 @@ RULES = {
     "IrqlMmApcLte": "MmUnmapIoSpace is called at APC_LEVEL at most.",
     "IrqlMmDispatch": "MmMapIoSpace is called at DISPATCH_LEVEL at most.",
     "IrqlPassive": "The routines of threads are called at PASSIVE_LEVEL.",
-    "KmdfIrql": "A DDI is called at an IRQL at which it is legal, and nobody waits at "
+    "KmdfIrql": "A DDI is called at an IRQL at which it is legal, and the driver does not wait at "
     "DISPATCH_LEVEL or above.",
     "KmdfIrql2": "A callback returns at the IRQL at which it was called.",
     "LockOrder": "Locks are acquired in the same order everywhere.",
-    "MarkCancOnCancReqLocal": "A request that is cancelable already is not marked again.",
+    "MarkCancOnCancReqLocal": "A request that is already cancelable is not marked again.",
     "MdlAfterReqCompletedIoctl": _MDL,
     "MdlAfterReqCompletedRead": _MDL,
     "MemAfterReqCompletedIoctl": _MEMORY,
     "MemAfterReqCompletedRead": _MEMORY,
     "MemAfterReqCompletedWrite": _MEMORY,
     "NoIoQueuePurgeSynchronously": "A queue is not stopped, drained or purged synchronously in a "
-    "callback that a queue's request has led to: it would wait for itself.",
+    "callback that handles a queue's request: it would wait for itself.",
     "ObjectDeletedTwice": "An object is deleted once.",
     "ObjectLeak": "References that a driver takes are dropped before it is unloaded.",
-    "ObjectNotDeletable": "What the framework owns is not deleted by the driver.",
+    "ObjectNotDeletable": "An object that the framework owns is not deleted by the driver.",
     "OutputBufferAPI": "An output buffer is retrieved from a read or a device control only.",
     "PoolLeak": "Pool, contexts and request buffers in guest memory are freed before the driver is "
     "unloaded.",
     "PrepareHardwareStatus": "EvtDevicePrepareHardware does not return STATUS_NOT_SUPPORTED.",
-    "PresentationLockDropped": "A callback that is called under a presentation lock returns "
-    "with it.",
+    "PresentationLockDropped": "A callback that is called under a presentation lock still holds "
+    "it when it returns.",
     "PresentationLockHeld": "A presentation lock that a callback acquires is released in it.",
     "PresentationLockOrder": "The presentation lock of a device is acquired before a queue's.",
     "ReferenceTag": "A reference is dropped with the tag that it was taken with.",
-    "ReqDelete": "A request that the driver has made is deleted, not completed.",
+    "ReqDelete": "A request that the driver has created is deleted, not completed.",
     "ReqIsCancOnCancReq": "WdfRequestIsCanceled is for requests that are not cancelable.",
-    "ReqMarkCancelableSend": "A cancelable request is not given away: it is unmarked first.",
+    "ReqMarkCancelableSend": "A cancelable request is unmarked before it is passed on.",
     "RequestCompleted": "Each request that the driver owns is completed before the device goes.",
     "RequestGetStatusValid": "WdfRequestGetStatus is for requests that the driver has sent.",
-    "ResourceListOutsideCallback": "Resource lists are for the callbacks that they are given to.",
+    "ResourceListOutsideCallback": "A resource list is used only in the callback that it is passed "
+    "to.",
     "ResourceListReadOnly": "The resource lists of EvtDevicePrepareHardware are not changed.",
     "ResumeIdleUnbalanced": "Each WdfDeviceResumeIdle follows a WdfDeviceStopIdle.",
     "SequentialRetrieve": "A sequential queue's request is retrieved while the driver owns one.",
@@ -109,9 +111,9 @@ RULES = {
     "holder.",
     "WorkItemFlushFromCallback": "A work item's callback does not flush its own work item.",
 }
-"""What a rule wants, by its name."""
+"""Requirements by the name of the rule."""
 
 
 def rule_text(rule: str) -> str:
-    """What a rule wants; empty if it has no name here."""
+    """Returns the requirement of a rule; empty if the rule is not known here."""
     return RULES.get(rule, "")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is known of a system that has failed, as an object for JSON.
+"""The state of a system that has failed, as an object for JSON.
 
-It is taken by the thread that found the failure, while the machine is stopped. Nothing of it needs
-the machine. See :mod:`pydriver.wdf.device.wdfkd` for what may be shown as it was a moment ago.
+The thread that found the failure takes the snapshot, while the machine is stopped; the machine
+itself is not needed. See :mod:`pydriver.wdf.device.wdfkd` for state that may be slightly out of
+date.
 """
 
 import linecache
@@ -28,22 +29,22 @@ if TYPE_CHECKING:
 __all__ = ("FORMAT", "Json", "recorder_entries", "snapshot", "tree_of")
 
 FORMAT = 1
-"""Of the objects that :func:`snapshot` makes; another number means something else."""
+"""The version of the format of :func:`snapshot`; any change of meaning takes a new number."""
 
 CONTEXT = 3
-"""Lines of source before and after the one that matters."""
+"""Lines of source before and after the faulting one."""
 DEFINITION = 15
-"""Lines after the first one of a function, if all of it matters."""
+"""Lines of source after the first line of a function, where the whole function matters."""
 NEWLINE = "\n"
 
 Json = dict[str, Any]
 
 
 def snapshot(system: "System", failure: BaseException) -> Json:
-    """All that is known, but the recorder.
+    """Takes the state of a system, without the entries of the recorder.
 
-    :param system: that has failed
-    :param failure: what ended it, or what a test or an application has found wrong with it
+    :param system: the system that has failed
+    :param failure: the error that ended it, or that a test or an application has found
     """
     kernel = system.kernel
     return {
@@ -81,7 +82,7 @@ def snapshot(system: "System", failure: BaseException) -> Json:
 
 
 def recorder_entries(recorder: "Recorder") -> list[Json]:
-    """All entries of the recorder, the oldest first; times in ns of the host's clock."""
+    """Returns the recorder's entries, the oldest first; times in ns of the host's clock."""
     return [
         {
             "time": time,
@@ -115,7 +116,7 @@ def _bug_check(failure: BaseException) -> Json | None:
 
 
 def _incidents(system: "System", failure: BaseException) -> "Iterator[Incident]":
-    """The bug check first, then what the verifier has found."""
+    """Yields the bug check, then the violations that the verifier has found."""
     if isinstance(failure, BugCheck):
         yield failure.state
     yield from system.kernel.verifier.violations
@@ -143,7 +144,7 @@ def _traceback(failure: BaseException) -> list[Json]:
 
 
 def _place(place: Place, after: int = CONTEXT) -> Json:
-    """A line, with its source: the file may be another one when somebody reads this."""
+    """Returns a line with its source, because the file may have changed when this is read."""
     first = max(1, place.line - CONTEXT)
     lines = linecache.getlines(place.file)[first - 1 : place.line + after]
     return {
@@ -162,7 +163,7 @@ def _named(target: object) -> Json:
 
 
 def _threads() -> Iterator[Json]:
-    """What each thread runs of a driver or of an application."""
+    """Yields the threads that run code of a driver or of an application."""
     names = {each.ident: each.name for each in threading.enumerate()}
     for ident, stack in Stack.of_threads().items():
         frames = [_place(each) for each in stack.places]
@@ -197,12 +198,12 @@ def _objects(system: "System") -> Iterator[Json]:
 
 
 def tree_of(system: "System") -> list[Object]:
-    """All framework objects of the drivers that are loaded, each before what is below it."""
+    """Returns all framework objects of the loaded drivers, parents before their children."""
     return list(_tree(each.driver for each in system.drivers if isinstance(each.driver, Object)))
 
 
 def _tree(roots: Iterable[Object]) -> Iterator[Object]:
-    """Objects and what is below them; below a queue, its requests."""
+    """Yields objects and all objects below them; below a queue these include its requests."""
     for root in roots:
         yield root
         yield from _tree(root.children)

@@ -70,16 +70,16 @@ def test_directory_that_is_not_empty_is_refused(tmp_path: Path, command: tuple[s
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda path: None, "is a missing directory"),
-        (lambda path: path.touch(), "is no directory"),
-        (lambda path: path.mkdir(), "is no crash directory: it has no crash.json"),
+        (lambda path: None, "is missing"),
+        (lambda path: path.touch(), "is not a directory"),
+        (lambda path: path.mkdir(), "is not a crash directory: it has no crash.json"),
         (
             lambda path: (path.mkdir(), (path / "crash.json").write_text("{")),
-            "crash.json is no JSON",
+            "crash.json is not valid JSON",
         ),
         (
             lambda path: (path.mkdir(), (path / "crash.json").write_text('{"format": 7}')),
-            "has format 7, and not 1",
+            "has format 7, not 1",
         ),
         (
             lambda path: (path.mkdir(), (path / "crash.json").write_text('{"format": 1}')),
