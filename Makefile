@@ -56,6 +56,7 @@ docs: .make/venv .make/native ## build the pages in build/docs, and the lists th
 lint: .make/host-lint .make/venv .make/native .make/qemu ## check the style and the types of all sources
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/lint-imports
 	@.venv/bin/mypy
 	@.venv/bin/mypy --strict build-tools/*.py qemu-device/*.py
 	@.venv/bin/python build-tools/lint_c.py $(QEMU)
@@ -68,7 +69,7 @@ guest: $(OUT)/guest.elf ## build the guest
 	@echo '$< is ready'
 
 clean: ## remove what make made here; the cache, which other clones share, stays
-	rm -rf .venv .make build $(OUT) *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .make build $(OUT) *.egg-info .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -f pydriver/abi/_native*.so pydriver/abi/_native.c
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	@echo 'the cache was left: $(CACHE)'
