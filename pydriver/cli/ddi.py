@@ -92,8 +92,11 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _irqls(declared: Ddi) -> str:
-    sign = "=" if declared.lowest == declared.highest else "<="
-    return f"{sign} {irql_name(declared.highest)}"
+    return _range(declared.lowest, declared.highest)
+
+
+def _range(lowest: int, highest: int) -> str:
+    return f"{'=' if lowest == highest else '<='} {irql_name(highest)}"
 
 
 def _entry(declared: Ddi, tests: Tests | None, with_tests: bool) -> str:  # noqa: FBT001
@@ -121,7 +124,8 @@ def _type(name: str) -> str:
     entry = declared.entry(name)
     lines = [name]
     if entry["kind"] == "callback":
-        lines.append(f"    {entry['signature']}")
+        lowest, highest = entry["lowest"], entry["highest"]
+        lines += [f"    {entry['signature']}", f"    IRQL {_range(lowest, highest)}"]
         lines += [f"    {place}" for place in entry["places"]]
     elif "fields" in entry:
         classes = ", ".join(f"pydriver.{each}" for each in entry["classes"])

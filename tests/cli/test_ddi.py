@@ -82,7 +82,10 @@ def test_json_has_structures_callbacks_enumerations_and_handles() -> None:
 def test_types_are_shown_to_people_too() -> None:
     text = run("ddi", "WDF_DPC_CONFIG", "EVT_WDF_DPC", "WDF_TRI_STATE", "WDFDPC").stdout
     assert "    structure, 0x18 bytes, pydriver.wdf.DpcConfig\n    0x0000 ULONG Size\n" in text
-    assert "EVT_WDF_DPC\n    VOID (_In_ WDFDPC Dpc)\n    WDF_DPC_CONFIG.EvtDpcFunc\n" in text
+    assert (
+        "VOID (_In_ WDFDPC Dpc)\n    IRQL = DISPATCH_LEVEL (2)\n    WDF_DPC_CONFIG.EvtDpcFunc\n"
+        in text
+    )
     assert "    0x2 WdfUseDefault\n" in text
     assert "WDFDPC\n    handle, pydriver.wdf.Dpc\n" in text
     assert text.splitlines()[-1] == "0 DDIs and kernel routines, 4 types"
