@@ -42,8 +42,8 @@ static void ring(const struct link_mailbox *mailbox, uint32_t value)
 }
 
 /*
- * Tells the host that the mailbox's first line has changed. Who sleeps set
- * its flag before it looked at the line for the last time.
+ * Tells the host that the mailbox's first line has changed. A sleeping host
+ * set its flag before it looked at the line for the last time.
  */
 static void announce(struct link_mailbox *mailbox)
 {
@@ -347,10 +347,10 @@ static void execute_next(struct cpu *cpu, struct link_frame *frame)
 }
 
 /*
- * What the interrupted frames were told before the host saw the interrupt. One
- * that was told to return is followed by what the host does in the frame below
- * it: the write that releases a line, perhaps, without which the interrupt
- * would come again and again and neither be executed.
+ * Executes the commands that the interrupted frames had been given before the
+ * host saw the interrupt. After the RETURN of a frame come commands of the
+ * frame below it. One of them may be the write that releases the line: if it
+ * were left, the interrupt would come again and again and starve both.
  */
 static void drain(struct cpu *cpu, struct link_frame *frame)
 {
@@ -514,7 +514,7 @@ uint64_t link_service(uint32_t number)
     return cpu->service_result;
 }
 
-/* The boot processor waits here for the host to say how many shall run. */
+/* The boot processor waits here until the host says how many are to run. */
 void link_init(struct cpu *cpu)
 {
     struct link_mailbox *mailbox = cpu->mailbox;

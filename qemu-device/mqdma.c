@@ -8,8 +8,8 @@
  *
  * Everything here runs under the big QEMU lock: register accesses, bottom
  * halves, timers, block completions and property accesses never overlap.
- * What can happen is re-entrance, by a message whose address is one of our
- * own registers; mqdma_send() holds ->sending around the only way out.
+ * Re-entrance can happen, by a message whose address is one of our own
+ * registers; mqdma_send() holds ->sending around the only way out.
  *
  * An operation (MqdmaOp) belongs to one queue and is on exactly one of its
  * three lists from the fetch of its descriptor to its completion: ->delayed
@@ -48,8 +48,8 @@
 OBJECT_DECLARE_SIMPLE_TYPE(MqdmaState, MQDMA)
 
 /*
- * How much the engine does in one go before the bottom half takes over: 16
- * short descriptors (the fetch is a step, and so is each chunk), or 256 KiB.
+ * The engine's work in one go, before the bottom half takes over: 16 short
+ * descriptors (the fetch is a step, and so is each chunk), or 256 KiB.
  */
 #define MQDMA_BUDGET_STEPS 32
 #define MQDMA_BUDGET_BYTES (256 * KiB)
@@ -391,7 +391,7 @@ static void mqdma_bad_access(MqdmaState *s, hwaddr addr, unsigned size,
     mqdma_error(s, error, MQDMA_GLOBAL_BAD_ACCESS);
 }
 
-/* The next event overwrites what nobody took: that is the point of it. */
+/* An event overwrites the one before if no read took that: by design. */
 static void mqdma_event(MqdmaQueue *q, unsigned kind, unsigned status,
                         uint64_t cookie, uint32_t result)
 {
@@ -709,7 +709,7 @@ static void mqdma_queue_notify(MqdmaQueue *q, bool now_please, uint64_t now)
 
 /*
  * The entry is written with the phase of the lap before, then the word that
- * holds the phase, so that who sees the phase sees the whole entry.
+ * holds the phase, so that a reader that sees the phase sees all of the entry.
  */
 static bool mqdma_post(MqdmaQueue *q, struct mqdma_completion *cqe)
 {
@@ -1904,7 +1904,7 @@ static const MemoryRegionOps mqdma_mmio_ops = {
     },
 };
 
-/* What is behind BAR2 and BAR4 when nobody answers there. */
+/* BAR2 and BAR4 while the function does not answer: reads are all ones. */
 static uint64_t mqdma_dead_read(void *opaque, hwaddr addr, unsigned size)
 {
     return UINT64_MAX;
@@ -1935,7 +1935,7 @@ static const MemoryRegionOps mqdma_dead_ops = {
  * Power, configuration space, reset
  */
 
-/* D3hot and removal change who answers at the BARs, and stop or resume us. */
+/* D3hot and removal change what answers at the BARs, and stop or resume us. */
 static void mqdma_update_presence(MqdmaState *s)
 {
     bool present = !s->d3hot && !s->removed;
@@ -2340,7 +2340,7 @@ static const MqdmaNumber mqdma_stat_numbers[] = {
     { "stat-events", offsetof(MqdmaQueue, events), 0, true,
       "events of all queues" },
     { "stat-overruns", offsetof(MqdmaQueue, overrun), 0, true,
-      "events that nobody took in time" },
+      "events overwritten before they were read" },
     { "stat-completed", offsetof(MqdmaQueue, completed), 0, true,
       "completions of all queues" },
     { "stat-failed", offsetof(MqdmaQueue, failed), 0, true,

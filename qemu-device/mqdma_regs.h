@@ -179,7 +179,7 @@ enum mqdma_queue_reg {
     MQDMA_Q_LAST_COOKIE_HI = 0x4c,
     MQDMA_Q_LAST_RESULT = 0x50,
     MQDMA_Q_LAST_SEQUENCE = 0x54,           /* a read takes the event */
-    MQDMA_Q_OVERRUN = 0x58,                 /* events nobody took in time */
+    MQDMA_Q_OVERRUN = 0x58,                 /* events overwritten unread */
 
     MQDMA_Q_COMPLETED = 0x60,
     MQDMA_Q_FAILED = 0x64,

@@ -6,7 +6,7 @@
  * The guest includes this file, the host's C code includes it, and cffi parses
  * it; at start-up the controller compares the layouts with the guest's DWARF.
  *
- * Who writes what. Every 64-byte line below has exactly one writer, named in
+ * Writers. Every 64-byte line below has exactly one writer, named in
  * its comment; each counter is a sequence number of that writer alone, so
  * that no access needs to be an atomic read-modify-write. The counters are
  * never reset: both sides compare for (in)equality.

@@ -102,9 +102,9 @@ static bool has_upcall(struct link_cpu *cpu)
 }
 
 /*
- * All that was posted has been executed, and no inner frame is still on its
+ * All posted commands have been executed, and no inner frame is still on its
  * way out: it executes an outer frame's commands too. (An outer frame may
- * have been told to return, when an interrupt came before it did.) An upcall
+ * have its RETURN, with an interrupt that came before it returned.) An upcall
  * that begins changes depth before done: done is this frame's if depth is
  * still the same after it was read.
  */
@@ -445,8 +445,8 @@ static inline int report(struct link_cpu *cpu)
 }
 
 /*
- * An upcall changes depth before it is one: the frame's commands are no longer
- * done for a moment, and there is nothing to accept yet.
+ * An upcall changes depth before it counts as one: for a moment the frame's
+ * commands are no longer done, and there is no upcall to accept yet.
  */
 int link_resume(struct link_cpu *cpu)
 {

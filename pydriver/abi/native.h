@@ -18,7 +18,7 @@
 #endif
 
 /*
- * What ended a wait. Negative, so that a 32-bit register's value never is one.
+ * The ends of a wait. They are negative, so no 32-bit register value is one.
  * LINK_ACCEPTED - h says that an upcall came first: its handler is number h,
  * commands now go to its frame, and link_return_resume() ends it and goes on
  * with the wait that it interrupted.
