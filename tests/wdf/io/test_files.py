@@ -411,6 +411,7 @@ def test_request_that_an_application_waits_for_no_longer_is_cancelled(
         "write": (b"data",),
         "device_control": (ctl_code(0x800), b"in", 4),
     }
-    with device.open() as file, pytest.raises(TimeoutError):
-        getattr(file, call)(*arguments[call], timeout=0)
-    assert device.queues[0].retrieve_next_request() is None
+    with device.open() as file:
+        with pytest.raises(TimeoutError):
+            getattr(file, call)(*arguments[call], timeout=0)
+        assert device.queues[0].retrieve_next_request() is None
