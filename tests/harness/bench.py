@@ -210,8 +210,8 @@ class Signal:
     def set(self) -> None:
         self._event.set()
 
-    def wait(self, what: str = "the signal") -> None:
-        assert self._event.wait(TIMEOUT), f"{what} did not come in {TIMEOUT} s"
+    def wait(self, what: str = "the signal", timeout: float = TIMEOUT) -> None:
+        assert self._event.wait(timeout), f"{what} did not come in {timeout} s"
 
 
 @contextmanager

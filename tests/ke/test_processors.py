@@ -174,7 +174,7 @@ def test_what_was_written_under_a_spin_lock_is_there_for_the_next_holder(
         dpc.wdm_get_dpc().target = bench.kernel.processors[number]
         dpc.enqueue()
     for signal in finished:
-        signal.wait()
+        signal.wait("the last round", 4 * TIMEOUT)  # thousands of changes of hands
     assert ~edu.registers.read32(inverted) & 0xFFFFFFFF == 2 * rounds
 
 
