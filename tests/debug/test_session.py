@@ -72,8 +72,13 @@ def line_of(text: str) -> int:
 
 
 def normalised(text: str) -> str:
-    """Without what differs from run to run: times, and an address."""
+    """A text without what differs from run to run: times, an address, and who presents.
+
+    The application's thread presents its request, unless the DPC that completes the one before is
+    still in the queue: then that DPC does.
+    """
     text = re.sub(r" *[+-]\d+\.\d us", " TIME us", re.sub(r"\d\.\d s$", "TIME s", text))
+    text = re.sub(r"TIME us +\S+ +(\d+ bytes +PRESENT)", r"TIME us  WHERE  \1", text)
     return re.sub(r"!irp 0x\w+", "!irp IRP", text)
 
 
