@@ -6,10 +6,8 @@ How it fails is in `failure`, how it calls drivers in `callbacks`.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import count
 from threading import Lock, Thread, get_ident
-from typing import Any, NoReturn
-from weakref import WeakValueDictionary
+from typing import NoReturn
 
 from pydriver.errors import LinkStopped, PydriverError
 from pydriver.ke.access import CurrentAccess
@@ -62,11 +60,7 @@ class Kernel(Borrowing):
     :ivar memory: guest RAM that it hands out
     :ivar access: register accesses on the current processor
     :ivar watchdog: of DPCs and of power callbacks
-    :ivar tree_lock: guards the object tree
-    :ivar context_owners: objects, by the identity of their contexts
-    :ivar referenced: objects that a driver has referenced, by identity; while verifying
-    :ivar request_numbers: of the requests that are made
-    :ivar deferred: deletions that the disposer does, by the identity of the object
+    :ivar framework: what the framework keeps for this system; unknown to the kernel
     """
 
     vector_dispatch = VECTOR_DISPATCH
@@ -99,12 +93,7 @@ class Kernel(Borrowing):
         self.verifier = Verifier(self, verifier)
         self.memory = GuestMemory(ram, reservations, self.verifier)
         self.watchdog = Watchdog(self, verifier.dpc_timeout, verifier.power_timeout)
-        # The framework's objects of this system: see pydriver.wdf.object.object.
-        self.tree_lock = Lock()
-        self.context_owners: WeakValueDictionary[int, Any] = WeakValueDictionary()
-        self.referenced: dict[int, Any] = {}
-        self.request_numbers = count(1)
-        self.deferred: dict[int, Any] = {}
+        self.framework: object = None
         self._threads: list[Thread] = []
 
     # Life

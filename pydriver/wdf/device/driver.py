@@ -322,7 +322,7 @@ class Driver(Object):
 
     def _report_leaks(self) -> None:
         """Objects, and with them their contexts, that a reference keeps after the driver."""
-        referenced = self._kernel.referenced
+        referenced = self._tree.referenced
         for owner in [each for each in referenced.values() if each.root is self]:
             del referenced[id(owner)]
             for each in owner.references:

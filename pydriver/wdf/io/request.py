@@ -76,7 +76,7 @@ class Request(RequestBase):
         # It has neither, and `state` keeps everybody from looking.
         request.irp, request.queue = cast("Irp", None), cast("IoQueue", None)
         Object.__init__(request, parent._kernel, parent, attributes)
-        request.number = next(parent._kernel.request_numbers)
+        request.number = next(parent._tree.request_numbers)
         request.length = request.offset = request.information = 0
         request.state = CREATED
         request.presented = request.canceled = False

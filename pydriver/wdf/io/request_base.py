@@ -85,6 +85,7 @@ class RequestBase(Object):
         self._kernel = queue._kernel
         self._current = queue._current
         self._parent = None
+        self._tree = queue._tree
         self._children = None
         self._contexts = None
         self._callbacks = None
@@ -94,7 +95,7 @@ class RequestBase(Object):
         self.deletable = False
         self.irp = irp
         self.queue = queue
-        self.number = next(queue._kernel.request_numbers)
+        self.number = next(queue._tree.request_numbers)
         self.length = irp.length
         self.offset = irp.offset
         self.information = 0

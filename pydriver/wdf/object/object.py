@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """The object tree: parents, contexts by type, two-phase deletion, references.
 
-`Kernel.tree_lock` guards what several threads may change at once: the phases, the lists of
+`ObjectTree.lock` guards what several threads may change at once: the phases, the lists of
 children and the counts of references. No callback runs, nothing waits and no register is accessed
 under it, so that no interrupt, and no DPC, is ever served on a thread that holds it.
 
@@ -43,6 +43,7 @@ from pydriver.wdf.object.handle import (
     check_pointer,
     freed_class,
 )
+from pydriver.wdf.object.tree import DeferredDeletion, ObjectTree, tree_of
 
 if TYPE_CHECKING:
     from pydriver.ke.guest_memory import GuestMemory
@@ -78,18 +79,6 @@ class Reference:
     file: str
 
 
-@dataclass(slots=True)
-class DeferredDeletion:
-    """A deletion that the disposer does [FxDisposeList].
-
-    :ivar done: set when it is over
-    :ivar thread: identifier of the disposer's, while it does it
-    """
-
-    done: KEvent
-    thread: int = 0
-
-
 @handle("WDFOBJECT")
 class Object:
     """What every framework object is.
@@ -113,6 +102,7 @@ class Object:
         "_phase",
         "_references",
         "_tags",
+        "_tree",
         "deletable",
     )
 
@@ -139,6 +129,7 @@ class Object:
         self._kernel = kernel
         self._current = kernel.current
         self._parent = parent
+        self._tree: ObjectTree = tree_of(kernel) if parent is None else parent._tree
         self._children: list[Object] | None = None
         self._contexts: dict[type, Any] | None = None
         self._callbacks: list[tuple[ObjectCallback | None, ObjectCallback | None]] | None = None
@@ -194,7 +185,7 @@ class Object:
         # A plain class of Python is the usual case, and one of ctypes has a metaclass.
         context = kind() if type(kind) is type else self._make_context(kind)
         self._contexts[kind] = context
-        self._kernel.context_owners[id(context)] = self
+        self._tree.context_owners[id(context)] = self
         return context
 
     def _free_contexts(self) -> None:
@@ -242,7 +233,7 @@ class Object:
         :param context: as :meth:`get_typed_context` returned it: that object, not an equal one
         :return: ``None`` if it is no context, or if its object has been destroyed
         """
-        owner: Object | None = self._kernel.context_owners.get(id(context))
+        owner = self._tree.context_owners.get(id(context))
         if owner is None or owner._contexts is None:
             return None
         # An address can be another object's by now.
@@ -324,7 +315,7 @@ class Object:
         return above
 
     def _adopt(self, child: "Object") -> None:
-        with self._kernel.tree_lock:
+        with self._tree.lock:
             if self._phase is Phase.ALIVE:
                 if self._children is None:
                     self._children = []
@@ -349,13 +340,13 @@ class Object:
         :param file: of the caller, for the tag
         """
         kernel = self._kernel
-        with kernel.tree_lock:
+        with self._tree.lock:
             self._references += 1
             if kernel.verifying:
                 if self._tags is None:
                     self._tags = []
                 self._tags.append(Reference(tag, line, file))
-                kernel.referenced[id(self)] = self
+                self._tree.referenced[id(self)] = self
 
     @ddi(
         "WdfObjectDereferenceActual",
@@ -388,12 +379,12 @@ class Object:
     def _forget_tag(self, tag: object) -> bool:
         tags = self._tags
         assert tags is not None
-        with self._kernel.tree_lock:
+        with self._tree.lock:
             for index in range(len(tags) - 1, -1, -1):
                 if tags[index].tag is tag or tags[index].tag == tag:
                     del tags[index]
                     if not tags:
-                        self._kernel.referenced.pop(id(self), None)
+                        self._tree.referenced.pop(id(self), None)
                     return True
         return False
 
@@ -404,11 +395,11 @@ class Object:
 
     def _hold(self) -> None:
         """Takes a reference for the framework; :meth:`_drop` gives it back."""
-        with self._kernel.tree_lock:
+        with self._tree.lock:
             self._references += 1
 
     def _drop(self) -> None:
-        with self._kernel.tree_lock:
+        with self._tree.lock:
             self._references -= 1
             if self._references:
                 return
@@ -421,7 +412,7 @@ class Object:
             self._free_contexts()
         self._callbacks = None
         if self._tags:  # references that the driver has dropped under another tag
-            self._kernel.referenced.pop(id(self), None)
+            self._tree.referenced.pop(id(self), None)
         self.__class__ = freed_class(type(self))
 
     # Deletion
@@ -454,14 +445,14 @@ class Object:
         kernel = self._kernel
         if kernel.irql() > PASSIVE_LEVEL and self._waits_for_disposal():
             if self._move({Phase.ALIVE}, Phase.DEFERRED):
-                kernel.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
+                self._tree.deferred[id(self)] = DeferredDeletion(KEvent(kernel))
                 kernel.disposer.queue(self._finish_deferred)
         else:
             self._finish_deletion()
 
     def _finish_deferred(self) -> None:
         """On the disposer's thread; its parent's deletion, on another one, may have come first."""
-        deferred = self._kernel.deferred
+        deferred = self._tree.deferred
         deferred[id(self)].thread = get_ident()
         try:
             self._finish_deletion()
@@ -473,7 +464,7 @@ class Object:
 
     def _move(self, sources: set[Phase], target: Phase) -> bool:
         """Changes the phase; ``False`` if it was none of those from which it may change."""
-        with self._kernel.tree_lock:
+        with self._tree.lock:
             if self._phase not in sources:
                 return False
             self._phase = target
@@ -485,7 +476,7 @@ class Object:
             return
         parent = self._parent
         if parent is not None:
-            with self._kernel.tree_lock:
+            with self._tree.lock:
                 if parent._children is not None and self in parent._children:
                     parent._children.remove(self)
         for each in disposed:
@@ -506,7 +497,7 @@ class Object:
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
                 self._kernel.invoke(cleanup, self)
-        with self._kernel.tree_lock:  # a child may be looking for itself in there
+        with self._tree.lock:  # a child may be looking for itself in there
             self._phase = Phase.DISPOSED
             if self._children is not None:
                 self._children.clear()
@@ -518,7 +509,7 @@ class Object:
         kernel = self._kernel
         if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
             return
-        running = kernel.deferred.get(id(child))
+        running = self._tree.deferred.get(id(child))
         # The child's own EvtCleanup may delete its parent.
         if running is not None and running.thread != get_ident():
             running.done.wait()

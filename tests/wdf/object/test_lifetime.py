@@ -52,6 +52,7 @@ from pydriver.wdf import (
     WorkItemConfig,
 )
 from pydriver.wdf.object.object import Phase
+from pydriver.wdf.object.tree import tree_of
 from tests.harness.bench import TIMEOUT, Bench, Plan, Signal
 
 
@@ -249,11 +250,11 @@ def test_context_leads_back_to_its_object(bench: Bench) -> None:
 @pytest.mark.covers("WdfObjectContextGetObject")
 def test_contexts_keep_no_object_alive(bench: Bench) -> None:
     device = bench.load().device
-    before = len(bench.kernel.context_owners)
+    before = len(tree_of(bench.kernel).context_owners)
     for _ in range(10):
         attributes = ObjectAttributes(parent_object=device, context_type=First)
         GenericObject.create(attributes).delete()
-    assert len(bench.kernel.context_owners) == before
+    assert len(tree_of(bench.kernel).context_owners) == before
 
 
 @pytest.mark.covers("WdfObjectAllocateContext")
@@ -676,7 +677,7 @@ def test_each_leaked_reference_of_each_object_is_found_at_unload(bench: Bench) -
     assert len(found) == len(tags)
     for each, tag in zip(found, tags, strict=True):
         assert tag in each.message
-    assert bench.kernel.referenced == {}
+    assert tree_of(bench.kernel).referenced == {}
 
 
 def test_references_are_not_tracked_without_the_verifier(
