@@ -53,10 +53,13 @@ FX_TYPE_MEMORY_PREALLOCATED = 0x1022
     "POOL_TYPE",
     names={"NON_PAGED": "NonPagedPool", "PAGED": "PagedPool", "NON_PAGED_NX": "NonPagedPoolNx"},
     more={
+        "NonPagedPoolExecute": 0,
         "NonPagedPoolMustSucceed": 2,
+        "DontUseThisType": 3,
         "NonPagedPoolCacheAligned": 4,
         "PagedPoolCacheAligned": 5,
         "NonPagedPoolCacheAlignedMustS": 6,
+        "MaxPoolType": 7,
         "NonPagedPoolNxCacheAligned": 516,
     },
 )
