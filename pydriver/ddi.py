@@ -16,7 +16,7 @@ from typing import Any
 
 import pydriver.wdf
 from pydriver.ke.kernel import Kernel
-from pydriver.wdf.object.ddi import REGISTRY, Ddi
+from pydriver.wdf import REGISTRY, Ddi
 from pydriver.wdf.object.object import Object, check_handle
 
 __all__ = tuple(sorted(REGISTRY))

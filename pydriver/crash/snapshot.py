@@ -17,9 +17,8 @@ from pydriver.errors import MachineDied, Stalled
 from pydriver.ke import BugCheck, VerifierError
 from pydriver.place import Place, Stack
 from pydriver.trace.recorder import describe
+from pydriver.wdf import IoQueue, Object
 from pydriver.wdf.device.wdfkd import state_of
-from pydriver.wdf.io.queue import IoQueue
-from pydriver.wdf.object.object import Object
 
 if TYPE_CHECKING:
     from pydriver.ke.bugcheck import Incident

@@ -22,7 +22,7 @@ from pydriver.wdf.io.request_base import RequestBase
 
 if TYPE_CHECKING:
     from pydriver.system import System
-    from pydriver.wdf.object.object import Object
+    from pydriver.wdf import Object
 
 __all__ = ("COMMANDS", "Command", "CommandError", "Views")
 

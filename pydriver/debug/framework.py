@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from pydriver.system import System
     from pydriver.trace import Entry
-    from pydriver.wdf import Device, Driver
+    from pydriver.wdf import Device, Driver, Object
     from pydriver.wdf.io.request_base import RequestBase
-    from pydriver.wdf.object.object import Object
 
 __all__ = (
     "device_interrupts",

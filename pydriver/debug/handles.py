@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydriver.system import System
-    from pydriver.wdf.object.object import Object
+    from pydriver.wdf import Object
 
 __all__ = ("Handles", "objects_below")
 
@@ -63,7 +63,7 @@ class Handles:
 
 def objects_below(target: "Object") -> "Iterator[Object]":
     """An object, its children at all depths, and the requests of its queues."""
-    from pydriver.wdf.io.queue import IoQueue
+    from pydriver.wdf import IoQueue
 
     yield target
     if isinstance(target, IoQueue):

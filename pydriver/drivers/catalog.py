@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydriver.errors import ConfigurationError
-from pydriver.wdf.device.property import compatible_ids, hardware_ids
+from pydriver.pci.identifiers import compatible_ids, hardware_ids
 
 if TYPE_CHECKING:
     from pydriver.ke import DriverObject

@@ -11,8 +11,7 @@ from pydriver.ke import NT_SUCCESS, status_name
 
 if TYPE_CHECKING:
     from pydriver.ke import Kernel
-    from pydriver.wdf import File
-    from pydriver.wdf.io.irp import Irp
+    from pydriver.wdf import File, Irp
 
 __all__ = ("DiskReader", "DiskStream", "DiskWriter")
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from pydriver.drivers.nvme.queue import IoQueuePair
     from pydriver.ke import Kernel
     from pydriver.system import System, SystemConfig
-    from pydriver.wdf import File
-    from pydriver.wdf.io.irp import Irp
+    from pydriver.wdf import File, Irp
 
 __all__ = ("CopyOptions", "NvmeCopyJob", "NvmeCounters")
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from pydriver.ke import Kernel
-    from pydriver.wdf.io.irp import Irp
+    from pydriver.wdf import Irp
 
 __all__ = ("Block", "Pipeline")
 

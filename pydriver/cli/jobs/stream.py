@@ -15,8 +15,7 @@ from pydriver.ke import NT_SUCCESS, status_name
 if TYPE_CHECKING:
     from pydriver.cli.files import OutputFile
     from pydriver.ke import Kernel
-    from pydriver.wdf import File
-    from pydriver.wdf.io.irp import Irp
+    from pydriver.wdf import File, Irp
 
 __all__ = ("Stream", "read_block")
 

@@ -18,6 +18,7 @@ from pydriver.ke.status import (
     STATUS_OBJECT_NAME_NOT_FOUND,
     NtStatusError,
 )
+from pydriver.pci.identifiers import compatible_ids, hardware_ids
 from pydriver.wdf.device.registry_key import (
     KEY_READ,
     PlugPlayRegistryKey,
@@ -200,26 +201,6 @@ def instance_path(function: "PciFunction") -> str:
     address = function.address
     return (
         f"{hardware_ids(function)[0]}\\{address.bus:x}&{address.device << 3 | address.function:x}"
-    )
-
-
-def hardware_ids(function: "PciFunction") -> tuple[str, ...]:
-    """The hardware ids of a PCI function, the most special one first [Identifiers for PCI]."""
-    base = f"PCI\\VEN_{function.vendor_id:04X}&DEV_{function.device_id:04X}"
-    vendor, device = function.subsystem
-    subsystem = f"&SUBSYS_{device:04X}{vendor:04X}"
-    revision = f"&REV_{function.class_code.revision:02X}"
-    return base + subsystem + revision, base + subsystem, base + revision, base
-
-
-def compatible_ids(function: "PciFunction") -> tuple[str, ...]:
-    """The compatible ids of a PCI function, the most special one first."""
-    code = function.class_code
-    kind = f"CC_{code.base_class:02X}{code.subclass:02X}"
-    special = f"{kind}{code.interface:02X}"
-    vendor = f"VEN_{function.vendor_id:04X}"
-    return tuple(
-        f"PCI\\{each}" for each in (f"{vendor}&{special}", f"{vendor}&{kind}", special, kind)
     )
 
 
