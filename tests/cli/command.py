@@ -24,6 +24,9 @@ TIMEOUT = 40.0
 PROGRESS = "%"
 """In every line of progress, and in no other."""
 
+OFTEN = "import pydriver.cli.progress as p; p.LINE_INTERVAL = 0.1"
+"""A prelude with which there are more lines of progress than one a second."""
+
 
 @dataclass(frozen=True)
 class Result:

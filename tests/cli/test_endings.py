@@ -16,7 +16,7 @@ import pytest
 
 from pydriver.cli.main import pydriver
 
-from .command import PROGRESS, TIMEOUT, Command, assert_error, names, run, until
+from .command import OFTEN, PROGRESS, TIMEOUT, Command, assert_error, names, run, until
 
 AT_ONCE = 2.0
 """Seconds that the command has to end."""
@@ -28,7 +28,7 @@ def busy(endless: Path, tmp_path: Path) -> Iterator[Command]:
     place = tmp_path / "place"
     place.mkdir()
     options = ("--output", place / "output", "--qmp", place / "qmp", "--json")
-    with Command("run", endless, *options) as command:
+    with Command("run", endless, *options, prelude=OFTEN) as command:
         command.wait_for_line(PROGRESS)
         assert len(names(place)) == 2
         yield command
@@ -108,7 +108,8 @@ def test_qemus_last_lines_are_shown(tmp_path: Path, endless: Path) -> None:
     wrapper = tmp_path / "qemu"
     wrapper.write_text(f'#!/bin/sh\necho "these are my last words" >&2\nexec {binary} "$@"\n')
     wrapper.chmod(0o755)
-    with Command("run", endless, environment={"PYDRIVER_QEMU": str(wrapper)}) as command:
+    environment = {"PYDRIVER_QEMU": str(wrapper)}
+    with Command("run", endless, environment=environment, prelude=OFTEN) as command:
         command.wait_for_line(PROGRESS)
         command.signal(signal.SIGKILL, command.qemu)
         result = command.finish()

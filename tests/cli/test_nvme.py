@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .command import PROGRESS, Command, assert_error, names, run
+from .command import OFTEN, PROGRESS, Command, assert_error, names, run
 
 SYSTEM_TOOLS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 AT_ONCE = 2.0
@@ -166,7 +166,7 @@ def busy(tmp_path: Path) -> Iterator[Command]:
         file.truncate(64 << 30)
     place = tmp_path / "place"
     place.mkdir()
-    with Command("nvme", "copy", source, place / "disk") as command:
+    with Command("nvme", "copy", source, place / "disk", prelude=OFTEN) as command:
         command.wait_for_line(PROGRESS)
         yield command
     assert names(place) == []

@@ -16,7 +16,7 @@ import pexpect
 import pytest
 from pydriver.abi._native import lib
 
-from tests.cli.command import PROGRESS, Command, run
+from tests.cli.command import OFTEN, PROGRESS, Command, run
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUEST = PROJECT / "pydriver/_build/guest.elf"
@@ -47,7 +47,7 @@ def under_load(tmp_path: Path) -> Iterator[Run]:
         file.truncate(64 << 30)
     debug, qmp, gdb = (tmp_path / name for name in ("debug", "qmp", "gdb"))
     options = ("--debug-socket", debug, "--qmp", qmp, "--gdb", gdb, "--cpus", "2")
-    with Command("run", endless, "--block", "4K", *options) as command:
+    with Command("run", endless, "--block", "4K", *options, prelude=OFTEN) as command:
         command.wait_for_line(PROGRESS)
         yield Run(command, debug, qmp, gdb)
         command.signal(signal.SIGINT)
