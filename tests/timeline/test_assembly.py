@@ -147,9 +147,9 @@ def test_untraced_system_has_the_plain_parts() -> None:
 
 
 @pytest.mark.timeout(180)  # a long run, and all of it
-def test_what_is_written_is_read_again(long_run: Timeline) -> None:
+def test_what_is_written_is_read_again(short_run: Timeline) -> None:
     output = io.BytesIO()
-    write_trace(long_run, output)
+    write_trace(short_run, output)
     again = read_trace(output.getvalue())
 
     def key(timeline: Timeline) -> list[list[Any]]:
@@ -166,15 +166,15 @@ def test_what_is_written_is_read_again(long_run: Timeline) -> None:
             for each in timeline.slices
         )
 
-    assert key(again) == key(long_run)
-    assert again.counters == long_run.counters
-    assert again.about == long_run.about
+    assert key(again) == key(short_run)
+    assert again.counters == short_run.counters
+    assert again.about == short_run.about
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.5, 0.99])
-def test_trace_that_was_cut_short_is_refused(long_run: Timeline, cut: float) -> None:
+def test_trace_that_was_cut_short_is_refused(short_run: Timeline, cut: float) -> None:
     output = io.BytesIO()
-    write_trace(long_run, output)
+    write_trace(short_run, output)
     data = output.getvalue()
     with pytest.raises(TraceError, match="damaged"):
         read_trace(data[: int(len(data) * cut)])
