@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The framework under its exact names: ``from pydriver.ddi import WdfDpcEnqueue``.
 
-Every name of the registry is a function here. Its first argument is the handle, the rest is as for
-the method: ``WdfTimerStart(timer, due_time)`` is ``timer.start(due_time)``. What creates an object
-takes the arguments of ``create`` and returns the object.
+Every name of the registry is a function here. Its first argument is the handle; the others are
+those of the method: ``WdfTimerStart(timer, due_time)`` is ``timer.start(due_time)``. A DDI that
+creates an object takes the arguments of ``create`` and returns the object.
 
 A handle that is NULL, freed, or of another type is WDF_VIOLATION 5, as in WDF.
 """

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The framework: WDF's objects under WDF's names.
 
-A DDI's method has its name without ``Wdf`` and the object, in snake case: ``WdfDpcEnqueue(d)`` is
-``d.enqueue()``. What creates an object is the class method ``create``; it returns the object, or
-raises :class:`NtStatusError` with the NTSTATUS.
+The method of a DDI is named like the DDI, without ``Wdf`` and the object, and in snake case:
+``WdfDpcEnqueue(d)`` is ``d.enqueue()``. A DDI that creates an object is the class method
+``create``; it returns the object, or raises :class:`NtStatusError` with the NTSTATUS.
 """
 
 from pydriver.ke.status import NT_SUCCESS, NtStatusError

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDF_OBJECT_ATTRIBUTES: what a driver says of an object that it creates; its validation."""
+"""WDF_OBJECT_ATTRIBUTES: a driver's description of the object it creates, and its validation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,12 +100,12 @@ ObjectCallback = Callable[[Any], None]
 class ObjectAttributes:
     """WDF_OBJECT_ATTRIBUTES.
 
-    :ivar parent_object: ParentObject
-    :ivar context_type: a class; an object of it, made without arguments, becomes the context
-    :ivar evt_cleanup_callback: called when deletion begins
-    :ivar evt_destroy_callback: called when the last reference is gone
-    :ivar execution_level: highest IRQL of the callbacks
-    :ivar synchronization_scope: which callbacks exclude each other
+    :ivar parent_object: the parent of the new object
+    :ivar context_type: a class; its instance, made without arguments, becomes the context
+    :ivar evt_cleanup_callback: the function called when deletion begins
+    :ivar evt_destroy_callback: the function called when the last reference is gone
+    :ivar execution_level: the highest IRQL of the callbacks
+    :ivar synchronization_scope: the set of callbacks that exclude each other
     """
 
     parent_object: "Object | None" = None
@@ -117,7 +117,7 @@ class ObjectAttributes:
 
 
 class ParentRule(Enum):
-    """Whether attributes may name a parent."""
+    """The rule on naming a parent in attributes."""
 
     FORBIDDEN = 0
     OPTIONAL = 1
@@ -134,13 +134,13 @@ def validate_attributes(
 ) -> ObjectAttributes:
     """Validates attributes in the order of the framework [FxValidateObjectAttributes].
 
-    :param attributes: as given by the driver
-    :param rule: for the parent
+    :param attributes: the driver's attributes
+    :param rule: the rule on the parent
     :param what: the DDI, for the error
-    :param allows_level: the kind of object takes an execution level
-    :param allows_scope: the kind of object takes a synchronization scope
+    :param allows_level: whether the kind of object takes an execution level
+    :param allows_scope: whether the kind of object takes a synchronization scope
     :return: the attributes; the defaults if there are none
-    :raises NtStatusError: they are not valid
+    :raises NtStatusError: the attributes are not valid
     """
     if attributes is None:
         if rule is ParentRule.MANDATORY:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFCOLLECTION: a list of objects, which it keeps."""
+"""WDFCOLLECTION: a list of objects, each of which the list references."""
 
 from threading import Lock
 from typing import ClassVar, Self
@@ -18,7 +18,7 @@ class Collection(Object):
     """A collection. It references its objects, so that their handles stay valid.
 
     `_lock` guards `_items`. As in the framework, a driver that uses a collection on several
-    threads has to take care itself that an object that it has looked up is still in there.
+    threads must itself make sure that an object that it has looked up is still in the collection.
     """
 
     __slots__ = ("_items", "_lock")
@@ -42,8 +42,8 @@ class Collection(Object):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a collection.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default
         :raises NtStatusError: the attributes are not valid
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfCollectionCreate")
@@ -55,7 +55,7 @@ class Collection(Object):
         binding=Binding(parameters={"Object": "item"}),
     )
     def add(self, item: Object) -> None:
-        """Appends an object, and references it; it may be in there several times."""
+        """Appends an object and references it; the same object may be appended several times."""
         check_handle(self._kernel, item, Object, "WdfCollectionAdd")
         item._hold()
         with self._lock:
@@ -63,7 +63,7 @@ class Collection(Object):
 
     @ddi("WdfCollectionRemove", "VOID (_In_ WDFCOLLECTION Collection, _In_ WDFOBJECT Item)")
     def remove(self, item: Object) -> None:
-        """Removes the first occurrence of an object; one that is not in there is a violation."""
+        """Removes the first occurrence of an object; if there is none, that is a violation."""
         check_handle(self._kernel, item, Object, "WdfCollectionRemove")
         with self._lock:
             found = item in self._items
@@ -73,7 +73,7 @@ class Collection(Object):
 
     @ddi("WdfCollectionRemoveItem", "VOID (_In_ WDFCOLLECTION Collection, _In_ ULONG Index)")
     def remove_item(self, index: int) -> None:
-        """Removes an object by its index; one that does not exist is a violation."""
+        """Removes an object by its index; an index out of range is a violation."""
         with self._lock:
             item = self._items.pop(index) if 0 <= index < len(self._items) else None
         self._removed(item, "WdfCollectionRemoveItem", str(index))
@@ -88,23 +88,23 @@ class Collection(Object):
 
     @ddi("WdfCollectionGetCount", "ULONG (_In_ WDFCOLLECTION Collection)")
     def get_count(self) -> int:
-        """How many objects there are."""
+        """The number of objects."""
         return len(self._items)
 
     @ddi("WdfCollectionGetItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection, _In_ ULONG Index)")
     def get_item(self, index: int) -> Object | None:
-        """An object by its index; ``None`` if there is none."""
+        """The object at an index; ``None`` if the index is out of range."""
         with self._lock:
             return self._items[index] if 0 <= index < len(self._items) else None
 
     @ddi("WdfCollectionGetFirstItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection)")
     def get_first_item(self) -> Object | None:
-        """The first object; ``None`` if there is none."""
+        """The first object; ``None`` if the collection is empty."""
         return self.get_item(0)
 
     @ddi("WdfCollectionGetLastItem", "WDFOBJECT (_In_ WDFCOLLECTION Collection)")
     def get_last_item(self) -> Object | None:
-        """The last object; ``None`` if there is none."""
+        """The last object; ``None`` if the collection is empty."""
         with self._lock:
             return self._items[-1] if self._items else None
 

@@ -2,14 +2,14 @@
 # Copyright (c) 2026 the pydriver authors
 """The registry of DDIs: each is declared once, at its method or function, by a decorator.
 
-From the declaration come the IRQL check, the recorder's entry, the reference table in `docs/`, and
-the exact-name functions of `pydriver.ddi`. The check is compiled with the method's own parameters,
+The IRQL check, the recorder's entry, the reference table in `docs/` and the exact-name functions of
+`pydriver.ddi` come from the declaration. The check is compiled with the method's own parameters,
 because a wrapper with ``*args`` costs more than the check; a DDI that is legal at every IRQL and
 not recorded is registered and left as it is.
 
-A call above its IRQL limit is a violation for the verifier. What the call does then is what WDF
-does: where the framework checks the IRQL at run time (the declaration says so by `refusal`) it
-returns that, and does nothing; elsewhere it runs. With the verifier off nothing is checked.
+A call above its IRQL limit is a violation for the verifier. The call then does what it does in WDF:
+where the framework checks the IRQL at run time, which the declaration says with `refusal`, the call
+fails as declared and does nothing; elsewhere it runs. With the verifier off, nothing is checked.
 """
 
 import inspect
@@ -55,7 +55,7 @@ __all__ = (
 
 
 class Refusal(Enum):
-    """What a call above its IRQL limit does, where it does not return a value."""
+    """The effect of a call above its IRQL limit, if the call does not return a value."""
 
     RUNS = "runs"
     RAISES = "raises"
@@ -86,13 +86,13 @@ def _register(
 def irql_violation(
     kernel: Kernel, name: str, irql: int, subject: object = None, limit: int | None = None
 ) -> None:
-    """Tells the verifier of a DDI that was called at a wrong IRQL.
+    """Reports a DDI that was called at a wrong IRQL to the verifier.
 
-    :param kernel: of the object
-    :param name: of the DDI
-    :param irql: at which it was called
+    :param kernel: the kernel the object belongs to
+    :param name: the name of the DDI
+    :param irql: the IRQL of the call
     :param subject: the object
-    :param limit: what these arguments allow, where that is not what is declared
+    :param limit: the limit for these arguments, if it differs from the declared one
     """
     if limit is None:
         declared = REGISTRY[name]
@@ -136,15 +136,15 @@ def ddi(
 ) -> Callable[[F], F]:
     """Declares a method of an object as a DDI.
 
-    :param name: exact WDF name
-    :param signature: in C
-    :param highest: highest IRQL at which it may be called
-    :param lowest: lowest one
-    :param refusal: what WDF's IRQL check has the call do: :data:`RAISES`, or the value that it
-        returns; :data:`RUNS` if there is no such check
-    :param recorded: each call is an entry of the recorder
-    :param unchecked: the method checks the IRQL itself, because it needs its value
-    :param binding: deviations of the method from the signature
+    :param name: the exact WDF name
+    :param signature: the signature in C
+    :param highest: the highest IRQL at which it may be called
+    :param lowest: the lowest IRQL at which it may be called
+    :param refusal: the effect of WDF's IRQL check on the call: :data:`RAISES`, or the value that
+        the call returns; :data:`RUNS` if there is no such check
+    :param recorded: whether each call is an entry of the recorder
+    :param unchecked: whether the method checks the IRQL itself, because it needs its value
+    :param binding: the deviations of the method from the signature
     """
 
     def declare(function: F) -> F:
@@ -222,16 +222,16 @@ def creation_ddi(
     refusal: object = RUNS,
     binding: Binding = DEFAULT,
 ) -> Callable[[F], F]:
-    """Declares the class method that creates an object; goes under ``@classmethod``.
+    """Declares the class method that creates an object; its place is under ``@classmethod``.
 
-    The kernel is found through the first argument that belongs to one: a device, a driver, a
-    driver object, or attributes with a parent. The verifier can have the creation fail.
+    The kernel is that of the first argument that belongs to one: a device, a driver, a driver
+    object, or attributes with a parent. The verifier can make the creation fail.
 
-    :param name: exact WDF name
-    :param signature: in C
-    :param highest: highest IRQL at which it may be called
+    :param name: the exact WDF name
+    :param signature: the signature in C
+    :param highest: the highest IRQL at which it may be called
     :param refusal: :data:`RAISES` if WDF checks the IRQL at run time
-    :param binding: deviations of the method from the signature
+    :param binding: the deviations of the method from the signature
     """
 
     def declare(function: F) -> F:
@@ -261,7 +261,7 @@ def _before_creation(kernel: Kernel, name: str, highest: int, refusal: object) -
     number = NO_PROCESSOR if processor is None else processor.number
     kernel.record((perf_counter_ns(), Event.CALL, number, irql, None, name))
     if kernel.verifier.fails_creation():
-        raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, f"{name}, by the verifier's wish")
+        raise NtStatusError(STATUS_INSUFFICIENT_RESOURCES, f"{name}: the verifier makes it fail")
 
 
 def _find_kernel(arguments: tuple[Any, ...]) -> Kernel | None:

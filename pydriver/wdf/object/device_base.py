@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A device as the wings below its own know it [FxDeviceBase, fxdevicebase.hpp].
+"""The part of a device that the wings below its own use [FxDeviceBase, fxdevicebase.hpp].
 
-Each object of the framework is below a device, but the device's own wing is above them all. They
+Each object of the framework is below a device, but the device's own wing is above all others. They
 name `DeviceBase`, or a subclass in their own wing that declares the part of the device they use.
 """
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ("DeviceBase", "DeviceState", "WdfDevice", "require_device")
 
 WdfDevice: TypeAlias = Any
-"""WDFDEVICE, as a driver is given it: always a `pydriver.wdf.Device`.
+"""WDFDEVICE, as a driver gets it: always a `pydriver.wdf.Device`.
 
-That class is above this wing, and a driver's callback must be able to declare it, so that the type
-stays open here, as it is for the objects that other callbacks are given.
+That class is above this wing, and a driver's callback must be able to declare it, so the type stays
+open here, as it does for the objects that other callbacks get.
 """
 
 
 class DeviceState(Enum):
-    """Where the device is in its life."""
+    """The stage of a device's life."""
 
     INIT = "init"
     PREPARING = "preparing hardware"
@@ -45,13 +45,13 @@ class DeviceState(Enum):
 class DeviceBase(Object):
     """A device, without its parts.
 
-    :ivar driver: the driver that it belongs to
-    :ivar system: the system that it is in
-    :ivar function: the PCI function
-    :ivar guest_memory: where its requests' buffers, and the contexts and the pool of the objects
-        below it are; ``None``: in this process
-    :ivar state: where it is in its life; changed by the PnP sequences only
-    :ivar surprised_thread: identifier of the thread that is in EvtDeviceSurpriseRemoval
+    :ivar driver: the driver the device belongs to
+    :ivar system: the system the device is in
+    :ivar function: the PCI function of the device
+    :ivar guest_memory: the guest memory that holds the buffers of its requests, and the contexts
+        and the pool of the objects below it; ``None``: they are in this process
+    :ivar state: the stage of its life; changed by the PnP sequences only
+    :ivar surprised_thread: the identifier of the thread that is in EvtDeviceSurpriseRemoval
     """
 
     __slots__ = ("driver", "function", "guest_memory", "state", "surprised_thread", "system")
@@ -67,7 +67,7 @@ class DeviceBase(Object):
         attributes: ObjectAttributes,
         guest_memory: "GuestMemory | None",
     ) -> None:
-        # First, for its own context.
+        # Comes first, because the device's own context needs it.
         self.driver = driver
         self.guest_memory = guest_memory
         super().__init__(driver._kernel, driver, attributes, deletable=False)
@@ -83,12 +83,12 @@ class DeviceBase(Object):
 
     @property
     def initializing(self) -> bool:
-        """EvtDriverDeviceAdd has not returned yet, or the device has not been started."""
+        """Whether EvtDriverDeviceAdd has not returned yet, or the device has not been started."""
         return self.state is DeviceState.INIT
 
     @property
     def preparing_hardware(self) -> bool:
-        """EvtDevicePrepareHardware is running."""
+        """Whether EvtDevicePrepareHardware is running."""
         return self.state is DeviceState.PREPARING
 
 
@@ -96,9 +96,9 @@ def require_device(parent: Object, status: int, what: str) -> DeviceBase:
     """The device at or above a parent.
 
     :param parent: the parent of a new object
-    :param status: NTSTATUS of the error
+    :param status: the NTSTATUS of the error
     :param what: the DDI, for the error
-    :raises NtStatusError: there is none
+    :raises NtStatusError: no device is at or above the parent
     """
     device = parent.device_above
     if device is None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The function table of KMDF 1.33: where a driver in C finds each DDI.
+"""The function table of KMDF 1.33, in which a driver in C finds each DDI.
 
 A driver calls through a table that WdfVersionBind gives it, by the index of the DDI. Each version
 of KMDF appends to the table of the one before it, so that a driver of any version is served by
@@ -57,7 +57,7 @@ COUNTS = MappingProxyType(
         "1.33": 458,
     }
 )
-"""Entries in the table of a version of KMDF."""
+"""The number of entries in the table of each version of KMDF."""
 
 FUNCTIONS = (
     "WdfChildListCreate",
@@ -519,7 +519,7 @@ FUNCTIONS = (
     "WdfCxDeviceInitSetPowerPolicyEventCallbacks",
     "WdfDeviceSetDeviceInterfaceStateEx",
 )
-"""DDIs in the order of the table."""
+"""The DDIs, in the order of the table."""
 
 INDICES = MappingProxyType({name: index for index, name in enumerate(FUNCTIONS)})
-"""Index of each DDI."""
+"""The index of each DDI."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFOBJECT of the driver's own: a place for contexts, callbacks and children."""
+"""WDFOBJECT: an object of the driver's own, which holds contexts, callbacks and children."""
 
 from typing import ClassVar, Self
 
@@ -11,7 +11,7 @@ __all__ = ("GenericObject",)
 
 
 class GenericObject(Object):
-    """An object of the driver's own: contexts, callbacks and children."""
+    """An object of the driver's own, which holds contexts, callbacks and children."""
 
     __slots__ = ()
 
@@ -30,8 +30,8 @@ class GenericObject(Object):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates an object.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default
         :raises NtStatusError: the attributes are not valid
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfObjectCreate")

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """Contexts in guest memory: structures that Python and code in the guest both see.
 
-A context type that is a class of ctypes has a layout, as C's structures have. Where a driver's
-objects are in guest memory, its contexts of such types are views of blocks there; those of other
-types are objects of Python in any case.
+A context type that is a ctypes class has a layout, as C's structures have. If a driver's objects
+are in guest memory, its contexts of such types are views of blocks there; contexts of other types
+are Python objects in any case.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def is_structure(kind: type) -> bool:
 
 
 class GuestContexts(dict[type, Any]):
-    """The contexts of an object, by their types, some of which are in guest memory."""
+    """The contexts of an object by their types; some of them are in guest memory."""
 
     __slots__ = ("_blocks",)
 
@@ -35,8 +35,8 @@ class GuestContexts(dict[type, Any]):
     def make(self, kind: type, memory: "GuestMemory", owner: object) -> Any:
         """Makes a context that is a view of a new block, which is filled with zeros.
 
-        :param kind: its type, a class of ctypes
-        :param memory: where the block comes from
+        :param kind: the type of the context, a ctypes class
+        :param memory: the memory that the block comes from
         :param owner: the driver
         :raises NtStatusError: STATUS_INSUFFICIENT_RESOURCES: guest memory is exhausted
         """
@@ -47,7 +47,7 @@ class GuestContexts(dict[type, Any]):
         return layout.from_buffer(block.view)
 
     def free(self) -> None:
-        """Frees the blocks: their object has been destroyed."""
+        """Frees the blocks, after the object that they belong to has been destroyed."""
         for block in self._blocks:
             block.free()
         self._blocks.clear()

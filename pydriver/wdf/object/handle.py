@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Handles: what every DDI checks of its arguments, and what a handle is after its object's end.
+"""Handles: the checks of every DDI on its arguments, and the handles of destroyed objects.
 
-A handle that is used after its object was destroyed is WDF_VIOLATION 5. That costs a living object
-nothing: a destroyed one changes its class, to one whose DDIs all bug-check.
+The use of a handle after its object was destroyed is WDF_VIOLATION 5. A living object pays nothing
+for this check: a destroyed object changes its class to one whose DDIs all bug-check.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ __all__ = (
 
 
 class Phase(Enum):
-    """How far an object's life has gone [Framework Object Life Cycle]."""
+    """The stages of an object's life [Framework Object Life Cycle]."""
 
     ALIVE = 0
     DEFERRED = 1
     """deleted at too high an IRQL: the disposer will dispose of it"""
     DISPOSING = 2
-    """its children and it are being cleaned up"""
+    """the object and its children are being cleaned up"""
     DISPOSED = 3
     """cleaned up; references keep it"""
     DESTROYED = 4
@@ -41,7 +41,7 @@ def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: s
     """Bug-checks a handle that is NULL, freed, or of another type, as every DDI does.
 
     :param handle: an argument of the DDI
-    :param kind: that it must be
+    :param kind: the class that the argument must have
     :param what: the DDI, for the report
     """
     if isinstance(handle, kind) and not handle.freed:
@@ -51,7 +51,7 @@ def check_handle(kernel: "Kernel", handle: object, kind: "type[Object]", what: s
         WdfViolation.INVALID_HANDLE,
         0 if handle is None else id(handle),
         kind.fx_type,
-        message=f"{what}: {describe_handle(handle)} is no {kind.__name__}",
+        message=f"{what} needs a handle of type {kind.__name__}, not {describe_handle(handle)}",
         subject=handle,
     )
 
@@ -61,24 +61,24 @@ def check_pointer(kernel: "Kernel", pointer: object, what: str, subject: object 
 
     :param pointer: an argument of the DDI
     :param what: the DDI and the argument, for the report
-    :param subject: the object that the DDI is called with
+    :param subject: the object on which the DDI is called
     """
     if pointer is None:
         kernel.bug_check(
             WDF_VIOLATION,
             WdfViolation.REQUIRED_PARAMETER_IS_NULL,
-            message=f"{what} is required, and NULL",
+            message=f"{what} is required, but it is NULL",
             subject=subject,
         )
 
 
 def describe_handle(handle: object) -> str:
-    """A handle that is not valid, for a message."""
+    """The text for a handle that is not valid, in a message."""
     if handle is None:
         return "NULL"
     if getattr(handle, "freed", False):
         return f"the freed {handle}"
-    return f"{handle!s}, of type {type(handle).__name__},"
+    return f"{handle!s}, which is of type {type(handle).__name__}"
 
 
 def _freed_method(name: str) -> Callable[..., Any]:
@@ -100,7 +100,7 @@ _freed: "dict[type[Object], type[Object]]" = {}
 
 
 def freed_class(kind: "type[Object]") -> "type[Object]":
-    """The class of a destroyed object of some class: every DDI is WDF_VIOLATION 5."""
+    """The class that an object of some class gets when destroyed: each DDI is WDF_VIOLATION 5."""
     known = _freed.get(kind)
     if known is not None:
         return known

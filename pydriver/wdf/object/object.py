@@ -3,12 +3,12 @@
 """The object tree: parents, contexts by type, two-phase deletion, references.
 
 `ObjectTree.lock` guards what several threads may change at once: the phases, the lists of
-children and the counts of references. No callback runs, nothing waits and no register is accessed
-under it, so that no interrupt, and no DPC, is ever served on a thread that holds it.
+children and the reference counts. Under it no callback runs, nothing waits and no register is
+accessed, so no interrupt and no DPC is ever served on a thread that holds it.
 
-Whoever moves an object to DISPOSING, and nobody else, disposes of it and drops its creation
-reference. So an object that two threads delete, or whose parent goes while its own deletion waits
-for the disposer, is cleaned up once and destroyed once.
+Only the thread that moves an object to DISPOSING disposes of it and drops its creation reference.
+So an object that two threads delete, or whose parent goes while its own deletion waits for the
+disposer, is cleaned up once and destroyed once.
 """
 
 from dataclasses import dataclass
@@ -69,9 +69,9 @@ ContextT = TypeVar("ContextT")
 class Reference:
     """A reference that a driver has taken.
 
-    :ivar tag: what for
-    :ivar line: of the caller
-    :ivar file: of the caller
+    :ivar tag: the purpose of the reference
+    :ivar line: the line of the caller
+    :ivar file: the file of the caller
     """
 
     tag: object
@@ -81,13 +81,13 @@ class Reference:
 
 @handle("WDFOBJECT")
 class Object:
-    """What every framework object is.
+    """The base class of every framework object.
 
     :cvar fx_type: the framework's number of the type [fxtypes.h]
     :cvar object_class: the class the object was made with, and keeps when it is freed
-    :cvar passive_disposal: its disposal waits, and so must be at PASSIVE_LEVEL
+    :cvar passive_disposal: whether its disposal waits, and so must be at PASSIVE_LEVEL
     :cvar freed_rule: the rule that the use of a freed handle of this type breaks
-    :ivar deletable: the driver may call :meth:`delete`
+    :ivar deletable: whether the driver may call :meth:`delete`
     """
 
     # _contexts, _children and _callbacks are made when first needed: a request often has none.
@@ -137,7 +137,7 @@ class Object:
         self._tags: list[Reference] | None = None
         self._phase = Phase.ALIVE
         self.deletable = deletable
-        # Into the tree last: of a creation that fails no callback is ever called.
+        # Joins the tree last: no callback is ever called for a creation that fails.
         if attributes is not None:
             self._attach(attributes)
         if parent is not None:
@@ -156,7 +156,7 @@ class Object:
     def check_attributes(
         cls, attributes: ObjectAttributes | None, rule: ParentRule, what: str
     ) -> ObjectAttributes:
-        """Validates attributes of an object of this kind: see `validate_attributes`."""
+        """Validates the attributes of an object of this kind: see `validate_attributes`."""
         return validate_attributes(
             attributes, rule, what, allows_level=cls.allows_level, allows_scope=cls.allows_scope
         )
@@ -165,7 +165,7 @@ class Object:
     def check_attributes_with_parent(
         cls, attributes: ObjectAttributes | None, what: str
     ) -> "tuple[ObjectAttributes, Object]":
-        """The same for an object whose creator names its parent; also returns the parent."""
+        """Validates attributes that must name the parent; returns the parent, too."""
         attributes = cls.check_attributes(attributes, ParentRule.MANDATORY, what)
         parent = attributes.parent_object
         assert parent is not None
@@ -182,7 +182,7 @@ class Object:
         if self._contexts is None:
             self._contexts = {}
         kind = attributes.context_type
-        # A plain class of Python is the usual case, and one of ctypes has a metaclass.
+        # A plain Python class is the usual case; a ctypes class has a metaclass.
         context = kind() if type(kind) is type else self._make_context(kind)
         self._contexts[kind] = context
         self._tree.context_owners[id(context)] = self
@@ -194,14 +194,14 @@ class Object:
             contexts.free()
 
     def _make_context(self, kind: type) -> Any:
-        """Makes a context, in guest memory if it is one of ctypes and belongs there."""
+        """Makes a context, in guest memory if its class is one of ctypes and belongs there."""
         memory = self.guest_memory
         if memory is None or not is_structure(kind):
             return kind()
         contexts = self._contexts
         if not isinstance(contexts, GuestContexts):
             contexts = self._contexts = GuestContexts(contexts or {})
-            # A request without callbacks is not destroyed when it is complete, but forgotten.
+            # A complete request without callbacks would not be destroyed, but forgotten.
             if self._callbacks is None:
                 self._callbacks = []
         return contexts.make(kind, memory, self.root)
@@ -215,8 +215,8 @@ class Object:
     def get_typed_context(self, context_type: type[ContextT]) -> ContextT:
         """The context of a type.
 
-        :param context_type: as in the attributes that attached it
-        :return: ``None`` if that type was never attached, as the DDI's NULL
+        :param context_type: the class that the attributes of the context named
+        :return: the context; ``None``, as the DDI's NULL, if none of that type was ever attached
         """
         contexts = self._contexts
         return None if contexts is None else contexts.get(context_type)  # type: ignore[return-value]
@@ -228,15 +228,15 @@ class Object:
         binding=Binding(parameters={"ContextPointer": "context"}),
     )
     def context_get_object(self, context: object) -> "Object | None":
-        """The object that a context belongs to. Any object of the same system answers.
+        """The object that a context belongs to. It may be called on any object of the same system.
 
-        :param context: as :meth:`get_typed_context` returned it: that object, not an equal one
-        :return: ``None`` if it is no context, or if its object has been destroyed
+        :param context: the object that :meth:`get_typed_context` returned, not an equal one
+        :return: ``None`` if this is not a context, or if its object has been destroyed
         """
         owner = self._tree.context_owners.get(id(context))
         if owner is None or owner._contexts is None:
             return None
-        # An address can be another object's by now.
+        # The address may be that of another object by now.
         return owner if any(each is context for each in owner._contexts.values()) else None
 
     @ddi(
@@ -246,11 +246,11 @@ class Object:
         binding=Binding(outputs={"return": "result[0]", "Context": "result[1]"}),
     )
     def allocate_context(self, attributes: ObjectAttributes) -> tuple[int, Any]:
-        """Attaches a further context.
+        """Attaches another context.
 
-        :param attributes: with a context type, without a parent
-        :return: STATUS_SUCCESS and the context; or STATUS_OBJECT_NAME_EXISTS, which is a success,
-            and the context of that type that is attached already: then nothing has changed
+        :param attributes: the attributes, with a context type and without a parent
+        :return: STATUS_SUCCESS and the new context; or, if a context of that type is attached
+            already, STATUS_OBJECT_NAME_EXISTS, which is a success, and that context, unchanged
         :raises NtStatusError: the attributes are not valid, or the object is being deleted
         """
         what = f"WdfObjectAllocateContext({self})"
@@ -278,25 +278,25 @@ class Object:
 
     @property
     def phase(self) -> Phase:
-        """How far its life has gone."""
+        """The stage of its life."""
         return self._phase
 
     @property
     def freed(self) -> bool:
-        """Whether it has been destroyed: every DDI on its handle is WDF_VIOLATION 5."""
+        """Whether the object is destroyed, so that each DDI on its handle is WDF_VIOLATION 5."""
         return self._phase is Phase.DESTROYED
 
     @property
     def device_above(self) -> "DeviceBase | None":
-        """The device that the object is, or that is above it."""
+        """The object itself if it is a device, otherwise the device that it is below."""
         parent = self._parent
         return None if parent is None else parent.device_above
 
     @property
     def guest_memory(self) -> "GuestMemory | None":
-        """Guest memory, if its contexts, and the pool of what is below it, are there.
+        """The guest memory that holds its contexts and the pool of the objects below it.
 
-        Otherwise they are in this process.
+        ``None`` if they are in this process.
         """
         owner: Object | None = self.device_above
         if owner is None:
@@ -321,9 +321,10 @@ class Object:
                     self._children = []
                 self._children.append(child)
                 return
-        # The child has nothing yet of what it is called by.
+        # The child has no name yet.
         raise NtStatusError(
-            STATUS_DELETE_PENDING, f"{child.object_class.__name__}: its parent {self}"
+            STATUS_DELETE_PENDING,
+            f"{child.object_class.__name__}: its parent {self} is being deleted",
         )
 
     # References
@@ -335,9 +336,9 @@ class Object:
     def reference(self, tag: object = None, line: int = 0, file: str = "") -> None:
         """Keeps the object and its contexts after deletion.
 
-        :param tag: what the reference is for; kept while the verifier is on [TrackHandles]
-        :param line: of the caller, for the tag
-        :param file: of the caller, for the tag
+        :param tag: the purpose of the reference; kept while the verifier is on [TrackHandles]
+        :param line: the line of the caller, kept with the tag
+        :param file: the file of the caller, kept with the tag
         """
         kernel = self._kernel
         with self._tree.lock:
@@ -355,9 +356,9 @@ class Object:
     def dereference(self, tag: object = None, line: int = 0, file: str = "") -> None:
         """Drops a reference; the last one destroys the object.
 
-        :param tag: as it was referenced with
-        :param line: of the caller, for the tag
-        :param file: of the caller, for the tag
+        :param tag: the tag of the reference that is dropped
+        :param line: the line of the caller, as for :meth:`reference`
+        :param file: the file of the caller, as for :meth:`reference`
         """
         if self._references == 1 and self._phase is not Phase.DISPOSED:
             self._kernel.bug_check(
@@ -411,7 +412,7 @@ class Object:
         if self._contexts is not None:
             self._free_contexts()
         self._callbacks = None
-        if self._tags:  # references that the driver has dropped under another tag
+        if self._tags:  # references that the driver has dropped with another tag
             self._tree.referenced.pop(id(self), None)
         self.__class__ = freed_class(type(self))
 
@@ -421,9 +422,9 @@ class Object:
     def delete(self) -> None:
         """Deletes the object and its children [Framework Object Life Cycle].
 
-        From above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later,
-        by the disposer. An object that the framework owns stays: that is a violation, and so is the
-        deletion of one that is deleted already and kept by a reference.
+        Above PASSIVE_LEVEL, objects that have to wait for their callbacks are deleted later, by the
+        disposer. An object that the framework owns is not deleted: that is a violation, and so is
+        the deletion of an object that is deleted already and kept by a reference.
         """
         if not self.deletable:
             self._kernel.verifier.violation(
@@ -451,7 +452,7 @@ class Object:
             self._finish_deletion()
 
     def _finish_deferred(self) -> None:
-        """On the disposer's thread; its parent's deletion, on another one, may have come first."""
+        """Runs on the disposer's thread; the parent's deletion, on another, may have come first."""
         deferred = self._tree.deferred
         deferred[id(self)].thread = get_ident()
         try:
@@ -463,7 +464,7 @@ class Object:
         return self.passive_disposal or any(each._waits_for_disposal() for each in self.children)
 
     def _move(self, sources: set[Phase], target: Phase) -> bool:
-        """Changes the phase; ``False`` if it was none of those from which it may change."""
+        """Changes the phase; ``False`` if the present phase is not one of the sources."""
         with self._tree.lock:
             if self._phase not in sources:
                 return False
@@ -485,7 +486,8 @@ class Object:
     def _dispose(self) -> "list[Object]":
         """Cleans the object and its children up, the children first.
 
-        :return: what the caller has to drop now, in this order; empty if somebody else does that
+        :return: the objects that the caller must drop now, in this order; empty if another thread
+            drops them
         """
         disposed: list[Object] = []
         if not self._move({Phase.ALIVE, Phase.DEFERRED}, Phase.DISPOSING):
@@ -497,7 +499,7 @@ class Object:
         for cleanup, _ in self._callbacks or ():
             if cleanup is not None:
                 self._kernel.invoke(cleanup, self)
-        with self._tree.lock:  # a child may be looking for itself in there
+        with self._tree.lock:  # a child may be looking for itself in the list
             self._phase = Phase.DISPOSED
             if self._children is not None:
                 self._children.clear()
@@ -505,7 +507,7 @@ class Object:
         return disposed
 
     def _await_deferred(self, child: "Object") -> None:
-        """A child that the disposer is cleaning up goes before its parent."""
+        """Waits for a child that the disposer is cleaning up: it must go before its parent."""
         kernel = self._kernel
         if child._phase is not Phase.DISPOSING or kernel.irql() > PASSIVE_LEVEL:
             return
@@ -515,10 +517,10 @@ class Object:
             running.done.wait()
 
     def _on_dispose(self) -> None:
-        """What a kind of object does first: waits until none of its callbacks runs."""
+        """The first step of disposal, by kind of object: waits until none of its callbacks runs."""
 
     def _on_destroy(self) -> None:
-        """What a kind of object does last: gives back what references had kept."""
+        """The last step of destruction, by kind of object: gives back what references kept."""
 
     # Presentation lock
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The framework's state of one system, which all objects of its drivers share.
+"""The framework's state in one system, shared by all objects of its drivers.
 
-A driver finds it for its kernel, and each object takes it from its parent.
+A driver gets it from its kernel, and each object from its parent.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ _finding = Lock()
 
 @dataclass(slots=True)
 class DeferredDeletion:
-    """A deletion that the disposer does [FxDisposeList].
+    """A deletion that the disposer carries out [FxDisposeList].
 
-    :ivar done: set when it is over
-    :ivar thread: identifier of the disposer's thread, while it does it
+    :ivar done: an event that is set when the deletion is over
+    :ivar thread: the identifier of the disposer's thread, during the deletion
     """
 
     done: KEvent
@@ -37,11 +37,11 @@ class DeferredDeletion:
 class ObjectTree:
     """The objects of one system.
 
-    :ivar lock: guards the phases, the lists of children and the counts of references
-    :ivar context_owners: objects, by the identity of their contexts
-    :ivar referenced: objects that a driver has referenced, by identity; while verifying
-    :ivar deferred: deletions that the disposer does, by the identity of the object
-    :ivar request_numbers: the numbers of the requests that are made
+    :ivar lock: the lock of the phases, the lists of children and the reference counts
+    :ivar context_owners: the objects, by the identity of their contexts
+    :ivar referenced: the objects that a driver has referenced, by identity; while verifying
+    :ivar deferred: the deletions that the disposer carries out, by the identity of the object
+    :ivar request_numbers: the numbers for new requests
     """
 
     __slots__ = ("context_owners", "deferred", "lock", "referenced", "request_numbers")
@@ -55,7 +55,7 @@ class ObjectTree:
 
 
 def tree_of(kernel: "Kernel") -> ObjectTree:
-    """The object tree of a system: made when its first driver is loaded."""
+    """The object tree of a system, which is made when the first driver is loaded."""
     with _finding:
         tree = kernel.framework
         if not isinstance(tree, ObjectTree):

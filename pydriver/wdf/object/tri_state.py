@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDF_TRI_STATE: yes, no, or what the framework would do by itself."""
+"""WDF_TRI_STATE: yes, no, or the framework's default."""
 
 from enum import IntEnum
 
