@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFLOOKASIDE: a list of blocks of one size, which memory objects take and give back."""
+"""WDFLOOKASIDE: a list of blocks of one size, for memory objects to take and give back."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,18 +25,18 @@ from pydriver.wdf.object.object import Object, ObjectAttributes, ParentRule
 __all__ = ("LookasideList",)
 
 Block = tuple[bytearray | memoryview, Callable[[], None] | None]
-"""A buffer, and what gives it back to the pool."""
+"""A buffer, and the function that gives it back to the pool."""
 
 DEPTH = 256
-"""Most blocks that a list keeps [ExInitializeNPagedLookasideList]."""
+"""The greatest number of blocks that a list keeps [ExInitializeNPagedLookasideList]."""
 
 
 @handle("WDFLOOKASIDE")
 class LookasideList(Object):
     """A lookaside list.
 
-    `_lock` guards `_free`. Each memory object keeps the list, so that its block has somewhere to
-    return to.
+    `_lock` guards `_free`. Each memory object keeps the list alive, so that its block can return
+    to it.
     """
 
     __slots__ = ("_free", "_lock", "_memory_attributes", "buffer_size", "pool_tag", "pool_type")
@@ -81,13 +81,14 @@ class LookasideList(Object):
     ) -> Self:
         """Creates a list.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
-        :param buffer_size: bytes of a block, more than 0
-        :param pool_type: where the blocks come from
-        :param memory_attributes: of the memory objects; their parent is the driver without one
-        :param pool_tag: up to four characters; the driver's if there are none
-        :raises NtStatusError: attributes are not valid, or the size is 0
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default
+        :param buffer_size: the size of a block in bytes, more than 0
+        :param pool_type: the pool that the blocks come from
+        :param memory_attributes: the attributes of the memory objects; without a parent in them,
+            their parent is the driver
+        :param pool_tag: up to four characters; empty: the driver's tag
+        :raises NtStatusError: some attributes are not valid, or the size is 0
         """
         what = "WdfLookasideListCreate"
         attributes, parent = cls.check_attributes_with_parent(attributes, what)
@@ -102,7 +103,7 @@ class LookasideList(Object):
         return cls(parent, attributes, buffer_size, pool_type, memory_attributes, tag)
 
     def take(self, what: str) -> Memory:
-        """A memory object with a block: one that was returned, as it was left, or a new one.
+        """A memory object with a block: a returned block, with its old contents, or a new one.
 
         :param what: the DDI, for the report
         """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""MDLs: descriptions of buffers, as DMA transactions take them."""
+"""MDLs: descriptions of buffers, for DMA transactions."""
 
 import contextlib
 
@@ -15,8 +15,8 @@ __all__ = ("Mdl",)
 class Mdl:
     """The description of one buffer [MDL, MmBuildMdlForNonPagedPool].
 
-    :param buffer: what it describes; must stay where it is. A request's MDL ends with the request
-    :ivar writable: a device may write into the buffer
+    :param buffer: the buffer, which must stay where it is. A request's MDL ends with the request
+    :ivar writable: whether a device may write into the buffer
     """
 
     __slots__ = ("_view", "writable")
@@ -27,7 +27,7 @@ class Mdl:
 
     @function_ddi("MmGetMdlByteCount", "ULONG (_In_ PMDL Mdl)")
     def get_byte_count(self) -> int:
-        """Bytes of the buffer."""
+        """The length of the buffer in bytes."""
         return len(self._view)
 
     @function_ddi("MmGetMdlVirtualAddress", "PVOID (_In_ PMDL Mdl)")
@@ -37,20 +37,21 @@ class Mdl:
 
     @property
     def valid(self) -> bool:
-        """The request that it belongs to is not complete."""
+        """Whether the request that the MDL belongs to is not complete yet."""
         try:
             return bool(self._view.nbytes) or True
         except ValueError:
             return False
 
     def offset_of(self, address: memoryview) -> int:
-        """How far into the buffer an address is: a slice of :meth:`get_virtual_address`.
+        """The offset of an address in the buffer; the address is a slice of the buffer.
 
-        :return: bytes; negative, or more than the buffer has, if it is not in it
+        :param address: a slice of :meth:`get_virtual_address`
+        :return: bytes; negative, or more than the buffer has, if the address is not in it
         """
         return host_address(address) - host_address(self._view)
 
     def end(self) -> None:
-        """The buffer is its owner's again: a touch raises ``ValueError`` from now on."""
-        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+        """Gives the buffer back to its owner: from now on an access raises ``ValueError``."""
+        with contextlib.suppress(BufferError):  # a library still exports a view of it
             self._view.release()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFMEMORY: a buffer that is an object, allocated from pool, or given by the driver.
+"""WDFMEMORY: an object with a buffer, which is allocated from pool or given by the driver.
 
-There is no paging: paged pool differs from nonpaged pool in where it may be allocated, touched by
-the framework and freed, which is checked.
+There is no paging: paged pool differs from nonpaged pool only in the IRQL at which it may be
+allocated, touched by the framework and freed, which is checked.
 """
 
 import contextlib
@@ -74,7 +74,9 @@ class PoolType(IntEnum):
 def check_pool_irql(kernel: "Kernel", pool_type: PoolType, size: int, what: str) -> None:
     """Bug-checks an allocation above the IRQL of its pool, as Driver Verifier does.
 
-    :param size: bytes
+    :param kernel: the kernel whose current IRQL is checked
+    :param pool_type: the pool
+    :param size: the size in bytes
     :param what: the DDI, for the report
     """
     paged = pool_type == PoolType.PAGED
@@ -95,12 +97,14 @@ def check_pool_irql(kernel: "Kernel", pool_type: PoolType, size: int, what: str)
 def take_pool(
     parent: Object, size: int, tag: str
 ) -> "tuple[bytearray | memoryview, Callable[[], None] | None]":
-    """Takes pool, filled with zeros: of this process, or of guest memory if the parent's is there.
+    """Takes pool that is filled with zeros, from guest memory if the parent's pool is there.
+
+    Otherwise it is memory of this process.
 
     :param parent: the object that the pool is for
-    :param size: bytes
+    :param size: the size in bytes
     :param tag: the pool tag
-    :return: the buffer, and what gives it back; ``None``: that is Python's own business
+    :return: the buffer, and the function that gives it back; ``None`` if Python frees it
     :raises NtStatusError: STATUS_INSUFFICIENT_RESOURCES: guest memory is exhausted
     """
     memory = parent.guest_memory
@@ -112,7 +116,7 @@ def take_pool(
 
 @handle("WDFMEMORY")
 class Memory(Object):
-    """A memory object: its buffer is pool, and freed with the last reference.
+    """A memory object: its buffer is pool, and is freed with the last reference.
 
     :ivar pool_tag: four characters that tell whose memory it is
     """
@@ -159,11 +163,11 @@ class Memory(Object):
     ) -> "Memory":
         """Creates a memory object with a new buffer, filled with zeros; see :meth:`get_buffer`.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
-        :param pool_type: paged pool may be allocated at or below APC_LEVEL
-        :param pool_tag: up to four characters; the driver's if there are none
-        :param buffer_size: bytes, more than 0
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default
+        :param pool_type: the pool; paged pool may be allocated at or below APC_LEVEL
+        :param pool_tag: up to four characters; empty: the driver's tag
+        :param buffer_size: the size in bytes, more than 0
         :raises NtStatusError: the attributes are not valid, the size is 0, or guest memory is
             exhausted, if the pool is there
         """
@@ -199,8 +203,8 @@ class Memory(Object):
     ) -> "PreallocatedMemory":
         """Creates a memory object for a buffer that the driver has, and keeps.
 
-        :param attributes: with a parent, as for :meth:`create`
-        :param buffer: more than 0 bytes
+        :param attributes: the attributes, with a parent, as for :meth:`create`
+        :param buffer: the buffer, of more than 0 bytes
         :raises NtStatusError: the attributes are not valid, or the buffer is empty
         """
         what = "WdfMemoryCreatePreallocated"
@@ -216,7 +220,7 @@ class Memory(Object):
         "NTSTATUS (_In_ WDFLOOKASIDE Lookaside, _Out_ WDFMEMORY *Memory)",
     )
     def create_from_lookaside(cls, lookaside: "LookasideList") -> "Memory":
-        """Creates a memory object with a block of a lookaside list, which its deletion returns.
+        """Creates a memory object with a block of a lookaside list; its deletion returns the block.
 
         :param lookaside: the list; its attributes for memory objects apply
         :raises NtStatusError: the parent is being deleted
@@ -229,9 +233,9 @@ class Memory(Object):
         "_In_ size_t BufferSize)",
     )
     def assign_buffer(self, buffer: bytearray | memoryview) -> None:
-        """Gives a memory object of :meth:`create_preallocated` another buffer of the driver's.
+        """Replaces the buffer of a memory object that :meth:`create_preallocated` has made.
 
-        :param buffer: more than 0 bytes
+        :param buffer: another buffer of the driver's, of more than 0 bytes
         :raises NtStatusError: the buffer is empty
         """
         what = "WdfMemoryAssignBuffer"
@@ -241,7 +245,8 @@ class Memory(Object):
                 WdfViolation.INVALID_HANDLE,
                 id(self),
                 FX_TYPE_MEMORY_PREALLOCATED,
-                message=f"{what}: the buffer of {self} is not the driver's",
+                message=f"{what}: the buffer of {self} is not the driver's; only a memory object of"
+                " WdfMemoryCreatePreallocated has one",
                 subject=self,
             )
         check_pointer(self._kernel, buffer, f"{what}: Buffer")
@@ -268,12 +273,12 @@ class Memory(Object):
     def copy_to_buffer(
         self, source_offset: int, buffer: bytearray | memoryview, length: int | None = None
     ) -> None:
-        """Copies out of the memory: all of it, or nothing.
+        """Copies out of the memory: the whole length, or nothing.
 
-        :param source_offset: in the memory, bytes
-        :param buffer: where to
-        :param length: bytes; as many as ``buffer`` has if it is not given
-        :raises NtStatusError: nothing is asked for; the memory has not that many bytes there; or
+        :param source_offset: the offset in the memory, in bytes
+        :param buffer: the destination
+        :param length: the number of bytes; by default, the length of ``buffer``
+        :raises NtStatusError: the length is 0; the memory does not have that many bytes there; or
             ``buffer`` is too small
         """
         what = f"WdfMemoryCopyToBuffer({self})"
@@ -296,13 +301,13 @@ class Memory(Object):
         buffer: bytes | bytearray | memoryview,
         length: int | None = None,
     ) -> None:
-        """Copies into the memory: all of it, or nothing.
+        """Copies into the memory: the whole length, or nothing.
 
-        :param destination_offset: in the memory, bytes
-        :param buffer: where from
-        :param length: bytes; as many as ``buffer`` has if it is not given
-        :raises NtStatusError: nothing is asked for; ``buffer`` has not that many bytes; the memory
-            has no room for them there, or is a write request's
+        :param destination_offset: the offset in the memory, in bytes
+        :param buffer: the source
+        :param length: the number of bytes; by default, the length of ``buffer``
+        :raises NtStatusError: the length is 0; ``buffer`` does not have that many bytes; the memory
+            does not have room for them there, or is that of a write request
         """
         what = f"WdfMemoryCopyFromBuffer({self})"
         check_pointer(self._kernel, buffer, f"{what}: Buffer")
@@ -315,17 +320,17 @@ class Memory(Object):
         self._view[destination_offset : destination_offset + length] = source[:length]
 
     def _touch(self, *, write: bool) -> None:
-        """The framework touches the buffer: paged memory must be there."""
+        """Called before the framework touches the buffer: paged memory checks the IRQL."""
 
     def _on_destroy(self) -> None:
-        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+        with contextlib.suppress(BufferError):  # a library still exports a view of it
             self._view.release()
         if self._give_back is not None:
             self._give_back()
 
 
 class PagedMemory(Memory):
-    """Memory of paged pool: freed at PASSIVE_LEVEL [fxmemorybufferfrompool.cpp]."""
+    """A memory object in paged pool, freed at PASSIVE_LEVEL [fxmemorybufferfrompool.cpp]."""
 
     __slots__ = ()
 
@@ -347,7 +352,7 @@ class PagedMemory(Memory):
 
 
 class PreallocatedMemory(Memory):
-    """Memory whose buffer the driver keeps."""
+    """A memory object whose buffer the driver keeps."""
 
     __slots__ = ()
 

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """Mapped registers and ports: READ_REGISTER_*, WRITE_PORT_* and their like, at any IRQL.
 
-An access is made by the processor that the caller runs on, at the caller's IRQL. At PASSIVE_LEVEL,
-where a thread runs on none, it borrows one for the access. An access outside of the range, or
-after MmUnmapIoSpace, is a bug check, as a page fault in unmapped system space would be.
+An access is made by the processor that the caller runs on, at the caller's IRQL. A thread at
+PASSIVE_LEVEL runs on none, and borrows one for the access. An access outside of the range, or after
+MmUnmapIoSpace, is a bug check, as a page fault in unmapped system space would be.
 """
 
 import struct
@@ -37,20 +37,20 @@ UNMAPPED_ABOVE_APC: Final = 0x7B
 """Parameter 1 of 0xC4: MmMapIoSpace and MmUnmapIoSpace at a wrong IRQL."""
 
 FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Of an element of so many bytes, for `struct`."""
+"""The format of an element of so many bytes, for `struct`."""
 
 SIZES: Final = {"UCHAR": 8, "USHORT": 16, "ULONG": 32, "ULONG64": 64}
 
 PER_MAPPING: Final = ("read32", "write32")
-"""Made for each mapping: the class has no such function."""
+"""The functions that are made for each mapping: the class does not have them."""
 
 
 def _register_accessors() -> None:
-    """Declares the accessors of both classes, in all widths: the names differ by nothing else."""
+    """Declares the accessors of both classes, in all widths; only their names differ."""
     for kind, bits in SIZES.items():
         for space, owner in (("REGISTER", "MappedRegisters"), ("PORT", "MappedPorts")):
             if (space, kind) == ("PORT", "ULONG64"):
-                continue  # the processor has no such instruction
+                continue  # the processor does not have such an instruction
             pointer = f"volatile {kind} *Register" if space == "REGISTER" else f"P{kind} Port"
             at = {"Register" if space == "REGISTER" else "Port": "self, offset"}
             for name, signature, method, more in (
@@ -88,10 +88,10 @@ class MappedRegisters:
 
     Offsets are in bytes and naturally aligned.
 
-    :param kernel: whose processors make the accesses
-    :param address: guest-physical address of offset 0
-    :param length: bytes
-    :ivar length: 0 after :meth:`unmap`
+    :param kernel: the kernel whose processors make the accesses
+    :param address: the guest-physical address of offset 0
+    :param length: the length in bytes
+    :ivar length: the length in bytes; 0 after :meth:`unmap`
     :ivar read32: READ_REGISTER_ULONG: ``read32(offset)``; waits for the value
     :ivar write32: WRITE_REGISTER_ULONG: ``write32(offset, value)``; posted
     """
@@ -126,7 +126,7 @@ class MappedRegisters:
             else:
                 processor.write32(address + offset, value)
 
-        # A driver may have kept the functions: they must see it.
+        # A driver may have kept the functions, which must see the end of the mapping, too.
         def forget() -> None:
             nonlocal last
             last = -1
@@ -141,7 +141,7 @@ class MappedRegisters:
         highest=APC_LEVEL,
     )
     def unmap(self) -> None:
-        """Gives the mapping back; at or below APC_LEVEL. Later accesses are page faults."""
+        """Removes the mapping; at or below APC_LEVEL. Later accesses are page faults."""
         irql = self._kernel.irql()
         if irql > APC_LEVEL:
             self._kernel.bug_check(
@@ -183,23 +183,25 @@ class MappedRegisters:
     def read_block(self, offset: int, width: int, count: int) -> bytes:
         """Reads elements at increasing addresses, in order, as bytes.
 
-        :param width: bytes of an element: 1, 2, 4, 8
-        :param count: elements
+        :param offset: the offset of the first element, in bytes
+        :param width: the size of an element in bytes: 1, 2, 4 or 8
+        :param count: the number of elements
         """
         return self._access.read_block(self._at(offset, width * count, 0), width, count)
 
     def write_block(self, offset: int, width: int, data: bytes) -> None:
         """Writes elements at increasing addresses, in order.
 
-        :param width: bytes of an element: 1, 2, 4, 8
-        :param data: whole elements
+        :param offset: the offset of the first element, in bytes
+        :param width: the size of an element in bytes: 1, 2, 4 or 8
+        :param data: the elements, all of them whole
         """
         self._access.write_block(self._at(offset, len(data), 1), width, data)
 
-    # The buffer forms: the register's address advances too
+    # The buffer forms: the register's address advances with the buffer's
 
     def read_buffer8(self, offset: int, count: int) -> list[int]:
-        """READ_REGISTER_BUFFER_UCHAR: ``count`` registers from ``offset`` on."""
+        """READ_REGISTER_BUFFER_UCHAR: reads ``count`` registers from ``offset`` on."""
         return self._read(offset, 1, count)
 
     def read_buffer16(self, offset: int, count: int) -> list[int]:
@@ -215,7 +217,7 @@ class MappedRegisters:
         return self._read(offset, 8, count)
 
     def write_buffer8(self, offset: int, values: Sequence[int]) -> None:
-        """WRITE_REGISTER_BUFFER_UCHAR: the registers from ``offset`` on."""
+        """WRITE_REGISTER_BUFFER_UCHAR: writes the registers from ``offset`` on."""
         self._write(offset, 1, values)
 
     def write_buffer16(self, offset: int, values: Sequence[int]) -> None:
@@ -261,7 +263,7 @@ class MappedRegisters:
     binding=Binding(parameters={"Register": "registers, offset"}),
 )
 def read_register_ulong(registers: MappedRegisters, offset: int) -> int:
-    """``registers.read32(offset)``, for who does not mind a second call."""
+    """``registers.read32(offset)`` as a function, which costs a second call."""
     return registers.read32(offset)
 
 
@@ -272,7 +274,7 @@ def read_register_ulong(registers: MappedRegisters, offset: int) -> int:
     binding=Binding(parameters={"Register": "registers, offset"}),
 )
 def write_register_ulong(registers: MappedRegisters, offset: int, value: int) -> None:
-    """``registers.write32(offset, value)``, for who does not mind a second call."""
+    """``registers.write32(offset, value)`` as a function, which costs a second call."""
     registers.write32(offset, value)
 
 
@@ -292,9 +294,9 @@ def _page_fault(kernel: "Kernel", address: int, write: int, where: str) -> NoRet
 def mm_map_io_space_ex(kernel: "Kernel", address: int, length: int) -> MappedRegisters:
     """Maps registers; at or below DISPATCH_LEVEL.
 
-    :param kernel: whose processors make the accesses
-    :param address: guest-physical
-    :param length: bytes
+    :param kernel: the kernel whose processors make the accesses
+    :param address: the guest-physical address
+    :param length: the length in bytes
     """
     return _map(kernel, address, length, "MmMapIoSpaceEx")
 
@@ -328,9 +330,9 @@ def _map(kernel: "Kernel", address: int, length: int, what: str) -> MappedRegist
 class MappedPorts:
     """A range of I/O ports.
 
-    :param kernel: whose processors make the accesses
-    :param port: the first one
-    :param length: ports
+    :param kernel: the kernel whose processors make the accesses
+    :param port: the number of the first port
+    :param length: the number of ports
     """
 
     __slots__ = ("_access", "_kernel", "length", "port")

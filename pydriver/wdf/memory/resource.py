@@ -36,10 +36,10 @@ __all__ = (
 class MemoryDescriptor:
     """CmResourceTypeMemory: a BAR in memory.
 
-    :ivar bar: its index
-    :ivar start: guest-physical address
-    :ivar length: bytes
-    :ivar prefetchable: reads have no side effects
+    :ivar bar: the index of the BAR
+    :ivar start: the guest-physical address
+    :ivar length: the length in bytes
+    :ivar prefetchable: whether reads have no side effects
     """
 
     bar: int
@@ -62,9 +62,9 @@ class MemoryDescriptor:
 class PortDescriptor:
     """CmResourceTypePort: a BAR of I/O ports.
 
-    :ivar bar: its index
-    :ivar start: the first port
-    :ivar length: ports
+    :ivar bar: the index of the BAR
+    :ivar start: the number of the first port
+    :ivar length: the number of ports
     """
 
     bar: int
@@ -91,11 +91,11 @@ class PortDescriptor:
 class InterruptDescriptor:
     """CmResourceTypeInterrupt: one message, or the line.
 
-    :ivar message: number of the message on the device; 0 for the line
-    :ivar level: DIRQL
-    :ivar vector: of the processor's IDT
-    :ivar affinity: one bit: the processor on which it is taken
-    :ivar message_signaled: a message, not a line
+    :ivar message: the number of the message on the device; 0 for the line
+    :ivar level: the DIRQL
+    :ivar vector: the vector in the processor's IDT
+    :ivar affinity: a mask with one bit: the processor on which the interrupt is taken
+    :ivar message_signaled: whether it is a message, not the line
     """
 
     message: int
@@ -108,7 +108,7 @@ class InterruptDescriptor:
 
     @property
     def processor(self) -> int:
-        """Number of the processor on which it is taken."""
+        """The number of the processor on which the interrupt is taken."""
         return self.affinity.bit_length() - 1
 
 
@@ -119,10 +119,11 @@ ResourceDescriptor = MemoryDescriptor | PortDescriptor | InterruptDescriptor
 class ResourceList(Object, Sequence[ResourceDescriptor]):
     """A resource list of a device: BARs in the order of their indices, then interrupts.
 
-    It is a sequence too. The two lists of a device, raw and translated, have matching indices.
-    A driver may read them, and only in EvtDevicePrepareHardware and EvtDeviceReleaseHardware.
+    The list is also a sequence. The two lists of a device, raw and translated, have matching
+    indices. A driver may only read them, and only in EvtDevicePrepareHardware and
+    EvtDeviceReleaseHardware.
 
-    :ivar readable: one of these callbacks is running
+    :ivar readable: whether one of these callbacks is running
     """
 
     __slots__ = ("_descriptors", "_device", "readable")
@@ -138,7 +139,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
     def __str__(self) -> str:
         return f"resource list of {self._device}"
 
-    # An object's identity, not the sequence's contents.
+    # Equality is that of the object, not that of the sequence's contents.
     __hash__ = Object.__hash__
     __eq__ = Object.__eq__
 
@@ -183,10 +184,10 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
         "PCM_PARTIAL_RESOURCE_DESCRIPTOR (_In_ WDFCMRESLIST List, _In_ ULONG Index)",
     )
     def get_descriptor(self, index: int) -> ResourceDescriptor | None:
-        """A descriptor.
+        """The descriptor at an index.
 
         :param index: 0 to :meth:`get_count` - 1
-        :return: ``None`` if the index is out of range
+        :return: the descriptor; ``None`` if the index is out of range
         """
         self._check_readable("WdfCmResourceListGetDescriptor")
         return self._descriptors[index] if 0 <= index < len(self._descriptors) else None
@@ -226,7 +227,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
 
     @ddi("WdfCmResourceListRemove", "VOID (_In_ WDFCMRESLIST List, _In_ ULONG Index)")
     def remove(self, index: int) -> None:
-        """Removes a descriptor: from a read-only list, a violation without an effect."""
+        """Removes a descriptor. The list is read-only: a violation without an effect."""
         self._report_read_only("WdfCmResourceListRemove")
 
     @ddi(
@@ -234,7 +235,7 @@ class ResourceList(Object, Sequence[ResourceDescriptor]):
         "VOID (_In_ WDFCMRESLIST List, _In_ PCM_PARTIAL_RESOURCE_DESCRIPTOR Descriptor)",
     )
     def remove_by_descriptor(self, descriptor: ResourceDescriptor) -> None:
-        """Removes a descriptor: from a read-only list, a violation without an effect."""
+        """Removes a descriptor. The list is read-only: a violation without an effect."""
         self._report_read_only("WdfCmResourceListRemoveByDescriptor")
 
     def _refuse(self, what: str) -> NoReturn:

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Locks, DPCs, timers, work items, and how callbacks are serialized."""
+"""Locks, DPCs, timers, work items, and the serialization of callbacks."""

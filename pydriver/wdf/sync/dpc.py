@@ -44,7 +44,8 @@ class DpcConfig:
     """WDF_DPC_CONFIG.
 
     :ivar evt_dpc_func: EvtDpcFunc(dpc), at DISPATCH_LEVEL; ``None`` is tolerated: nothing happens
-    :ivar automatic_serialization: exclude the callbacks of the parent, if its scope says so
+    :ivar automatic_serialization: whether to exclude the callbacks of the parent, if its scope
+        says so
     """
 
     evt_dpc_func: "Callable[[Dpc], None] | None" = None
@@ -87,8 +88,9 @@ class Dpc(Object):
     def create(cls, config: DpcConfig, attributes: ObjectAttributes) -> Self:
         """Creates a DPC object.
 
-        :param config: its callback
-        :param attributes: with a parent: a device, or an object below one, such as a queue
+        :param config: the callback and its serialization
+        :param attributes: the attributes, with a parent: a device, or an object below one, such as
+            a queue
         :raises NtStatusError: there is no parent, or no device above it; or automatic
             serialization with callbacks at PASSIVE_LEVEL
         """
@@ -111,8 +113,8 @@ class Dpc(Object):
     def cancel(self, *, wait: bool) -> bool:
         """Takes the DPC out of its queue.
 
-        :param wait: if it was not there, wait until it is not running: flushes all DPCs; at
-            PASSIVE_LEVEL
+        :param wait: whether to wait, if the DPC was not in the queue, until it is not running; this
+            flushes all DPCs, at PASSIVE_LEVEL
         :return: ``True`` if it was removed before it started
         """
         if wait:

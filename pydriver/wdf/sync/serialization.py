@@ -3,11 +3,11 @@
 """Execution level, synchronization scope and automatic serialization [fxcallbacklock.hpp].
 
 A device, and a queue, may have a presentation lock. The framework holds it while it calls the
-callbacks that it serializes; the driver can take it with WdfObjectAcquireLock. Which lock a
+callbacks that it serializes; the driver can take it with WdfObjectAcquireLock. The lock that a
 callback is called under is decided once, when its object is created, and kept as `lock or None`.
 
-Nobody may enter a presentation lock twice on one thread: that is WDF_VIOLATION 2. The framework
-itself looks (`held_here`) and defers the call instead.
+A thread must not enter a presentation lock twice: that is WDF_VIOLATION 2. The framework itself
+checks first (`held_here`), and defers the call instead.
 """
 
 from abc import ABC, abstractmethod
@@ -56,7 +56,7 @@ QUEUE_ORDER = 0x31
 
 
 class CallbackKind(Enum):
-    """At which IRQL a callback of a DPC, a timer, a work item or an interrupt runs."""
+    """The level of the callback of a DPC, a timer, a work item or an interrupt."""
 
     PASSIVE = "passive"
     DISPATCH = "dispatch"
@@ -66,7 +66,7 @@ class PresentationLock(ABC):
     """The lock of a device or of a queue.
 
     :param owner: the device or the queue
-    :ivar saved: the IRQL at which it was acquired last, for a driver that releases it
+    :ivar saved: the IRQL before its last acquisition, for a driver that releases it
     """
 
     __slots__ = ("_kernel", "_owner", "saved")
@@ -85,7 +85,7 @@ class PresentationLock(ABC):
     @property
     @abstractmethod
     def held_here(self) -> bool:
-        """The calling thread holds it."""
+        """Whether the calling thread holds the lock."""
 
     @abstractmethod
     def acquire(self) -> int:
@@ -98,7 +98,8 @@ class PresentationLock(ABC):
     def release(self, irql: int) -> None:
         """Gives the lock back, and restores the IRQL.
 
-        A callback that ran under it may have dropped it: a violation, and nothing to give back.
+        If a callback that ran under the lock has dropped it, that is a violation, and nothing is
+        given back.
         """
 
     def _entered(self) -> None:
@@ -109,15 +110,15 @@ class PresentationLock(ABC):
             if isinstance(outer, PresentationLock) and outer.order > self.order:
                 kernel.verifier.violation(
                     "PresentationLockOrder",
-                    f"the {self} is acquired after the {outer}; the device's comes first",
+                    f"the {self} is acquired after the {outer}; the device's lock comes first",
                     self._owner,
                 )
-                return  # two threads can wait for each other: said once
+                return  # two threads can deadlock: one report is enough
         kernel.verifier.acquired(self)
 
     @property
     def order(self) -> int:
-        """Locks are acquired by growing numbers [FxVerifierLock]."""
+        """The place of the lock: locks are acquired by growing numbers [FxVerifierLock]."""
         return DEVICE_ORDER if self._owner.device_above is self._owner else QUEUE_ORDER
 
     def _dropped(self) -> None:
@@ -143,7 +144,7 @@ class PresentationLock(ABC):
 
 
 class DispatchLock(PresentationLock):
-    """A spin lock: callbacks at DISPATCH_LEVEL [FxCallbackSpinLock]."""
+    """A spin lock, for callbacks at DISPATCH_LEVEL [FxCallbackSpinLock]."""
 
     __slots__ = ("_holder", "_mutex")
 
@@ -156,7 +157,7 @@ class DispatchLock(PresentationLock):
 
     @property
     def held_here(self) -> bool:
-        """At DISPATCH_LEVEL a thread is a processor."""
+        """Whether the calling thread holds the lock: at DISPATCH_LEVEL, a thread is a processor."""
         processor = self._kernel.current.processor
         return processor is not None and self._holder is processor
 
@@ -176,7 +177,7 @@ class DispatchLock(PresentationLock):
         return irql
 
     def release(self, irql: int) -> None:
-        """Gives the lock back; DPCs that are due run before this returns."""
+        """Gives the lock back; due DPCs run before this returns."""
         if not self.held_here:
             self._dropped()
             return
@@ -189,7 +190,7 @@ class DispatchLock(PresentationLock):
 
 
 class PassiveLock(PresentationLock):
-    """A mutex: callbacks at PASSIVE_LEVEL [FxCallbackMutexLock]."""
+    """A mutex, for callbacks at PASSIVE_LEVEL [FxCallbackMutexLock]."""
 
     __slots__ = ("_event", "_holder")
 
@@ -202,7 +203,7 @@ class PassiveLock(PresentationLock):
 
     @property
     def held_here(self) -> bool:
-        """The calling thread holds it."""
+        """Whether the calling thread holds the lock."""
         return self._holder == get_ident()
 
     def acquire(self) -> int:
@@ -227,7 +228,7 @@ class PassiveLock(PresentationLock):
 
 
 def serialized(lock: PresentationLock, routine: Callable[[], object]) -> Callable[[], None]:
-    """A callback that is called under a presentation lock."""
+    """A function that calls a callback under a presentation lock."""
 
     def call() -> None:
         irql = lock.acquire()
@@ -262,16 +263,16 @@ def make_lock(owner: Object, level: ExecutionLevel) -> PresentationLock:
 
 
 class Presenting(Object):
-    """A device or a queue: what has a presentation lock.
+    """An object with a presentation lock: a device or a queue.
 
-    :ivar execution_level: effective level, PASSIVE or DISPATCH
-    :ivar synchronization_scope: effective scope, DEVICE, QUEUE or NONE
-    :ivar serialization_lock: under which its callbacks, and those serialized with them, are
-        called; ``None`` for scope NONE
-    :ivar callback_kind: of the callbacks under that lock
+    :ivar execution_level: the effective level, PASSIVE or DISPATCH
+    :ivar synchronization_scope: the effective scope, DEVICE, QUEUE or NONE
+    :ivar serialization_lock: the lock under which its callbacks, and those serialized with them,
+        are called; ``None`` for scope NONE
+    :ivar callback_kind: the kind of the callbacks under that lock
     """
 
-    # What inherits from it has the slots, because a device inherits from DeviceBase too.
+    # The subclasses have the slots, because a device inherits from DeviceBase too.
     __slots__ = ()
 
     execution_level: ExecutionLevel
@@ -297,7 +298,7 @@ class Presenting(Object):
                 WdfViolation.INVALID_LOCK_OPERATION,
                 id(self),
                 1,
-                message=f"the {lock} is released by one who does not hold it",
+                message=f"the {lock} is released by a thread that does not hold it",
                 subject=self,
             )
         lock.release(lock.saved)
@@ -308,11 +309,11 @@ def select_lock(
 ) -> PresentationLock | None:
     """The lock under which a DPC, a timer, a work item or an interrupt calls its callback.
 
-    :param parent: of the new object; the nearest queue or device at or above it decides
-    :param kind: at which IRQL the callback runs
+    :param parent: the parent of the new object; the nearest queue or device at or above it decides
+    :param kind: the level of the callback
     :param what: the DDI, for the error
-    :param automatic: AutomaticSerialization
-    :return: ``None``: the callback is called without a lock
+    :param automatic: the AutomaticSerialization of the configuration
+    :return: the lock; ``None``: the callback is called without one
     :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: no device is above the parent;
         STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL: the lock is for callbacks of the other kind
         [fxobject.cpp, _GetEffectiveLock]
@@ -330,8 +331,8 @@ def select_lock(
     if owner.callback_kind is not kind:
         owner._kernel.verifier.violation(
             "ExecutionLevel",
-            f"{what} with AutomaticSerialization: its callback runs at {kind.value} level, those "
-            f"of {owner} at {owner.callback_kind.value} level",
+            f"{what} with AutomaticSerialization: its callback runs at {kind.value} level, but "
+            f"those of {owner} run at {owner.callback_kind.value} level",
             owner,
         )
         raise NtStatusError(STATUS_WDF_INCOMPATIBLE_EXECUTION_LEVEL, what)

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 __all__ = ("SpinLock",)
 
 HISTORY: Final = 10
-"""Acquisitions that a lock remembers."""
+"""The number of acquisitions that a lock remembers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
     """One acquisition of a lock, noted while the verifier is on.
 
-    :ivar thread: identifier of the thread that acquired it
+    :ivar thread: the identifier of the thread that acquired it
     :ivar caller: the driver's file and line; empty if the framework acquired it
-    :ivar acquired: when, in ns
-    :ivar held: for how long, in ns; ``None`` while it is held
+    :ivar acquired: the time of the acquisition, in ns
+    :ivar held: the time for which the lock was held, in ns; ``None`` while it is held
     """
 
     thread: int
@@ -48,7 +48,7 @@ class Acquisition:
 
     @classmethod
     def of(cls, note: AcquisitionNote) -> Self:
-        """What the verifier has noted."""
+        """The acquisition in a note of the verifier."""
         place = acquired_at(note)
         caller = "" if place is None else f"{Path(place.file).name}:{place.line}"
         return cls(note[THREAD], caller, note[ACQUIRED], note[HELD])
@@ -58,11 +58,11 @@ class Acquisition:
 class SpinLock(Object):
     """A spin lock.
 
-    With one processor the raised IRQL is the whole lock: nobody else can run on it. With several
-    there is a mutex too, taken after the raise and released before the IRQL falls, so that its
-    holder is never interrupted by one who wants it.
+    With one processor the raised IRQL is the whole lock: no other code can run on it. With
+    several there is a mutex too, taken after the raise and released before the IRQL falls, so
+    that its holder is never interrupted by code that wants the lock.
 
-    :ivar interrupt_lock: it belongs to an interrupt
+    :ivar interrupt_lock: whether the lock belongs to an interrupt
     """
 
     __slots__ = ("_mutex", "_notes", "_owner", "_saved", "interrupt_lock")
@@ -82,7 +82,7 @@ class SpinLock(Object):
 
     @property
     def history(self) -> tuple[Acquisition, ...]:
-        """The last acquisitions, the oldest first, while the verifier is on."""
+        """The last acquisitions, the oldest first, noted while the verifier is on."""
         return tuple(Acquisition.of(note) for note in tuple(self._notes))
 
     @classmethod
@@ -94,8 +94,8 @@ class SpinLock(Object):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one, and the rule ParentObjectCheckLock wants one anyway
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfSpinLockCreate")
@@ -103,9 +103,9 @@ class SpinLock(Object):
 
     @ddi("WdfSpinLockAcquire", "VOID (_In_ WDFSPINLOCK SpinLock)", unchecked=True)
     def acquire(self) -> None:
-        """Raises to DISPATCH_LEVEL and takes the lock. Not recursive.
+        """Raises to DISPATCH_LEVEL and takes the lock. It is not recursive.
 
-        A lock that belongs to an interrupt is left alone, which is a violation.
+        To acquire a lock that belongs to an interrupt is a violation, and leaves the lock alone.
         """
         kernel = self._kernel
         processor = self._current.processor
@@ -140,7 +140,7 @@ class SpinLock(Object):
         unchecked=True,
     )
     def release(self) -> None:
-        """Releases the lock and restores the IRQL that *it* was acquired at [fxspinlock.cpp].
+        """Releases the lock and restores the IRQL at which *it* was acquired [fxspinlock.cpp].
 
         Two locks that are released in the wrong order therefore lower the IRQL too early.
         """
@@ -158,7 +158,7 @@ class SpinLock(Object):
                     id(self),
                     1,
                     rule="WdfSpinlockRelease",
-                    message=f"{self} is released by one who does not hold it",
+                    message=f"{self} is released by a caller that does not hold it",
                     subject=self,
                 )
             if irql != DISPATCH_LEVEL:
@@ -172,7 +172,7 @@ class SpinLock(Object):
             self._mutex.release(processor)
         else:
             self._owner = None
-        # Without the verifier anybody's release goes through; what it lowers is his own IRQL.
+        # Without the verifier any release goes through; the IRQL it lowers is that of its caller.
         if saved < irql:
             kernel.lower_irql(saved)
 
@@ -202,6 +202,6 @@ class SpinLock(Object):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # An exception in the block is a bug check further up: the IRQL it had matters there.
+        # An exception in the block becomes a bug check further up, where its IRQL matters.
         if _[0] is None:
             self.release()

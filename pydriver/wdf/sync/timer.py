@@ -61,11 +61,13 @@ class TimerConfig:
 
     :ivar evt_timer_func: EvtTimerFunc(timer), at DISPATCH_LEVEL, or at PASSIVE_LEVEL if the
         attributes say so
-    :ivar period: ms between two callbacks; 0: one callback for each start
-    :ivar automatic_serialization: exclude the callbacks of the parent, if its scope says so
-    :ivar tolerable_delay: ms that a callback may be late, to share the wake-up of another timer
-    :ivar use_high_resolution_timer: be exact; not with a tolerable delay. Here every timer
-        without one is
+    :ivar period: the time between two callbacks, in ms; 0: one callback for each start
+    :ivar automatic_serialization: whether to exclude the callbacks of the parent, if its scope
+        says so
+    :ivar tolerable_delay: the time by which a callback may be late, in ms, to share the wake-up of
+        another timer
+    :ivar use_high_resolution_timer: whether to be exact, which excludes a tolerable delay. Here
+        every timer without such a delay is exact
     """
 
     evt_timer_func: "Callable[[Timer], None] | None" = None
@@ -79,8 +81,8 @@ class TimerConfig:
 class Timer(Object):
     """A timer object.
 
-    `_guard` makes one of looking at `_stopping` and starting: no start slips in between a
-    waiting stop's cancellation and the end of its wait.
+    `_guard` makes one step of the look at `_stopping` and the start: no start slips in between
+    the cancellation of a stop that waits and the end of its wait.
     """
 
     __slots__ = (
@@ -139,11 +141,11 @@ class Timer(Object):
     def create(cls, config: TimerConfig, attributes: ObjectAttributes) -> Self:
         """Creates a timer, which is not started.
 
-        :param config: its callback and its period
-        :param attributes: with a parent: a device, or an object below one; an execution level of
-            PASSIVE has the callback run at PASSIVE_LEVEL
-        :raises NtStatusError: there is no parent, or no device above it; the times do not go
-            together; or automatic serialization with callbacks of the other level
+        :param config: the callback, its period and its serialization
+        :param attributes: the attributes, with a parent: a device, or an object below one; with the
+            execution level PASSIVE the callback runs at PASSIVE_LEVEL
+        :raises NtStatusError: there is no parent, or no device above it; the times exclude each
+            other; or automatic serialization with callbacks of the other level
         """
         what = "WdfTimerCreate"
         attributes, parent = cls.check_attributes_with_parent(attributes, what)
@@ -157,7 +159,11 @@ class Timer(Object):
             )
         passive = attributes.execution_level is ExecutionLevel.PASSIVE
         if passive and config.period:
-            raise NtStatusError(STATUS_NOT_SUPPORTED, f"{what}: periodic, at passive level")
+            raise NtStatusError(
+                STATUS_NOT_SUPPORTED,
+                f"{what}: a periodic timer at passive level; use one at dispatch level, or start it"
+                " again in its callback",
+            )
         require_device(parent, STATUS_INVALID_DEVICE_REQUEST, what)
         kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
         lock = select_lock(parent, kind, what, automatic=config.automatic_serialization)
@@ -167,10 +173,10 @@ class Timer(Object):
     def start(self, due_time: int) -> bool:
         """Starts the timer, or starts it again with a new time.
 
-        :param due_time: in units of 100 ns; negative: relative; 0: at once; positive: absolute,
-            since 1601
-        :return: whether it was started already; ``False`` too if it was not started because
-            somebody is in :meth:`stop`, waiting
+        :param due_time: the time in units of 100 ns; negative: relative; 0: at once; positive:
+            absolute, since 1601
+        :return: whether the timer was started already; also ``False`` if it was not started because
+            a call of :meth:`stop` is waiting
         """
         with self._guard:
             if self._phase is Phase.ALIVE:
@@ -188,9 +194,9 @@ class Timer(Object):
     def stop(self, *, wait: bool) -> bool:
         """Stops the timer.
 
-        :param wait: until its callback does not run, and is not queued; at PASSIVE_LEVEL, not in
-            that callback
-        :return: whether it was started
+        :param wait: whether to wait until the callback is neither running nor queued; at
+            PASSIVE_LEVEL, and not in that callback
+        :return: whether the timer was started
         """
         if not wait:
             return self._ktimer.cancel()

@@ -19,7 +19,7 @@ __all__ = ("WaitLock",)
 
 @handle("WDFWAITLOCK")
 class WaitLock(Object):
-    """A wait lock. Not recursive: who acquires it twice waits for ever, as in WDF."""
+    """A wait lock, not recursive: a thread that acquires it twice waits for ever, as in WDF."""
 
     __slots__ = ("_event", "_holder")
 
@@ -41,8 +41,8 @@ class WaitLock(Object):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Creates a lock.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one, and the rule ParentObjectCheckLock wants one anyway
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default, and the rule ParentObjectCheckLock wants one anyway
         :raises NtStatusError: the attributes are not valid
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfWaitLockCreate")
@@ -54,9 +54,9 @@ class WaitLock(Object):
 
         The holder is in a critical region.
 
-        :param timeout: in units of 100 ns. ``None``: for ever; 0: only try; negative: relative;
-            positive: absolute, since 1601
-        :return: STATUS_SUCCESS: it is held; STATUS_TIMEOUT: it is not
+        :param timeout: the time in units of 100 ns. ``None``: for ever; 0: only try; negative:
+            relative; positive: absolute, since 1601
+        :return: STATUS_SUCCESS: the lock is held; STATUS_TIMEOUT: it is not
         :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the IRQL is too high to wait
         """
         kernel = self._kernel
@@ -81,12 +81,14 @@ class WaitLock(Object):
 
     @ddi("WdfWaitLockRelease", "VOID (_In_ WDFWAITLOCK Lock)")
     def release(self) -> None:
-        """Gives the lock back; by the thread that holds it."""
+        """Gives the lock back. Only the thread that holds it may do so."""
         kernel = self._kernel
         if kernel.verifying:
             if self._holder != get_ident():
                 kernel.verifier.violation(
-                    "WdfWaitlockRelease", f"{self} is released by one who does not hold it", self
+                    "WdfWaitlockRelease",
+                    f"{self} is released by a thread that does not hold it",
+                    self,
                 )
             kernel.verifier.released(self)
         self._holder = None

@@ -55,7 +55,8 @@ class WorkItemConfig:
     """WDF_WORKITEM_CONFIG.
 
     :ivar evt_work_item_func: EvtWorkItem(work_item), at PASSIVE_LEVEL
-    :ivar automatic_serialization: exclude the callbacks of the parent, if its scope says so
+    :ivar automatic_serialization: whether to exclude the callbacks of the parent, if its scope
+        says so
     """
 
     evt_work_item_func: "Callable[[WorkItem], None] | None" = None
@@ -63,13 +64,14 @@ class WorkItemConfig:
 
 
 class QueuedWork:
-    """A callback that a worker thread runs: what a work item and an interrupt's have in common.
+    """A callback that a worker thread runs: the common part of a work item and an interrupt's.
 
-    `_flag` is a lock used as a test-and-set bit, held while it is queued and cleared before the
-    callback runs. `_guard` guards `_pending`, the runs that are queued or under way, and `_idle`.
+    `_flag` is a lock used as a test-and-set bit: it is held while the callback is queued, and
+    cleared before the callback runs. `_guard` guards `_pending`, the runs that are queued or under
+    way, and `_idle`.
 
-    :param owner: the object, for its kernel and for the recorder
-    :param routine: the callback, its arguments bound
+    :param owner: the object that the callback belongs to, for its kernel and for the recorder
+    :param routine: the callback, with its arguments bound
     """
 
     __slots__ = ("_flag", "_guard", "_idle", "_owner", "_pending", "_routine", "_threads")
@@ -101,11 +103,11 @@ class QueuedWork:
 
     @property
     def on_this_thread(self) -> bool:
-        """The caller is the callback."""
+        """Whether the caller is the callback."""
         return get_ident() in self._threads
 
     def flush(self) -> None:
-        """Waits until it is neither queued nor running; at PASSIVE_LEVEL."""
+        """Waits until the callback is neither queued nor running; at PASSIVE_LEVEL."""
         with self._guard:
             if not self._pending:
                 return
@@ -168,8 +170,8 @@ class WorkItem(Object):
     def create(cls, config: WorkItemConfig, attributes: ObjectAttributes) -> Self:
         """Creates a work item.
 
-        :param config: its callback
-        :param attributes: with a parent: a device, or an object below one
+        :param config: the callback and its serialization
+        :param attributes: the attributes, with a parent: a device, or an object below one
         :raises NtStatusError: there is no parent, no device above it, or no callback; or automatic
             serialization with callbacks at DISPATCH_LEVEL
         """
@@ -184,7 +186,7 @@ class WorkItem(Object):
 
     @ddi("WdfWorkItemEnqueue", "VOID (_In_ WDFWORKITEM WorkItem)")
     def enqueue(self) -> None:
-        """Queues the callback; nothing happens if it is queued already, or being deleted."""
+        """Queues the callback, unless it is queued already or the work item is being deleted."""
         if self._phase is not Phase.ALIVE:
             self._kernel.verifier.violation(
                 "InvalidHandle", f"WdfWorkItemEnqueue of {self}, which is being deleted", self
@@ -196,7 +198,7 @@ class WorkItem(Object):
         "WdfWorkItemFlush", "VOID (_In_ WDFWORKITEM WorkItem)", highest=PASSIVE_LEVEL, refusal=None
     )
     def flush(self) -> None:
-        """Waits until the callback is neither queued nor running; not in that callback."""
+        """Waits until the callback is neither queued nor running. It must not wait for itself."""
         if self._work.on_this_thread:
             self._kernel.verifier.violation(
                 "WorkItemFlushFromCallback",
