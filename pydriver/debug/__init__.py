@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Looking at a running system, and stopping it: what `pydriver debug` and `attach` are made of."""
+"""Inspection and control of a running system: the base of `pydriver debug` and `attach`."""
 
 from pydriver.debug.commands import Command, CommandError, Views
 from pydriver.debug.debuggee import Debuggee

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The commands that show something, by name: for the shell of `debug` and for `attach`.
+"""The commands that only show state, by name: for the shell of `debug` and for `attach`.
 
-Their names and their output are WDFKD's where it has the command, and otherwise as short. A
-command gets words and gives lines; it changes nothing.
+Their names and their output are WDFKD's where it has the command, and as short where it has not. A
+command takes words and returns lines; it changes nothing.
 """
 
 import contextlib
@@ -34,17 +34,17 @@ ObjectT = TypeVar("ObjectT", bound="Object")
 
 
 class CommandError(PydriverError):
-    """A command was given what it cannot show."""
+    """A command cannot show what its arguments ask for."""
 
 
 @dataclass(frozen=True)
 class Command:
     """A command.
 
-    :ivar name: as it is typed
-    :ivar usage: its arguments
-    :ivar help: in one line
-    :ivar show: takes the views and the words
+    :ivar name: the name, as it is typed
+    :ivar usage: the arguments, as help shows them
+    :ivar help: the description, in one line
+    :ivar show: the function that takes the views and the words, and returns lines
     """
 
     name: str
@@ -54,10 +54,10 @@ class Command:
 
 
 class Views:
-    """What can be looked at in one system.
+    """The views of one system.
 
-    :param system: that runs
-    :ivar handles: of its objects
+    :param system: the running system
+    :ivar handles: the handles of its objects
     """
 
     def __init__(self, system: "System") -> None:
@@ -67,8 +67,8 @@ class Views:
     def execute(self, line: str) -> list[str]:
         """Executes a command line; a ``!`` before it, as in WinDbg, is ignored.
 
-        :return: lines
-        :raises CommandError: there is no such command, or it cannot be done
+        :return: the lines of the output
+        :raises CommandError: there is no such command, or it cannot be carried out
         """
         try:
             words = shlex.split(line.strip().removeprefix("!"))
@@ -91,21 +91,21 @@ class Views:
                 return command.show(self, arguments)
             except ValueError as error:
                 raise CommandError(f"{name}: {error}") from error
-            except RuntimeError:  # a set or a queue has changed while it was looked at
+            except RuntimeError:  # a set or a queue has changed while it was iterated
                 continue
         raise CommandError(f"{name}: the system changes too quickly to be shown; stop it first")
 
-    # What arguments mean
+    # Arguments
 
     def object(self, words: list[str], wanted: type[ObjectT]) -> ObjectT:
-        """The object that the first word names, or the only one of its type.
+        """Returns the object that the first word names, or the only one of its type.
 
-        :raises CommandError: there is none, or there are several
+        :raises CommandError: there is no such object, or there are several
         """
         if words:
             found = self.handles.find(words[0])
             if found is None:
-                raise CommandError(f"{words[0]} is no handle, and no object's name")
+                raise CommandError(f"{words[0]} is neither a handle nor the name of an object")
             if not isinstance(found, wanted):
                 raise CommandError(f"{words[0]} is a {kind_of(found)}: {found}")
             return found
@@ -118,12 +118,12 @@ class Views:
         raise CommandError(f"which one? {named}{', ...' if len(candidates) > 8 else ''}")
 
     def any_object(self, words: list[str]) -> "Object":
-        """The object that a word names."""
+        """Returns the object that a word names."""
         if not words:
             raise CommandError("give the handle of an object, as the other commands print it")
         found = self.handles.find(words[0])
         if found is None:
-            raise CommandError(f"{words[0]} is no handle, and no object's name")
+            raise CommandError(f"{words[0]} is neither a handle nor the name of an object")
         return found
 
 
@@ -133,7 +133,7 @@ def _number(words: list[str], index: int, default: int, what: str) -> int:
     try:
         return int(words[index], 0)
     except ValueError:
-        raise CommandError(f"{words[index]!r} is no {what}") from None
+        raise CommandError(f"{words[index]!r} is not a {what}") from None
 
 
 def _driver_info(views: Views, words: list[str]) -> list[str]:
@@ -165,7 +165,7 @@ def _crash_dump(views: Views, words: list[str]) -> list[str]:
         lines += failure.report.splitlines()
     elif failure is not None:
         lines.append(f"the system has ended: {failure}")
-    return lines or ["no bug check, and no rule that the verifier found broken"]
+    return lines or ["there is no bug check, and the verifier has found no broken rule"]
 
 
 def _local_apic(views: Views, words: list[str]) -> list[str]:
@@ -191,7 +191,9 @@ def _memory(views: Views, words: list[str]) -> list[str]:
             return hardware.dump_memory(
                 views.system, address, _number(words, 1, MEMORY_BYTES, "number of bytes")
             )
-        raise CommandError(f"{words[0]!r} is no address, and no symbol of the guest") from None
+        raise CommandError(
+            f"{words[0]!r} is neither an address nor a symbol of the guest"
+        ) from None
     length = _number(words, 1, MEMORY_BYTES, "number of bytes")
     return hardware.dump_memory(views.system, address, length)
 
@@ -249,11 +251,13 @@ COMMANDS = {
             "a queue: state, requests, handlers",
             _framework(framework.show_state, IoQueue),
         ),
-        Command("wdfrequest", "[REQUEST]", "a request, and what ran since it came", _request),
+        Command(
+            "wdfrequest", "[REQUEST]", "a request, and the events since it was presented", _request
+        ),
         Command(
             "wdfobject",
             "HANDLE",
-            "what all objects have: parent, children, references",
+            "the properties that all objects have: parent, children, references",
             lambda views, words: framework.show_object(views.handles, views.any_object(words)),
         ),
         Command(
@@ -273,7 +277,7 @@ COMMANDS = {
         Command(
             "irql",
             "",
-            "of each processor: Python's belief beside the guest's CR8",
+            "each processor's IRQL: Python's state beside the guest's CR8",
             lambda views, words: hardware.irqls(views.system),
         ),
         Command("lapic", "[PROCESSOR]", "the local APIC of a processor", _local_apic),
@@ -283,7 +287,7 @@ COMMANDS = {
             "the PCI functions, their BARs and drivers",
             lambda views, words: hardware.pci_functions(views.system),
         ),
-        Command("regs", "[DEVICE]", "a device's registers, decoded; each is read", _registers),
+        Command("regs", "[DEVICE]", "a device's registers, decoded; it reads each", _registers),
         Command("mem", "ADDRESS|SYMBOL [BYTES]", "guest RAM", _memory),
         Command(
             "sym",

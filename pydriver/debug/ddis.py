@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Probes at the DDIs: put around all of them for the time of a debugging session.
+"""Probes at the DDIs, put around all of them for the duration of a debugging session.
 
 A DDI is a plain function or method, and drivers call it directly. So the functions are replaced,
 for the whole process, before the driver is imported. Calls from the framework itself do not count.
@@ -19,12 +19,12 @@ from pydriver.place import called_by_driver
 __all__ = ("watched_ddis",)
 
 PACKAGES = ("pydriver.ke", "pydriver.wdf")
-"""Where drivers import functions from."""
+"""Packages from which drivers import functions."""
 
 
 @contextlib.contextmanager
 def watched_ddis(probe: Probe) -> Iterator[None]:
-    """Calls a probe before each DDI that a driver calls, as long as the block runs."""
+    """Calls a probe before each DDI that a driver calls, for the duration of the block."""
     with contextlib.ExitStack() as stack:
         for name, ddi in REGISTRY.items():
             module_name, _, path = ddi.method.partition(":")
@@ -45,7 +45,7 @@ def _replace(
     elif callable(raw) and not isinstance(raw, type):
         replacement = _watched(raw, name, probe)
     else:
-        return  # an accessor that is made for each object
+        return  # an accessor that each object has of its own
     holders = [owner]
     if not isinstance(owner, type):
         packages = [importlib.import_module(each) for each in PACKAGES]

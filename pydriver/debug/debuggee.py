@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a session debugs: a system with a driver, which does what the session asks for."""
+"""The subject of a session: a system with a driver, which carries out the session's requests."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ __all__ = ("Debuggee",)
 class Debuggee(ABC):
     """A system with the debugger's probe, on a thread of its own.
 
-    :ivar start: starts the thread, and the system on it
-    :ivar join: waits for the end of the thread, for some seconds at most
-    :ivar ready: set when the system runs, or has not come up
+    :ivar start: a function that starts the thread, and the system on it
+    :ivar join: a function that waits for the end of the thread, up to a number of seconds
+    :ivar ready: an event that is set when the system runs, or has failed to start
     :ivar over: whether the thread has ended
-    :ivar error: the error that ended the thread, if it did not end by itself
-    :ivar devices: the devices that the driver was given
+    :ivar error: the error that ended the thread; ``None`` if there was none
+    :ivar devices: the devices that were given to the driver
     """
 
     start: Callable[[], None]
@@ -35,29 +35,29 @@ class Debuggee(ABC):
     @property
     @abstractmethod
     def system(self) -> "System | None":
-        """The system, as soon as there is one."""
+        """The system, or ``None`` before it exists."""
 
     @property
     @abstractmethod
     def application(self) -> bool:
-        """Whether there is an application that can be started."""
+        """Whether the debuggee has an application that can be started."""
 
     @property
     @abstractmethod
     def busy(self) -> bool:
-        """Whether something that was asked for is being done."""
+        """Whether a request is still being carried out."""
 
     @abstractmethod
     def load(self) -> None:
-        """Has the driver loaded and its devices started; does not wait for it."""
+        """Requests that the driver is loaded and its devices are started, without waiting."""
 
     @abstractmethod
     def exercise(self) -> None:
-        """Has the application started; does not wait for it."""
+        """Requests that the application is started, without waiting."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Has the system closed, after what is being done; does not wait for it."""
+        """Requests that the system is closed after the requests before it, without waiting."""
 
     @abstractmethod
     def cut(self) -> None:
@@ -65,4 +65,4 @@ class Debuggee(ABC):
 
     @abstractmethod
     def forget(self) -> None:
-        """Has the next debuggee load the driver from its file again."""
+        """Makes the next debuggee load the driver from its file again."""

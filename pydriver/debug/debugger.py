@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Stopping a system and letting it go on: breakpoints and steps, at the points of its probe.
+"""Stop and continue: breakpoints and steps, at the points of a system's probe.
 
-A thread that reaches a point at which it has to stop stops the machine over QMP, says so, and
-waits. Every other thread of the framework is held where it comes to its next point. What a thread
-does between two points it does to the end.
+A thread that must stop at a point stops the machine over QMP, reports the stop, and waits. Every
+other thread of the framework is held at the next point that it reaches. Between two points a thread
+is never interrupted.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 __all__ = ("Breakpoint", "Debugger", "Stop")
 
 LOOK = 0.05
-"""Seconds between two looks at whether the system has ended."""
+"""Seconds between two checks of whether the system has ended."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why and where the system is stopped.
+    """A stop of the system: its reason and its place.
 
-    :ivar reason: for people
-    :ivar point: that was reached, or ``None``: it was stopped from outside
-    :ivar thread: name of the thread that reached it
-    :ivar processor: that it runs on, or ``None``
-    :ivar irql: at which
+    :ivar reason: the reason, for people
+    :ivar point: the point that was reached, or ``None`` if the system was stopped from outside
+    :ivar thread: the name of the thread that reached it
+    :ivar processor: the number of the processor that the thread runs on, or ``None``
+    :ivar irql: the IRQL of the thread
     :ivar stack: the driver's frames of that thread, outermost first
-    :ivar position: by which a new run comes to the same point
+    :ivar position: the position at which another run reaches the same point
     """
 
     reason: str
@@ -62,13 +62,13 @@ class Stop:
 
 @dataclass
 class Breakpoint:
-    """Where to stop.
+    """A breakpoint.
 
-    :ivar number: by which it is cleared
-    :ivar point: of what kind
-    :ivar name: shell pattern for what is reached: a callback, a DDI, a rule
-    :ivar detail: vector or address, or ``None`` for any
-    :ivar hits: how often it stopped the system
+    :ivar number: the number by which it is cleared
+    :ivar point: the kind of point
+    :ivar name: a shell pattern for the name of the callback, the DDI or the rule
+    :ivar detail: a vector or an address, or ``None`` for any
+    :ivar hits: the number of times it has stopped the system
     """
 
     number: int
@@ -78,7 +78,7 @@ class Breakpoint:
     hits: int = field(default=0, compare=False)
 
     def fits(self, point: Point, name: str, detail: int) -> bool:
-        """Whether to stop there."""
+        """Whether the breakpoint matches a point that was reached."""
         return (
             point is self.point
             and (self.detail is None or self.detail == detail)
@@ -91,10 +91,10 @@ class Breakpoint:
 
 
 class Debugger:
-    """The debugger of one system after the other. Its :meth:`probe` goes into their configurations.
+    """The debugger of successive systems. Its :meth:`probe` belongs in their configurations.
 
-    :ivar system: that is debugged; see :meth:`attach`
-    :ivar breakpoints: by number
+    :ivar system: the system that is being debugged; see :meth:`attach`
+    :ivar breakpoints: the breakpoints by number
     """
 
     system: "System"
@@ -110,10 +110,10 @@ class Debugger:
         self._step: Point | None = None
         self._armed = False
         self._closed = False
-        self._free: set[int] = set()  # threads that are never held: the person's own
+        self._free: set[int] = set()  # threads that are never held: the user's own
 
     def attach(self, system: "System") -> None:
-        """Turns to a system that has just been started. The breakpoints stay."""
+        """Switches to a system that has just been started. The breakpoints are kept."""
         with self._changed:
             self.system = system
             self._counts = Counts()
@@ -124,7 +124,7 @@ class Debugger:
     # The driver's side
 
     def probe(self, point: Point, name: str, subject: object, detail: int) -> None:
-        """Called at each point, on the thread that reaches it."""
+        """Handles a point; called on the thread that reaches it."""
         if self._closed or get_ident() in self._free:
             return
         with self._counting:
@@ -171,11 +171,11 @@ class Debugger:
         while self._stopped is not None and not self._closed and kernel.failure is None:
             self._changed.wait(LOOK)
 
-    # The person's side
+    # The user's side
 
     @contextlib.contextmanager
     def free(self) -> Iterator[None]:
-        """The calling thread is never held in the block: it is the person's."""
+        """Exempts the calling thread from being held inside the block: it is the user's."""
         ident = get_ident()
         self._free.add(ident)
         try:
@@ -185,11 +185,11 @@ class Debugger:
 
     @property
     def stopped(self) -> Stop | None:
-        """Why the system is stopped; ``None``: it runs."""
+        """The stop that the system is in, or ``None`` if it runs."""
         return self._stopped
 
     def stop(self, reason: str = "stopped") -> Stop:
-        """Stops the system, wherever it is."""
+        """Stops the system at once, between points."""
         with self._changed:
             if self._stopped is None:
                 self._stop(Stop(reason))
@@ -197,17 +197,17 @@ class Debugger:
             return self._stopped
 
     def resume(self) -> None:
-        """Lets the system go on, if it is stopped."""
+        """Continues the system, if it is stopped."""
         with self._changed:
             if self._stopped is None:
                 return
             self._stopped = None
-            with contextlib.suppress(PydriverError):  # it has ended: its waiters are told by that
+            with contextlib.suppress(PydriverError):  # it has ended, which wakes all waiters
                 self.system.machine.resume()
             self._changed.notify_all()
 
     def step(self, point: Point) -> None:
-        """Lets the system go on to the next point of a kind."""
+        """Continues the system up to the next point of a kind."""
         with self._changed:
             self._step = point
             self._arm()
@@ -215,14 +215,14 @@ class Debugger:
 
     @property
     def counts(self) -> Counts:
-        """How often each point has been reached in this system."""
+        """The number of times that each point has been reached in this system."""
         with self._counting:
             return self._counts.copy()
 
     def seek(self, position: Position | None) -> None:
-        """Stops the system at a position; until then no breakpoint counts.
+        """Stops the system at a position; until then breakpoints are ignored.
 
-        :param position: it; ``None``: at none any more
+        :param position: the position, or ``None`` to cancel an earlier call
         """
         with self._changed:
             self._goal = position
@@ -231,9 +231,9 @@ class Debugger:
     def wait(self, timeout: float | None = None, until: Callable[[], bool] = bool) -> Stop | None:
         """Waits until the system is stopped.
 
-        :param timeout: seconds; ``None`` waits for ever
-        :param until: ends the wait when it is true
-        :return: ``None``: it still runs, or has ended
+        :param timeout: the longest time to wait in seconds; ``None`` waits for ever
+        :param until: a function that ends the wait when it returns true
+        :return: the stop, or ``None`` if the system still runs or has ended
         """
         kernel = self.system.kernel
         with self._changed:
@@ -257,14 +257,14 @@ class Debugger:
     def clear(self, number: int) -> None:
         """Removes a breakpoint.
 
-        :raises KeyError: there is none of that number
+        :raises KeyError: no breakpoint has that number
         """
         with self._changed:
             del self.breakpoints[number]
             self._arm()
 
     def close(self) -> None:
-        """Lets everything go on, and stops nothing any more. Idempotent."""
+        """Continues all threads, and stops none from now on. Idempotent."""
         self._closed = True
         self.resume()
 

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Views of the framework's objects, with the words and the order of fields of WDFKD.
 
-[Kernel-Mode Driver Framework Extensions (Wdfkd.dll)]. They only look: nothing waits, and no lock
-is taken, so that they can be shown while a thread that holds it is stopped.
+[Kernel-Mode Driver Framework Extensions (Wdfkd.dll)]. Views only read: they do not wait and take no
+lock, so that they work while a thread that holds a lock is stopped.
 """
 
 from typing import TYPE_CHECKING
@@ -33,17 +33,17 @@ __all__ = (
 )
 
 SINCE_PRESENTED = 12
-"""Events after its presentation that `wdfrequest` shows."""
+"""Number of events after a request's presentation that `wdfrequest` shows."""
 
 
 def title(handles: Handles, target: "Object") -> list[str]:
-    """``Dumping WDFQUEUE 0x1010``, underlined."""
+    """Returns an underlined title, for example ``Dumping WDFQUEUE 0x1010``."""
     text = f"Dumping {kind_of(target)} {handles.of(target)}"
     return [text, "=" * len(text)]
 
 
 def show_driver(handles: Handles, driver: "Driver") -> list[str]:
-    """`!wdfdriverinfo`."""
+    """Shows a driver and its devices [!wdfdriverinfo]."""
     return [
         f"Default driver image name: {driver.name}",
         "-" * 40,
@@ -60,7 +60,7 @@ def show_driver(handles: Handles, driver: "Driver") -> list[str]:
 
 
 def show_device(handles: Handles, device: "Device") -> list[str]:
-    """`!wdfdevice`."""
+    """Shows a device [!wdfdevice]."""
     callbacks = [
         (name, callback)
         for name in type(device.callbacks).__dataclass_fields__
@@ -83,7 +83,7 @@ def show_device(handles: Handles, device: "Device") -> list[str]:
 
 
 def device_queues(handles: Handles, device: "Device") -> list[str]:
-    """`!wdfdevicequeues`."""
+    """Shows the queues of a device [!wdfdevicequeues]."""
     text = f"Dumping queues of WDFDEVICE {handles.of(device)}"
     lines = [text, "=" * len(text), f"Number of queues: {len(device.queues)}"]
     for number, queue in enumerate(device.queues, 1):
@@ -93,7 +93,7 @@ def device_queues(handles: Handles, device: "Device") -> list[str]:
 
 
 def show_state(handles: Handles, target: "Object") -> list[str]:
-    """`!wdfqueue`, `!wdfinterrupt`: an object's state and its callbacks."""
+    """Shows an object's state and its callbacks [!wdfqueue, !wdfinterrupt]."""
     device = target.device_above
     owner = [] if device is None else [f"    {handles.command(device)}: {device}"]
     return [*title(handles, target), *owner, *_body(handles, target)]
@@ -105,7 +105,7 @@ def _body(handles: Handles, target: "Object") -> list[str]:
 
 
 def show_request(handles: Handles, system: "System", request: "RequestBase") -> list[str]:
-    """`!wdfrequest`, and what ran since the driver was given the request."""
+    """Shows a request, and the events since it was presented to the driver [!wdfrequest]."""
     lines = [*show_state(handles, request), *_contexts(request)]
     entries = system.kernel.recorder.last()
     presented = _presentation(entries, request.number)
@@ -129,7 +129,7 @@ def _presentation(entries: "list[Entry]", number: int) -> int | None:
 
 
 def device_interrupts(handles: Handles, device: "Device") -> list[str]:
-    """`!wdfdeviceinterrupts`."""
+    """Shows the interrupts of a device [!wdfdeviceinterrupts]."""
     text = f"Dumping interrupts of WDFDEVICE {handles.of(device)}"
     lines = [text, "=" * len(text), f"Number of interrupts: {len(device.interrupts)}"]
     for each in device.interrupts:
@@ -142,7 +142,7 @@ def device_interrupts(handles: Handles, device: "Device") -> list[str]:
 
 
 def show_object(handles: Handles, target: "Object") -> list[str]:
-    """`!wdfobject`: what all objects have."""
+    """Shows the properties that all objects have [!wdfobject]."""
     parent = target.parent
     return [
         *title(handles, target),
@@ -159,7 +159,7 @@ def show_object(handles: Handles, target: "Object") -> list[str]:
 
 
 def show_handle(handles: Handles, target: "Object") -> list[str]:
-    """`!wdfhandle`: the type of a handle, its contexts, and what shows more."""
+    """Shows the type of a handle, its contexts, and the commands that show more [!wdfhandle]."""
     return [
         *title(handles, target),
         f"    Type:            {kind_of(target)} ({target.fx_type:#x})",

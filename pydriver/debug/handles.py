@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Handles: short numbers for framework objects, so that a person can name what a view has shown."""
+"""Handles: short numbers for framework objects, so that a user can name an object of a view."""
 
 from itertools import count
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ("Handles", "objects_below")
 
 VIEWED = frozenset({"wdfdevice", "wdfqueue", "wdfrequest", "wdfinterrupt"})
-"""Types that have a command of their own."""
+"""Types of objects that have a command of their own."""
 
 FIRST = 0x1000
 STEP = 0x10
@@ -26,7 +26,7 @@ STEP = 0x10
 class Handles:
     """The handles of one system's objects, given when an object is shown for the first time.
 
-    :param system: whose objects
+    :param system: the system that the objects belong to
     """
 
     def __init__(self, system: "System") -> None:
@@ -35,19 +35,19 @@ class Handles:
         self._next = count(FIRST, STEP)
 
     def of(self, target: "Object") -> str:
-        """An object's handle, as views print it: ``0x1010``."""
+        """Returns an object's handle as views print it, for example ``0x1010``."""
         number = self._numbers.get(target)
         if number is None:
             number = self._numbers[target] = next(self._next)
         return f"{number:#06x}"
 
     def command(self, target: "Object") -> str:
-        """What shows the object: ``!wdfqueue 0x1010``."""
+        """Returns the command that shows the object, for example ``!wdfqueue 0x1010``."""
         word = kind_of(target).lower()
         return f"!{word if word in VIEWED else 'wdfobject'} {self.of(target)}"
 
     def find(self, text: str) -> "Object | None":
-        """The object with a handle, or with a name as views print it; ``None``: there is none."""
+        """Returns the object with a handle, or with a name as views print it, or ``None``."""
         try:
             wanted = int(text, 16)
         except ValueError:
@@ -55,14 +55,14 @@ class Handles:
         return next((each for each, number in self._numbers.items() if number == wanted), None)
 
     def all(self) -> "Iterator[Object]":
-        """All objects that can be reached from the drivers, requests included."""
+        """Yields all objects that can be reached from the drivers, including requests."""
         for driver in self._system.drivers:
             if driver.driver is not None:
                 yield from objects_below(driver.driver)
 
 
 def objects_below(target: "Object") -> "Iterator[Object]":
-    """An object, its children at all depths, and the requests of its queues."""
+    """Yields an object, its children at all depths, and the requests of its queues."""
     from pydriver.wdf import IoQueue
 
     yield target
@@ -73,6 +73,6 @@ def objects_below(target: "Object") -> "Iterator[Object]":
 
 
 def requests_of(queue: "Object") -> "list[Object]":
-    """The requests of a queue: those that the driver owns, then those that wait."""
+    """Returns the requests of a queue: those that the driver owns, then those that wait."""
     owned = sorted(queue.owned, key=lambda request: request.number)  # type: ignore[attr-defined]
     return [*owned, *queue.queued]  # type: ignore[attr-defined]

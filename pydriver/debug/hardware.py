@@ -41,10 +41,10 @@ UPCALLS = {
     lib.LINK_UPCALL_SERVICE: "service call",
 }
 CLI = str(Path(__file__).resolve().parent.parent / "cli") + "/"
-"""Where the threads of commands begin."""
+"""Folder of the code in which the threads of commands begin."""
 
 VIEWS_THREAD = "pydriver-views"
-"""Threads that serve views."""
+"""Name of the threads that serve views."""
 
 BYTES_PER_LINE = 16
 MOST_BYTES = 4096
@@ -52,9 +52,9 @@ MOST_SYMBOLS = 40
 
 
 class MonitorAccess:
-    """Reads of guest-physical addresses by QEMU's monitor, also while the machine is stopped.
+    """Reads guest-physical addresses through QEMU's monitor, even while the machine is stopped.
 
-    A read of a device's register has the effect that any read has.
+    A read of a device's register has the same side effects as any other read.
 
     :param machine: QEMU
     """
@@ -86,19 +86,19 @@ class MonitorAccess:
         return self._read(address, 8)
 
     def _refuse(self, address: int, value: int) -> None:
-        """Views write nothing."""
-        raise ValueError(f"{address:#x} is only looked at")
+        """Refuses a write: views write nothing."""
+        raise ValueError(f"{address:#x} can only be read: views write nothing")
 
     write8 = write16 = write32 = write64 = _refuse
 
 
 def monitor(machine: "Machine", command: str) -> list[str]:
-    """The answer of QEMU's human monitor, as lines."""
+    """Returns the answer of QEMU's human monitor, as lines."""
     return str(machine.qmp("human-monitor-command", command_line=command)).splitlines()
 
 
 def irqls(system: "System") -> list[str]:
-    """`irql`: what Python believes of each processor, and what its CR8 is."""
+    """Shows the IRQL of each processor as Python has it, beside the CR8 [`irql`]."""
     lines = ["cpu  IRQL (frame that runs)      CR8 (vCPU, now)  frames  owner"]
     for processor in system.kernel.processors:
         believed = processor.state.irql
@@ -121,7 +121,7 @@ def _owner(processor: "Processor") -> str:
 
 
 def _control_register(machine: "Machine", number: int) -> int | None:
-    """CR8 is the upper half of the local APIC's task priority [SDM 3, 11.8.6]."""
+    """Returns CR8, the upper half of the local APIC's task priority [SDM 3, 11.8.6]."""
     for line in monitor(machine, f"info lapic {number}"):
         name, _, rest = line.strip().partition("\t")
         if name.startswith("TPR"):
@@ -132,12 +132,12 @@ def _control_register(machine: "Machine", number: int) -> int | None:
 
 
 def local_apic(system: "System", number: int) -> list[str]:
-    """`lapic`: of one processor, as QEMU shows it."""
+    """Shows the local APIC of one processor, as QEMU prints it [`lapic`]."""
     return monitor(system.machine, f"info lapic {number}")
 
 
 def dpc_queues(system: "System") -> list[str]:
-    """`dpcs`: the queue of each processor."""
+    """Shows the DPC queue of each processor [`dpcs`]."""
     lines = []
     for processor in system.kernel.processors:
         doing = "working it off" if processor.draining else "not working it off"
@@ -146,14 +146,14 @@ def dpc_queues(system: "System") -> list[str]:
             f"{processor.dpc_durations.count} have run"
         )
         for dpc in islice(list(processor.dpcs), MOST_SYMBOLS):
-            # All others end a flush of the queues, and are not to wait.
+            # The others are markers of a flush of the queues, which should not wait.
             importance = dpc.importance if isinstance(dpc, KDpc) else Importance.MEDIUM_HIGH
             lines.append(f"    {importance.name:<12} {dpc.owner}")
     return lines
 
 
 def pci_functions(system: "System") -> list[str]:
-    """`pci`: every function, with its BARs and whose driver has it."""
+    """Shows every PCI function, with its BARs and its driver [`pci`]."""
     drivers = {
         device.function: device
         for each in system.drivers
@@ -169,15 +169,15 @@ def pci_functions(system: "System") -> list[str]:
 
 
 def dump_memory(system: "System", address: int, length: int) -> list[str]:
-    """`mem`: guest RAM, 16 bytes a line.
+    """Shows guest RAM, 16 bytes a line [`mem`].
 
-    :raises ValueError: it is not RAM, or too much
+    :raises ValueError: the address is not in RAM, or the length is too large
     """
     memory = system.machine.memory
     if not 0 < length <= MOST_BYTES:
         raise ValueError(f"{length} bytes: 1 to {MOST_BYTES} can be shown")
     if not 0 <= address <= memory.size - length:
-        raise ValueError(f"{address:#x} is no RAM; there are {memory.size:#x} bytes from 0 on")
+        raise ValueError(f"{address:#x} is not in RAM, which is {memory.size:#x} bytes from 0 on")
     start = memory.pointer(address, "unsigned char *")
     data = bytes(ffi.buffer(start, length))
     return [
@@ -189,9 +189,9 @@ def dump_memory(system: "System", address: int, length: int) -> list[str]:
 
 
 def symbols(system: "System", pattern: str) -> list[str]:
-    """`sym`: symbols of the guest by a shell pattern, or the one at an address.
+    """Shows symbols of the guest by a shell pattern, or the one at an address [`sym`].
 
-    :raises ValueError: there is none
+    :raises ValueError: there is no such symbol
     """
     image = system.machine.image
     if pattern.startswith("0x"):
@@ -209,7 +209,7 @@ def symbols(system: "System", pattern: str) -> list[str]:
 
 
 def backtrace(system: "System") -> list[str]:
-    """`bt`: the upcall frames of each vCPU, and the stacks of the threads that run driver code."""
+    """Shows the upcall frames of each vCPU, and the stacks of threads in driver code [`bt`]."""
     lines = []
     for processor in system.kernel.processors:
         lines.append(f"processor {processor.number}: guest frames, the innermost first")
@@ -252,14 +252,14 @@ def _driver_threads() -> "Iterator[tuple[str, list[str]]]":
 
 
 def _is_host(place: Place) -> bool:
-    """Whether a place is Python's own, or the command's."""
+    """Whether a place is in Python's library or in the command line's own code."""
     return place.library or place.file.startswith(CLI)
 
 
 def device_registers(system: "System", device: "Device") -> list[str]:
-    """`regs`: the decoded registers of each register map in the device's contexts.
+    """Shows the decoded registers of each register map in the device's contexts [`regs`].
 
-    :raises ValueError: the driver has none
+    :raises ValueError: the contexts have no register map
     """
     lines: list[str] = []
     for context in (device._contexts or {}).values():

@@ -3,7 +3,7 @@
 """The views of a running system for other processes: a socket that only its owner can open.
 
 A client sends a command as a line and gets one line of JSON: ``{"lines": [...]}``, or
-``{"error": "..."}``. What a device could notice is not offered.
+``{"error": "..."}``. Commands that a device could notice are not offered.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ LONGEST_LINE = 4096
 class ViewServer:
     """Serves the views. Use it as a context manager.
 
-    :param system: that is shown
-    :param path: of the socket
-    :raises ConfigurationError: the socket cannot be put there
+    :param system: the system to show
+    :param path: the path of the socket
+    :raises ConfigurationError: the socket cannot be created there
     """
 
     def __init__(self, system: "System", path: Path) -> None:
@@ -78,7 +78,7 @@ class ViewServer:
                 while line := file.readline(LONGEST_LINE):
                     print(json.dumps(_answer(views, line)), file=file, flush=True)
         except (OSError, ValueError):
-            pass  # the client has gone, or sends no text
+            pass  # the client has gone, or does not send text
         finally:
             self._connections.discard(connection)
 
@@ -87,7 +87,9 @@ def _answer(views: Views, line: str) -> dict[str, object]:
     name = line.strip().removeprefix("!").partition(" ")[0]
     try:
         if name in ACTIVE:
-            raise CommandError(f"{name} could change the device's state: see `pydriver debug`")
+            raise CommandError(
+                f"{name} could change the device's state: use `pydriver debug` instead"
+            )
         return {"lines": views.execute(line)}
     except PydriverError as error:
         return {"error": str(error)}
@@ -96,10 +98,10 @@ def _answer(views: Views, line: str) -> dict[str, object]:
 def ask(file: TextIO, line: str) -> list[str]:
     """Sends a command to a server.
 
-    :param file: of the connection, to read and to write
-    :return: lines
-    :raises CommandError: what the server answers
-    :raises ConnectionError: it has gone
+    :param file: the file of the connection, for reading and writing
+    :return: the lines of the output
+    :raises CommandError: the server answered with an error
+    :raises ConnectionError: the server has gone
     """
     try:
         print(line.replace("\n", " "), file=file, flush=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A session of a debugger: its systems, and the commands that stop and continue them."""
+"""A session of the debugger: its systems, and the commands that stop and continue them."""
 
 import contextlib
 import linecache
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 __all__ = ("END", "DebugSession")
 
 END = 5.0
-"""Seconds that a system has to end, before its power is cut."""
+"""Seconds that a system has to end before its power is cut."""
 
 SETTLE = 1.0
-"""Seconds that an application has to end after its system."""
+"""Seconds that an application has to end after its system has ended."""
 
 LOOK = 0.02
-"""Seconds between two looks at whether a job has done something."""
+"""Seconds between two checks of the state of a job."""
 
 DETAILED = frozenset({Point.UPCALL, Point.INTERRUPT, Point.REGISTER})
-"""Points that a breakpoint names by a number: a vector, an address."""
+"""Points that a breakpoint can name by a number: a vector or an address."""
 
 HELP = {
     "go": ("[SECONDS]", "let the system run until it stops; start the application"),
     "stop": ("", "stop the machine, and hold the driver's threads"),
-    "step": ("[POINT]", "go on to the next upcall, interrupt, dpc, callback, register, ddi ..."),
+    "step": ("[POINT]", "run to the next upcall, interrupt, dpc, callback, register, ddi ..."),
     "bp": ("POINT [NAME|NUMBER]", "stop at a vector, a register, a ddi, a callback, a rule ..."),
     "bl": ("", "list the breakpoints"),
     "bc": ("NUMBER|*", "clear a breakpoint, or all"),
     "inject": ("VECTOR [PROCESSOR]", "send an interrupt to a processor"),
     "fault": ("ID PROPERTY VALUE", "set a property of one of QEMU's devices"),
-    "restart": ("", "begin again: a new system, and the driver's file as it is now"),
+    "restart": ("", "begin again, with a new system and the driver's file as it is now"),
     "snapshot": ("[NAME]", "name the point at which the system is stopped; list the names"),
     "restore": ("NAME", "begin again, and run to that point"),
     "help": ("[COMMAND]", "this list"),
@@ -53,12 +53,12 @@ WORDS = {"vector": Point.UPCALL} | {point.value: point for point in Point}
 
 
 class DebugSession:
-    """One session: one system after the other, and the commands for them.
+    """A session: successive systems, and the commands for them.
 
-    :param make: makes what is debugged, anew for each start
-    :param stop_first: do not load the driver before the first :meth:`go`
-    :ivar debugger: of all its systems
-    :ivar namespace: where :attr:`names` are kept up to date
+    :param make: a function that makes a new debuggee for each start
+    :param stop_first: whether the driver is loaded only by the first :meth:`go`
+    :ivar debugger: the debugger of all systems of the session
+    :ivar namespace: the dictionary in which :attr:`names` are kept up to date
     :raises ConfigurationError: there is no such driver, or it drives none of the devices
     :raises PydriverError: the first system does not start
     """
@@ -68,7 +68,7 @@ class DebugSession:
         self.debugger = Debugger()
         self.namespace: dict[str, Any] = {}
         self._snapshots: dict[str, Snapshot] = {}
-        self._cut = True  # there is nothing to be ended
+        self._cut = True  # there is no system to end
         try:
             self._begin(load=not stop_first)
         except KeyboardInterrupt:
@@ -78,8 +78,8 @@ class DebugSession:
     def _begin(self, *, load: bool) -> Stop | None:
         """Starts a system.
 
-        :param load: with its driver
-        :return: where that has stopped
+        :param load: whether to load its driver as well
+        :return: the stop that the driver's start has run into, or ``None``
         """
         self._loaded = self._started = False
         job = self._make(self.debugger)
@@ -95,7 +95,7 @@ class DebugSession:
             return None
         self._load()
         stop = self.debugger.wait(None, lambda: not job.busy)
-        while stop is None and job.busy:  # it has failed, and is about to end
+        while stop is None and job.busy:  # it has failed and is about to end
             job.join(LOOK)
         if job.over:
             raise _ended(job)
@@ -117,8 +117,8 @@ class DebugSession:
     def end(self, patience: float) -> BaseException | None:
         """Ends the system.
 
-        :param patience: seconds that it has for it, before its power is cut
-        :return: what ended it, if not this
+        :param patience: seconds that the system has to end before its power is cut
+        :return: the error that ended it before, if any
         """
         if self._cut:
             return None
@@ -127,19 +127,19 @@ class DebugSession:
         job.join(patience)
         deadline = time.monotonic() + END
         while not job.over and time.monotonic() < deadline:
-            # Of an application that still waits one hears by the power cut, which is ours.
+            # An application that still waits fails because of the power cut, which is intended.
             self._cut = True
             job.cut()
             job.join(LOOK)
         if not job.over and job.system is not None:
-            # It waits for something else, and does not hear. Its thread stays, and nothing more.
+            # It waits for something else and cannot be woken. Only its thread is left behind.
             with contextlib.suppress(PydriverError, BugCheck):
                 job.system.close()
         return None if self._cut else job.error
 
     @property
     def title(self) -> str:
-        """What is debugged."""
+        """The devices that are debugged, for people."""
         return ", ".join(map(str, self._job.devices)) or "no driver yet"
 
     @property
@@ -169,7 +169,7 @@ class DebugSession:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What Python code in the shell sees."""
+        """The objects that Python code in the shell can use, by name."""
         system = self._system
         devices = self._job.devices
         return {
@@ -184,9 +184,9 @@ class DebugSession:
         }
 
     def go(self, line: str) -> str:
-        """Lets the system run until it stops; the first time it starts the application, too.
+        """Lets the system run until it stops; the first call also starts the application.
 
-        Without a time it waits until a breakpoint, the end of the application, or Ctrl-C.
+        Without a time limit it waits for a breakpoint, the end of the application, or Ctrl-C.
         """
         timeout = None if not line else _seconds(line)
         if not self._loaded:
@@ -200,18 +200,18 @@ class DebugSession:
         return str(self.debugger.stop())
 
     def step(self, line: str) -> str:
-        """Goes on to the next point of a kind."""
+        """Continues the system up to the next point of a kind."""
         point = WORDS.get(line or "upcall")
         if point is None:
-            raise CommandError(f"{line!r} is none of {', '.join(WORDS)}")
+            raise CommandError(f"{line!r} is not a point; use one of {', '.join(WORDS)}")
         self.debugger.step(point)
         return self._wait(None)
 
     def bp(self, line: str) -> str:
         """Adds a breakpoint.
 
-        The name is a shell pattern: of a callback, a DDI, a rule. Where a point has a number, a
-        vector or an address, that can be given instead.
+        The name is a shell pattern for a callback, a DDI or a rule. If a point has a number, which
+        is a vector or an address, that can be given instead.
         """
         words = line.split()
         point = WORDS.get(words[0]) if words else None
@@ -231,7 +231,7 @@ class DebugSession:
         return "\n".join(map(str, self.debugger.breakpoints.values())) or "there is no breakpoint"
 
     def bc(self, line: str) -> str:
-        """Clears a breakpoint, or all."""
+        """Clears one breakpoint, or all."""
         numbers = list(self.debugger.breakpoints) if line == "*" else [line]
         for each in numbers:
             try:
@@ -241,7 +241,7 @@ class DebugSession:
         return ""
 
     def inject(self, line: str) -> str:
-        """Sends an interrupt to a processor, as another one would."""
+        """Sends an interrupt to a processor, as another processor would."""
         words = line.split()
         try:
             vector = int(words[0], 0)
@@ -250,9 +250,11 @@ class DebugSession:
             raise CommandError("usage: inject VECTOR [PROCESSOR]") from None
         processors = self._system.kernel.processors
         if not 0x30 <= vector <= 0xFF or not 0 <= number < len(processors):
-            raise CommandError("a vector is 0x30 to 0xff, and the processor one that there is")
+            raise CommandError("the vector must be 0x30 to 0xff, and the processor one that exists")
         if self.debugger.stopped is not None:
-            raise CommandError("the machine is stopped; the interrupt needs a processor that runs")
+            raise CommandError(
+                "the machine is stopped, and the interrupt needs a running processor: use go first"
+            )
         with self.debugger.free(), self._system.kernel.borrowed() as link:
             link.send_ipi(processors[number].link.apic_id, vector)
             link.sync()
@@ -273,23 +275,25 @@ class DebugSession:
         return ""
 
     def restart(self, line: str) -> str:
-        """Begins again: with a new system, and with the driver's file as it is now."""
+        """Begins again, with a new system and with the driver's file as it is now."""
         stop = self._again(load=True)
         return f"{self.title}, from the beginning" if stop is None else str(stop)
 
     def _again(self, *, load: bool, goal: Position | None = None) -> Stop | None:
         """Begins again.
 
-        :param load: with the driver
-        :param goal: where the new system shall stop
-        :return: where it has stopped while its driver was loaded
+        :param load: whether to load the driver as well
+        :param goal: the position at which the new system should stop
+        :return: the stop that the driver's start has run into, or ``None``
         """
         self.end(0 if self._job.busy else END)
         if not self._job.over:
-            raise CommandError("the application does not end: it waits for nothing of the system's")
+            raise CommandError(
+                "the application does not end: it waits for something outside the system"
+            )
         self._job.forget()
         linecache.checkcache()
-        self.debugger.seek(goal)  # before anything can reach it: it may be in what loads the driver
+        self.debugger.seek(goal)  # before anything can reach it: loading the driver may
         try:
             return self._begin(load=load)
         except PydriverError:
@@ -298,12 +302,12 @@ class DebugSession:
             raise CommandError(f"the driver: {type(error).__name__}: {error}") from error
 
     def snapshot(self, line: str) -> str:
-        """Names the point at which the system is stopped; without a name it lists them."""
+        """Names the point at which the system is stopped; without a name, lists the snapshots."""
         if not line:
             return "\n".join(map(str, self._snapshots.values())) or "there is no snapshot"
         stopped = self.debugger.stopped
         if stopped is None or stopped.position is None:
-            raise CommandError("the system is not stopped at a point; bp or step to one first")
+            raise CommandError("the system is not stopped at a point; use bp or step first")
         taken = Snapshot(line, stopped.position, self.debugger.counts, self._started)
         self._snapshots[line] = taken
         return str(taken)
@@ -311,7 +315,7 @@ class DebugSession:
     def restore(self, line: str) -> str:
         """Begins again, and runs to the point that a snapshot names.
 
-        What was done at the prompt since the beginning is not done again.
+        Changes that were made at the prompt are not made again.
         """
         snapshot = self._snapshots.get(line)
         if snapshot is None:
@@ -326,7 +330,7 @@ class DebugSession:
             self.debugger.seek(None)
         stopped = self.debugger.stopped
         if stopped is None or stopped.position != snapshot.position:
-            return f"{text}\nit has not come to {snapshot.position}"
+            return f"{text}\nit has not reached {snapshot.position}"
         return f"{text}\n{snapshot.compare(self.debugger.counts)}"
 
     def help(self, line: str) -> str:
@@ -355,15 +359,19 @@ class DebugSession:
         if stop is not None:
             return str(stop)
         if self._system.kernel.failure is not None:
-            job.join(SETTLE)  # the application may be what ended it
+            job.join(SETTLE)  # the application may have ended it
             return f"the system has ended: {job.error or self._system.kernel.failure}"
         if idle():
-            return "the application has ended" if self._started else "it runs; nothing is going on"
+            return (
+                "the application has ended"
+                if self._started
+                else "it runs; no application has been started"
+            )
         return f"it still runs after {time.monotonic() - start:.1f} s"
 
 
 def _ended(job: Debuggee) -> BaseException:
-    """Why a system has ended that should run."""
+    """Returns the reason why a system has ended that should run."""
     return job.error or CommandError("the system has ended")
 
 
@@ -371,4 +379,4 @@ def _seconds(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise CommandError(f"{text!r} is no number of seconds") from None
+        raise CommandError(f"{text!r} is not a number of seconds") from None

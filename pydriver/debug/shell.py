@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The interactive shell: IPython, with the debugger's commands as its magic commands.
 
-A command is typed by its name, as in WinDbg: ``wdfqueue 0x1010``. Whatever is no command is Python,
-with the system's objects by name.
+A command is typed by its name, as in WinDbg: ``wdfqueue 0x1010``. Any other input is Python, which
+can use the system's objects by name.
 """
 
 import os
@@ -26,9 +26,9 @@ __all__ = ("ShellCommand", "cache_folder", "make_shell", "run_lines")
 class ShellCommand:
     """A command of a shell.
 
-    :ivar usage: its arguments
-    :ivar help: in one line
-    :ivar run: takes the rest of the line, gives what is printed
+    :ivar usage: the arguments, as help shows them
+    :ivar help: the description, in one line
+    :ivar run: the function that takes the rest of the line and returns the output
     """
 
     usage: str
@@ -37,7 +37,7 @@ class ShellCommand:
 
 
 def cache_folder() -> Path:
-    """Where histories are kept: `$XDG_CACHE_HOME/pydriver`."""
+    """Returns the folder of the histories, `$XDG_CACHE_HOME/pydriver`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pydriver"
 
 
@@ -56,9 +56,9 @@ def _printing(command: ShellCommand) -> Callable[[str], None]:
 
 
 def view_commands(execute: Callable[[str], list[str]]) -> dict[str, ShellCommand]:
-    """The commands that only look, each as a function of the rest of its line.
+    """Returns the commands that only show state, each as a function of the rest of its line.
 
-    :param execute: :meth:`Views.execute` of whichever system is looked at
+    :param execute: :meth:`Views.execute` of the system that is shown
     """
 
     def make(name: str) -> ShellCommand:
@@ -75,12 +75,12 @@ def view_commands(execute: Callable[[str], list[str]]) -> dict[str, ShellCommand
 def make_shell(
     commands: dict[str, ShellCommand], namespace: dict[str, Any], banner: str, cache: Path
 ) -> "InteractiveShellEmbed":
-    """An IPython shell with commands and names.
+    """Makes an IPython shell with commands and names.
 
-    :param commands: by their names
-    :param namespace: what Python sees, and what it defines
-    :param banner: printed first
-    :param cache: folder for the history
+    :param commands: the commands by name
+    :param namespace: the names that Python code uses and defines
+    :param banner: the text that is printed first
+    :param cache: the folder for the history
     """
     from IPython.terminal.embed import InteractiveShellEmbed
     from traitlets.config import Config
@@ -90,7 +90,7 @@ def make_shell(
     config.TerminalInteractiveShell.confirm_exit = False
     config.InteractiveShellEmbed.confirm_exit = False
     config.InteractiveShellEmbed.simple_prompt = not sys.stdin.isatty()
-    config.IPCompleter.use_jedi = False  # it knows less of objects that are there already
+    config.IPCompleter.use_jedi = False  # it knows less about objects that already exist
     config.InteractiveShellEmbed.banner1 = banner
     cache.mkdir(parents=True, exist_ok=True)
     make: Callable[..., InteractiveShellEmbed] = InteractiveShellEmbed
@@ -103,7 +103,10 @@ def make_shell(
 
 
 def _make_transformer(names: frozenset[str]) -> Callable[[list[str]], list[str]]:
-    """Makes ``!wdfqueue 0x1010``, as the views print it, and names that Python has, commands."""
+    """Makes a function that turns lines such as ``!wdfqueue 0x1010`` into commands.
+
+    The views print a command that way; a name that Python also has is a command, too.
+    """
 
     def transform(lines: list[str]) -> list[str]:
         if len(lines) != 1:
@@ -117,10 +120,10 @@ def _make_transformer(names: frozenset[str]) -> Callable[[list[str]], list[str]]
 
 
 def run_lines(commands: dict[str, ShellCommand], lines: Iterable[str], prompt: str) -> bool:
-    """Executes command lines, and prints each with what it gives.
+    """Executes command lines, and prints each with its output.
 
-    :param prompt: printed before each line
-    :return: whether all of them could be done
+    :param prompt: the text that is printed before each line
+    :return: whether all of them succeeded
     """
     for line in lines:
         print(f"{prompt}{line}", flush=True)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Snapshots: points of a run, to which one goes back by running it again from its beginning.
+"""Snapshots: points of a run, which are restored by running it again from the beginning.
 
-Neither half of a system can be put back: QEMU saves no machine that has an NVMe controller, nor the
-ivshmem device in which the link rings, and a driver's state is Python's. But a system boots in some
-20 ms, so that it is run anew up to the point instead. What an interrupt interrupts may differ from
-run to run; therefore a snapshot also knows how often each other point had been reached by then, and
-says what is different when it is reached again.
+Neither half of a system can be saved: QEMU cannot save a machine that has an NVMe controller, nor
+the ivshmem device whose doorbell the link rings, and a driver's state is in Python. But a system
+boots in about 20 ms, so it is run again up to the point instead. An interrupt may interrupt
+different code in each run. Therefore a snapshot also has the number of times that each other point
+had been reached by then, and reports the differences when it is reached again.
 """
 
 from collections import Counter
@@ -18,18 +18,18 @@ from pydriver.ke.probes import Point
 __all__ = ("Counts", "Position", "Snapshot")
 
 LISTED = 5
-"""Differences that are named."""
+"""Number of differences that are listed."""
 
 Counts = Counter[tuple[Point, str]]
-"""How often each point has been reached, by its kind and its name."""
+"""Number of times that each point has been reached, by its kind and its name."""
 
 
 class Position(NamedTuple):
-    """One moment at which a point was reached.
+    """A moment at which a point was reached.
 
-    :ivar point: its kind
-    :ivar name: of what was reached
-    :ivar ordinal: the first time is 1
+    :ivar point: the kind of the point
+    :ivar name: the name of the point
+    :ivar ordinal: the number of times it had been reached, including this one
     """
 
     point: Point
@@ -42,12 +42,12 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a session can go back to.
+    """A position to which a session can return.
 
-    :ivar name: by which it is restored
+    :ivar name: the name by which it is restored
     :ivar position: the point at which the system was stopped
-    :ivar counts: what had been reached by then
-    :ivar started: the application had been started
+    :ivar counts: the number of times that each point had been reached by then
+    :ivar started: whether the application had been started
     """
 
     name: str
@@ -59,15 +59,15 @@ class Snapshot:
         return f"{self.name}: {self.position}"
 
     def compare(self, counts: Counts) -> str:
-        """What is different in another run that has come to the same point, for people."""
+        """Returns, for people, the differences of another run that reached the same point."""
         changed = sorted(
             (f"{point.value} {name}", self.counts[point, name], counts[point, name])
             for point, name in self.counts.keys() | counts.keys()
             if self.counts[point, name] != counts[point, name]
         )
         if not changed:
-            return f"all {self.counts.total()} points before it are the same as then"
+            return f"all {self.counts.total()} points before it are the same as before"
         lines = [f"    {what}: {then} times then, {now} now" for what, then, now in changed]
         if len(lines) > LISTED:
             lines[LISTED:] = [f"    and {len(lines) - LISTED} more"]
-        return "\n".join(("not everything before it is the same as then:", *lines))
+        return "\n".join(("not all points before it are the same as before:", *lines))

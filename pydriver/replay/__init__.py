@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Runs a register trace again: against a new device, or into a file of qtest commands."""
+"""The replay of a register trace: against a new device, or into a file of qtest commands."""
 
 from pydriver.replay.live import LiveTarget
 from pydriver.replay.qtest_file import QtestFile

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A new device, to which the accesses of a register trace are made again.
+"""A new device, on which the accesses of a register trace are made again.
 
-Its clock is stepped by the time that was recorded between two accesses. What a device does in a
-thread of QEMU's, as reads of a disk, takes real time instead; so a register that has not yet the
-recorded value is read again for a while.
+Its clock is stepped by the time that was recorded between two accesses. Work that a device does in
+a thread of QEMU, such as a disk read, takes real time instead; so a register that does not yet have
+the recorded value is read again for a while.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from pydriver.replay.session import ReplayError, Target
 __all__ = ("Difference", "LiveTarget")
 
 PATIENCE = 1.0
-"""Seconds in which a register may get its value."""
+"""Seconds in which a register must get its value."""
 PAUSE = 0.001
 PAUSE_NS = 10_000
-"""How much the device's clock is stepped meanwhile, each time."""
+"""Nanoseconds by which the device's clock is stepped before each further read."""
 VAIN_WAITS = 3
-"""After so many waits that nothing came of, no more is waited: the device is another one."""
+"""Number of futile waits after which no wait is made any more: the device is another one."""
 
 
 class Difference(NamedTuple):
-    """A register that has another value.
+    """A register whose value differs from the recorded one.
 
-    :ivar line: of the trace
-    :ivar value: of the new device
-    :ivar recorded: of the old one
+    :ivar line: the line of the trace
+    :ivar value: the value that the new device returned
+    :ivar recorded: the value in the trace
     """
 
     line: int
@@ -42,13 +42,13 @@ class Difference(NamedTuple):
 
 
 class LiveTarget(Target):
-    """QEMU, as a context.
+    """QEMU, as a context manager.
 
     :param qemu: the binary; ``None`` for the one that ``make qemu`` built
-    :param found: called with each difference
-    :ivar compared: values
-    :ivar differences: of them, that differ
-    :ivar late: of them, that were right only after a while
+    :param found: a function that is called with each difference
+    :ivar compared: the number of values compared
+    :ivar differences: the number of those that differed
+    :ivar late: the number of those that were right only after a while
     """
 
     def __init__(self, qemu: Path | None, found: Callable[[Difference], None]) -> None:
@@ -74,7 +74,7 @@ class LiveTarget(Target):
         self._stack.callback(self._machine.kill)
 
     def command(self, *words: str) -> list[str]:
-        """Has QEMU execute a command."""
+        """Makes QEMU execute a command."""
         machine = self._machine
         if machine is None:
             raise ReplayError("an access before `machine(...)`")
@@ -83,7 +83,7 @@ class LiveTarget(Target):
         return machine.command(*words)
 
     def expect(self, value: Any, expected: Any, again: Callable[[], Any], line: int) -> None:
-        """Compares a value, and reads it again if it is another one."""
+        """Compares a value, and reads it again for a while if it differs."""
         self.compared += 1
         if value == expected:
             return

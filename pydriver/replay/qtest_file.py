@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A register trace as qtest commands, as QEMU's maintainers get reproducers."""
+"""A register trace as qtest commands, the form in which QEMU's maintainers take reproducers."""
 
 import shlex
 from collections.abc import Callable
@@ -14,10 +14,10 @@ MIB = 1 << 20
 
 
 class QtestFile(Target):
-    """Takes commands, and writes them.
+    """A target that writes the commands to a file.
 
-    :param write: takes the text
-    :ivar command_line: of a QEMU that reads the commands on its standard input
+    :param write: a function that takes the text
+    :ivar command_line: the command line of a QEMU that reads the commands on its standard input
     """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
@@ -39,4 +39,4 @@ class QtestFile(Target):
         return ["0"]
 
     def expect(self, value: Any, expected: Any, again: Callable[[], Any], line: int) -> None:
-        """Nothing is read here."""
+        """Does nothing, because nothing is read here."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Executes the statements of a register trace.
+"""The execution of the statements of a register trace.
 
-A trace is Python, and is executed as such: it may be edited, shortened, or given loops. It can
-have millions of lines, so it is compiled and executed in pieces.
+A trace is Python and is executed as such: it may be edited, shortened, or given loops. It can have
+millions of lines, so it is compiled and executed in pieces.
 """
 
 import ast
@@ -19,10 +19,10 @@ from pydriver.errors import PydriverError
 __all__ = ("Replay", "ReplayError", "Target")
 
 PIECE = 1000
-"""Lines that are compiled together, at least."""
+"""Minimum number of lines that are compiled together."""
 
 STARTS = ("bar", "clock_step(", "config_", "expect(", "memory(", "port_", "read", "write", "#")
-"""How a line begins that a trace is cut before."""
+"""Beginnings of the lines before which a trace may be cut."""
 
 MILLISECOND = 1_000_000
 
@@ -30,47 +30,47 @@ CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
 CONFIG_ENABLE = 1 << 31
 ECAM = 0xB0000000
 PCIEXBAR, PCIEXBAR_ENABLE = 0x60, 1
-"""Of q35's host bridge: where and whether configuration space is mapped [PCI Express extended]."""
+"""Register of q35's host bridge that maps configuration space, and the bit that enables it."""
 
 LETTERS = {1: "b", 2: "w", 4: "l", 8: "q"}
 
 
 class ReplayError(PydriverError):
-    """A trace cannot be executed; says in which line, and why."""
+    """A trace cannot be executed; the message has the line and the reason."""
 
 
 class Target(ABC):
-    """What the qtest commands of a trace go to."""
+    """The receiver of a trace's qtest commands."""
 
     @abstractmethod
     def start(self, memory: int, arguments: list[str]) -> None:
         """Makes the machine.
 
-        :param memory: bytes of RAM
-        :param arguments: of QEMU
+        :param memory: the size of RAM in bytes
+        :param arguments: the command-line arguments of QEMU
         """
 
     @abstractmethod
     def command(self, *words: str) -> list[str]:
-        """Executes a command; gives the words of its answer."""
+        """Executes a command and returns the words of its answer."""
 
     @abstractmethod
     def expect(self, value: Any, expected: Any, again: Callable[[], Any], line: int) -> None:
-        """Compares what was read.
+        """Compares a value that was read.
 
-        :param value: that the device has given
-        :param expected: that was recorded
-        :param again: reads once more
-        :param line: of the trace
+        :param value: the value that the device returned
+        :param expected: the recorded value
+        :param again: a function that reads once more
+        :param line: the line of the trace
         """
 
 
 class Replay:
     """The names that a trace uses, and its execution.
 
-    :param path: of the trace
-    :param target: what its accesses go to
-    :ivar accesses: that were made
+    :param path: the path of the trace
+    :param target: the receiver of its accesses
+    :ivar accesses: the number of accesses made
     """
 
     def __init__(self, path: Path, target: Target) -> None:
@@ -101,7 +101,7 @@ class Replay:
     def run(self) -> None:
         """Executes the trace.
 
-        :raises ReplayError: it is no trace, or a statement of it fails
+        :raises ReplayError: the file is not a trace, or a statement of it fails
         """
         try:
             with self._path.open(encoding="utf-8") as file:
@@ -112,7 +112,7 @@ class Replay:
             raise ReplayError(f"cannot read {self._path}: {reason}") from error
 
     def source(self, line: int) -> str:
-        """A line of the piece that is being executed, or was executed last."""
+        """Returns a line of the piece that is being executed, or was executed last."""
         index = line - self._first - 1
         return self._lines[index].strip() if 0 <= index < len(self._lines) else ""
 
@@ -123,7 +123,7 @@ class Replay:
             code = compile(ast.increment_lineno(tree, self._first), path, "exec")
         except (SyntaxError, ValueError) as error:
             line = self._first + (getattr(error, "lineno", None) or 1)
-            raise ReplayError(f"{path}:{line}: this is no register trace: {error}") from error
+            raise ReplayError(f"{path}:{line}: this is not a register trace: {error}") from error
         try:
             exec(code, self._names)
         except Exception as error:
@@ -135,7 +135,7 @@ class Replay:
             raise ReplayError(f"{path}:{line}: {statement}: {reason}") from error
 
     def _line_of(self, traceback: TracebackType | None) -> int:
-        """The trace's line in which an exception arose."""
+        """Returns the trace's line in which an exception was raised."""
         line = 0
         while traceback is not None:
             if traceback.tb_frame.f_code.co_filename == str(self._path):
@@ -143,7 +143,7 @@ class Replay:
             traceback = traceback.tb_next
         return line
 
-    # What the names mean
+    # The functions of a trace
 
     def _machine(self, *, memory: int, arguments: list[str]) -> None:
         self._target.start(memory, arguments)
@@ -228,7 +228,7 @@ class Replay:
         return write
 
     def _map_configuration(self) -> None:
-        """The old mechanism reaches the first 256 bytes of a function only."""
+        """Maps configuration space, because ports reach only 256 bytes of each function."""
         if not self._mapped:
             self._select(PCIEXBAR)
             self._out(CONFIG_DATA, 4, ECAM | PCIEXBAR_ENABLE)
@@ -242,7 +242,7 @@ class Replay:
 
 
 def _pieces(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Cuts a trace where a statement begins; with the number of lines before each piece."""
+    """Cuts a trace between statements; yields each piece with the number of lines before it."""
     first = 0
     lines: list[str] = []
     for number, line in enumerate(file):
@@ -254,5 +254,5 @@ def _pieces(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _line() -> int:
-    """Of the statement that is being executed: the caller of the caller."""
+    """Returns the line of the statement that is being executed: the caller's caller."""
     return sys._getframe(2).f_lineno

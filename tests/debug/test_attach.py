@@ -174,7 +174,7 @@ def test_gdb_stops_in_the_interrupt_entry_and_shows_the_frame(under_load: Run) -
     assert re.search(r"#\d+ .*trap \(registers=0x", result.stdout), result.stdout + result.stderr
     assert "$2 = 1" in result.stdout
     assert run("attach", under_load.debug, "-c", "wdfcrashdump").stdout.endswith(
-        "no bug check, and no rule that the verifier found broken\n"
+        "there is no bug check, and the verifier has found no broken rule\n"
     )
 
 

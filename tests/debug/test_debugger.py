@@ -48,7 +48,7 @@ def test_steps_follow_an_interrupt_to_its_dpc_and_its_request() -> None:
 
 
 def test_step_does_not_start_the_application() -> None:
-    assert debug("step upcall") == ["it runs; nothing is going on"]
+    assert debug("step upcall") == ["it runs; no application has been started"]
 
 
 def test_break_at_vector_and_then_step() -> None:
@@ -128,15 +128,15 @@ def test_fault_of_a_device_is_set() -> None:
         ("bp", "usage: bp POINT"),
         ("bp moon", "usage: bp POINT"),
         ("bc 7", "there is no breakpoint '7'"),
-        ("step moon", "'moon' is none of"),
-        ("go soon", "'soon' is no number of seconds"),
+        ("step moon", "'moon' is not a point; use one of"),
+        ("go soon", "'soon' is not a number of seconds"),
         ("inject", "usage: inject"),
-        ("inject 0x20", "a vector is 0x30 to 0xff"),
+        ("inject 0x20", "the vector must be 0x30 to 0xff"),
         ("lapic 9", "processor 9: there are 1"),
-        ("mem 0xffffffffff", "is no RAM"),
-        ("mem nonesuch", "is no address, and no symbol"),
+        ("mem 0xffffffffff", "is not in RAM"),
+        ("mem nonesuch", "is neither an address nor a symbol"),
         ("sym nonesuch", "the guest has no symbol"),
-        ("wdfqueue 0x9999", "is no handle"),
+        ("wdfqueue 0x9999", "is neither a handle nor the name"),
         ("wdfobject", "give the handle"),
         ("wdfdevice a b", "usage: wdfdevice"),
         ("fault", "usage: fault"),

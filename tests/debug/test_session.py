@@ -112,7 +112,9 @@ def test_shell_completes_and_is_python(shell: "pexpect.spawn[str]") -> None:
     assert tell(shell, "device.pnp_state.name").endswith("'STARTED'")
     assert "wdfdevicequeues" in tell(shell, "get_ipython().complete('wdfdeviceq')[1]")
     assert "pnp_state" in tell(shell, "get_ipython().complete('device.pnp_s')[1]")
-    assert "error: 0x9999 is no handle" in tell(shell, "wdfqueue 0x9999")
+    assert "error: 0x9999 is neither a handle nor the name of an object" in tell(
+        shell, "wdfqueue 0x9999"
+    )
 
 
 def test_ctrl_c_stops_the_system_and_go_goes_on(shell: "pexpect.spawn[str]") -> None:

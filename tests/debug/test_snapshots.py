@@ -36,8 +36,8 @@ def test_restored_system_is_at_the_same_point_and_goes_on_alike(cpus: int) -> No
     stop = said[3].split("\n")[1:]
     assert said[9].split("\n")[1 : 1 + len(stop)] == stop
     compared = said[9].split("\n")[1 + len(stop)]
-    if compared != "not everything before it is the same as then:":  # a loaded machine
-        assert re.fullmatch(r"all \d+ points before it are the same as then", compared)
+    if compared != "not all points before it are the same as before:":  # a loaded machine
+        assert re.fullmatch(r"all \d+ points before it are the same as before", compared)
         assert said[11] == said[6]
     # The request is in the same state; when it was presented, and on which thread, may differ.
     irp = re.compile(r"!irp 0x\w+")
@@ -199,7 +199,7 @@ def test_differences_are_named() -> None:
     ddi = [(Point.DDI, f"Ddi{number}") for number in range(9)]
     then = Counter({name: number for number, name in enumerate(ddi)})
     snapshot = Snapshot("x", Position(*ddi[0], 1), then, started=True)
-    assert snapshot.compare(then.copy()) == "all 36 points before it are the same as then"
+    assert snapshot.compare(then.copy()) == "all 36 points before it are the same as before"
     one = then + Counter({ddi[3]: 2})
     assert snapshot.compare(one).splitlines()[1:] == ["    ddi Ddi3: 3 times then, 5 now"]
     none = snapshot.compare(Counter())

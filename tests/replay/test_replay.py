@@ -243,7 +243,7 @@ def test_a_trace_that_would_replace_another_file_of_the_run_is_refused(small: Pa
     ("text", "reason"),
     [
         (None, "cannot read .*: No such file or directory"),
-        ("not a trace\n", r":1: this is no register trace: "),
+        ("not a trace\n", r":1: this is not a register trace: "),
         ("read32(0)\n", r":1: read32\(0\): an access before `machine\(\.\.\.\)`"),
         ("nonesuch(1)\n", r":1: nonesuch\(1\): NameError: name 'nonesuch' is not defined"),
         ("\udcff", "cannot read .*: .*can't decode"),
