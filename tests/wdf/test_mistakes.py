@@ -160,7 +160,7 @@ def test_isr_that_forgets_to_return_is_an_exception(doomed: Bench, kind: str) ->
     stopped = ended(doomed)
     assert stopped.code == KMODE_EXCEPTION_NOT_HANDLED
     assert stopped.parameters[0] == PYTHON_EXCEPTION
-    assert "forgets returned None, which is no BOOLEAN" in stopped.state.message
+    assert "forgets returned None, which is not a BOOLEAN" in stopped.state.message
 
 
 # What a driver passes on
@@ -253,6 +253,6 @@ def test_interrupt_lock_that_another_processor_holds_is_not_released(
         interrupt.release_lock()
     found = bench.violation()
     assert found.rule == "WdfInterruptLock"
-    assert "by one who does not hold it" in found.message
+    assert "by a caller that does not hold it" in found.message
     interrupt.acquire_lock()
     interrupt.release_lock()

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A DMA adapter: map registers, and who has them [DMA_ADAPTER].
+"""DMA adapters: map registers, and the transfers that have them or wait for them [DMA_ADAPTER].
 
-Most of the application's and the driver's buffers are memory of this process, which the device does
-not reach; those in guest memory need no map registers. So each map register is a page of guest RAM,
+Most buffers of applications and drivers are memory of this process, which the device cannot reach;
+those in guest memory need no map registers. Each map register is therefore a page of guest RAM
 through which the data goes: it is copied there before the device reads it, and back after the
 device has written it.
 
-With a scatter/gather profile a transfer's pages descend, so that no two of them make one element:
-a driver sees lists as long as they are on a computer whose memory is fragmented. With a packet
-profile all pages are one block, one transfer has the adapter for itself, and its list has one
+With a scatter/gather profile the pages of a transfer descend, so that no two of them make one
+element: a driver gets lists as long as on a computer whose memory is fragmented. With a packet
+profile all pages are one block, one transfer has the adapter to itself, and its list has one
 element.
 
-On Windows a device that reaches all memory needs no map registers, and no transfer waits: for one
-with a 64-bit scatter/gather profile there are as many as it takes, until guest RAM is exhausted.
+On Windows a device that reaches all memory needs no map registers, and no transfer waits: a device
+with a 64-bit scatter/gather profile gets as many as it needs, until guest RAM is exhausted.
 
-`_lock` guards which registers are free and who waits; nothing waits under it.
+`_lock` guards the list of free registers and the list of waiting transfers; no code waits while it
+holds it.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ("DmaAdapter", "ScatterGatherElement", "ScatterGatherList")
 
 MAXIMUM_MAP_REGISTERS = 64
-"""Of one adapter, if the device does not reach all memory: 252 KiB at any offset in a page."""
+"""The limit of an adapter whose device cannot reach all memory: 252 KiB at any offset in a page."""
 
 
 @structure(
@@ -49,10 +50,10 @@ MAXIMUM_MAP_REGISTERS = 64
 )
 @dataclass(frozen=True, slots=True)
 class ScatterGatherElement:
-    """One piece of memory that the device finds in one place [SCATTER_GATHER_ELEMENT].
+    """One piece of memory that is contiguous for the device [SCATTER_GATHER_ELEMENT].
 
-    :ivar address: logical address
-    :ivar length: bytes
+    :ivar address: the logical address
+    :ivar length: the length in bytes
     """
 
     address: int
@@ -70,16 +71,16 @@ class ScatterGatherElement:
 )
 @dataclass(frozen=True, slots=True)
 class ScatterGatherList:
-    """The memory of one transfer, in its order [SCATTER_GATHER_LIST].
+    """The memory of one transfer [SCATTER_GATHER_LIST].
 
-    :ivar elements: the pieces
+    :ivar elements: the pieces, in the order of the transfer
     """
 
     elements: tuple[ScatterGatherElement, ...]
 
     @property
     def number_of_elements(self) -> int:
-        """How many pieces there are."""
+        """The number of pieces."""
         return len(self.elements)
 
 
@@ -89,13 +90,14 @@ Granted = Callable[[tuple[int, ...]], None]
 class DmaAdapter:
     """The map registers of one direction, or of both.
 
-    :param memory: the guest memory they are taken from
-    :param maximum_length: bytes of one transfer: the registers suffice for it, up to their maximum
-    :param limit: the device reaches the addresses below it
-    :param packet: a transfer is one block
-    :param wide: the device reaches all memory: there are as many registers as it takes
-    :ivar map_registers: most that one transfer can have
-    :ivar packet: a transfer is one block
+    :param memory: the guest memory from which they are taken
+    :param maximum_length: the length of the longest transfer, in bytes: there are as many registers
+        as it needs, up to their maximum
+    :param limit: the end of the addresses that the device reaches: it reaches those below
+    :param packet: whether a transfer is one block
+    :param wide: whether the device reaches all memory, and gets as many registers as it needs
+    :ivar map_registers: the most that one transfer can have
+    :ivar packet: whether a transfer is one block
     """
 
     def __init__(
@@ -122,11 +124,12 @@ class DmaAdapter:
         self._free.sort()
 
     def take(self, count: int, granted: Granted, *, wait: bool) -> tuple[int, ...] | None:
-        """Takes map registers, in the order in which they were asked for.
+        """Takes map registers; requests are served in order.
 
-        :param count: 1 to :attr:`map_registers`
-        :param granted: called with the registers as soon as there are enough, if not now
-        :param wait: wait for that
+        :param count: the number of registers, from 1 to :attr:`map_registers`
+        :param granted: a function that is called with the registers as soon as enough are free, if
+            they are not now
+        :param wait: whether to wait for them; ``False``: ``granted`` is not called
         :return: the registers, or ``None`` if there are not enough now
         """
         with self._lock:
@@ -144,7 +147,7 @@ class DmaAdapter:
         return len(self._free) >= count
 
     def give_back(self, registers: tuple[int, ...]) -> None:
-        """Returns map registers; who has waited for them gets them, in order."""
+        """Gives map registers back; transfers that wait for them get them, in order."""
         ready: list[tuple[Granted, tuple[int, ...]]] = []
         with self._lock:
             self._free = sorted([*self._free, *registers])
@@ -155,7 +158,7 @@ class DmaAdapter:
             granted(picked)
 
     def withdraw(self, granted: Granted) -> bool:
-        """Takes a wish of :meth:`take` back; ``False`` if it has been fulfilled."""
+        """Withdraws a waiting request of :meth:`take`; ``False`` if it has been granted already."""
         with self._lock:
             for each in self._waiting:
                 if each[1] == granted:
@@ -174,11 +177,11 @@ class DmaAdapter:
     def map(
         self, registers: tuple[int, ...], offset: int, length: int
     ) -> tuple[ScatterGatherElement, ...]:
-        """The pieces of a transfer.
+        """Returns the pieces of a transfer.
 
-        :param registers: enough for it
-        :param offset: of its first byte in the first page
-        :param length: bytes
+        :param registers: the map registers, which must suffice for it
+        :param offset: the offset of its first byte in the first page
+        :param length: its length in bytes
         """
         pieces: list[ScatterGatherElement] = []
         for page in registers:
@@ -195,7 +198,7 @@ class DmaAdapter:
         return tuple(pieces)
 
     def copy_in(self, pieces: tuple[ScatterGatherElement, ...], data: memoryview) -> None:
-        """Copies what the device shall read into the pages."""
+        """Copies data into the pages, for the device to read."""
         memory = self._memory.view
         at = 0
         for each in pieces:
@@ -203,7 +206,7 @@ class DmaAdapter:
             at += each.length
 
     def copy_out(self, pieces: tuple[ScatterGatherElement, ...], target: memoryview) -> None:
-        """Copies what the device has written, up to the length of ``target``."""
+        """Copies data of the device out of the pages, up to the length of ``target``."""
         memory = self._memory.view
         at = 0
         for each in pieces:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFCOMMONBUFFER: memory that the driver and the device both see.
+"""WDFCOMMONBUFFER: memory to which both driver and device have access.
 
 A common buffer is guest RAM: the device reaches it by bus-master DMA at its logical address, the
-driver through a view of the shared memory, without an access by the processor.
+driver through a view of the shared memory, without an access by the guest's processor.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ __all__ = ("CommonBuffer", "CommonBufferConfig")
 class CommonBufferConfig:
     """WDF_COMMON_BUFFER_CONFIG.
 
-    :ivar alignment_requirement: of the address, a mask: the alignment less 1
+    :ivar alignment_requirement: the alignment of the address as a mask: the alignment less 1
     """
 
     alignment_requirement: int
@@ -43,8 +43,8 @@ class CommonBuffer(Object):
 
     :ivar view: the memory, as a memoryview of bytes
     :ivar pointer: the memory, as a cffi ``uint8_t *``
-    :ivar logical_address: where the device finds it
-    :ivar length: bytes
+    :ivar logical_address: the address that the device uses
+    :ivar length: the length in bytes
     """
 
     __slots__ = ("_block", "length", "logical_address", "pointer", "view")
@@ -80,11 +80,11 @@ class CommonBuffer(Object):
         length: int,
         attributes: ObjectAttributes | None = None,
     ) -> Self:
-        """Takes memory, filled with zeros, at an address that suits the device.
+        """Allocates memory, filled with zeros, at an address that suits the device.
 
-        :param dma_enabler: of the device
-        :param length: bytes
-        :param attributes: without a parent
+        :param dma_enabler: the DMA enabler of the device
+        :param length: the length in bytes
+        :param attributes: the attributes, which must not name a parent
         :raises NtStatusError: the attributes are not valid, the length is 0, or guest memory that
             the device can address is exhausted
         """
@@ -108,13 +108,13 @@ class CommonBuffer(Object):
         config: CommonBufferConfig,
         attributes: ObjectAttributes | None = None,
     ) -> Self:
-        """As :meth:`create`, at an address that is aligned as asked, not as the device's are.
+        """Like :meth:`create`, with the alignment of ``config`` instead of the device's.
 
-        :param dma_enabler: of the device
-        :param length: bytes
+        :param dma_enabler: the DMA enabler of the device
+        :param length: the length in bytes
         :param config: the alignment
-        :param attributes: without a parent
-        :raises NtStatusError: as :meth:`create`; the alignment is no power of 2
+        :param attributes: the attributes, which must not name a parent
+        :raises NtStatusError: as with :meth:`create`, or the alignment is not a power of 2
         """
         what = "WdfCommonBufferCreateWithConfig"
         check_pointer(dma_enabler._kernel, config, f"{what}: Config")
@@ -146,7 +146,7 @@ class CommonBuffer(Object):
 
     @ddi("WdfCommonBufferGetAlignedVirtualAddress", "PVOID (_In_ WDFCOMMONBUFFER CommonBuffer)")
     def get_aligned_virtual_address(self) -> memoryview:
-        """The memory, as the driver sees it."""
+        """Returns the memory as the driver accesses it."""
         return self.view
 
     @ddi(
@@ -154,12 +154,12 @@ class CommonBuffer(Object):
         "PHYSICAL_ADDRESS (_In_ WDFCOMMONBUFFER CommonBuffer)",
     )
     def get_aligned_logical_address(self) -> int:
-        """The memory, as the device sees it."""
+        """Returns the address of the memory for the device."""
         return self.logical_address
 
     @ddi("WdfCommonBufferGetLength", "size_t (_In_ WDFCOMMONBUFFER CommonBuffer)")
     def get_length(self) -> int:
-        """Bytes."""
+        """Returns the length in bytes."""
         return self.length
 
     def _on_dispose(self) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A device as DMA enablers know it, and a DMA enabler as the power sequences know it."""
+"""The interfaces between DMA and the device: what enablers use of it, and it of them."""
 
 from typing import Protocol
 
@@ -10,19 +10,19 @@ __all__ = ("DmaDevice", "DmaPower")
 
 
 class DmaPower(Protocol):
-    """A DMA enabler, as the power sequences see it."""
+    """The part of a DMA enabler that the power sequences use."""
 
     def power_up(self) -> int:
-        """EvtDmaEnablerFill, Enable and SelfManagedIoStart; NTSTATUS."""
+        """Calls EvtDmaEnablerFill, Enable and SelfManagedIoStart; returns an NTSTATUS."""
 
     def power_down(self) -> int | None:
-        """EvtDmaEnablerSelfManagedIoStop, Disable and Flush, as far as it was up; NTSTATUS."""
+        """Calls EvtDmaEnablerSelfManagedIoStop, Disable and Flush, as far as power-up went."""
 
 
 class DmaDevice(IoDevice):
     """A device with DMA enablers.
 
-    :ivar dma_enablers: brought up with the device, in this order
+    :ivar dma_enablers: the enablers, in the order in which they power up with the device
     """
 
     __slots__ = ()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDMAENABLER: what a device can do by DMA, its adapters, and its power callbacks."""
+"""WDFDMAENABLER: the DMA capabilities of a device, its adapters, and its power callbacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,17 +128,18 @@ EnablerCallback = Callable[["DmaEnabler"], int | None]
 class DmaEnablerConfig:
     """WDF_DMA_ENABLER_CONFIG.
 
-    :ivar profile: what the device can do; 64: it can address more than 4 GiB
-    :ivar maximum_length: bytes of one transfer, more than 0
-    :ivar evt_dma_enabler_fill: the first step of power-up
-    :ivar evt_dma_enabler_flush: the last step of power-down
-    :ivar evt_dma_enabler_disable: the step before that
-    :ivar evt_dma_enabler_enable: the second step of power-up
-    :ivar evt_dma_enabler_self_managed_io_start: the last step of power-up
-    :ivar evt_dma_enabler_self_managed_io_stop: the first step of power-down
-    :ivar address_width_override: bits of an address; 0: 64 or 32, as the profile says
-    :ivar wdm_dma_version_override: 3 selects version 3 of the DMA operations
-    :ivar flags: see :class:`DmaEnablerFlags`
+    :ivar profile: the capabilities of the device; with 64 in its name, the device can address more
+        than 4 GiB
+    :ivar maximum_length: the length of the longest transfer in bytes, more than 0
+    :ivar evt_dma_enabler_fill: the callback for the first step of power-up
+    :ivar evt_dma_enabler_flush: the callback for the last step of power-down
+    :ivar evt_dma_enabler_disable: the callback for the second step of power-down
+    :ivar evt_dma_enabler_enable: the callback for the second step of power-up
+    :ivar evt_dma_enabler_self_managed_io_start: the callback for the last step of power-up
+    :ivar evt_dma_enabler_self_managed_io_stop: the callback for the first step of power-down
+    :ivar address_width_override: the width of an address in bits; 0: that of the profile, 64 or 32
+    :ivar wdm_dma_version_override: the version of the DMA operations; 3 selects version 3
+    :ivar flags: options, see :class:`DmaEnablerFlags`
     """
 
     profile: DmaProfile
@@ -155,7 +156,7 @@ class DmaEnablerConfig:
 
 
 class PowerStep(Enum):
-    """How far power-up has gone: it says what power-down has to undo."""
+    """The steps of power-up. The last one reached determines what power-down has to undo."""
 
     OFF = 0
     FILL_FAILED = 1
@@ -168,11 +169,12 @@ class PowerStep(Enum):
 class DmaEnabler(Object):
     """A DMA enabler.
 
-    :ivar device: that does DMA
-    :ivar profile: what the device can do
-    :ivar maximum_length: bytes of one transfer
-    :ivar address_limit: the device reaches the addresses below it
-    :ivar single_transfer: transactions must end with their first transfer, unless they say no
+    :ivar device: the device that does DMA
+    :ivar profile: the capabilities of the device
+    :ivar maximum_length: the length of the longest transfer, in bytes
+    :ivar address_limit: the end of the addresses that the device reaches: it reaches those below
+    :ivar single_transfer: whether transactions must end with their first transfer, unless they set
+        otherwise
     """
 
     __slots__ = (
@@ -229,11 +231,11 @@ class DmaEnabler(Object):
     ) -> Self:
         """Creates a DMA enabler.
 
-        :param device: that does DMA
-        :param config: what it can do
-        :param attributes: a parent must be the device or below it
-        :raises NtStatusError: a parameter is not valid; or a system profile, for there is no DMA
-            controller of the system, and so no adapter
+        :param device: the device that does DMA
+        :param config: the capabilities of the device
+        :param attributes: the attributes; the parent must be the device or an object below it
+        :raises NtStatusError: a parameter is not valid, or the profile is a system profile: the
+            system has no DMA controller, and therefore no adapter
         """
         what = "WdfDmaEnablerCreate"
         check_pointer(device._kernel, config, f"{what}: Config")
@@ -277,7 +279,7 @@ class DmaEnabler(Object):
 
     @ddi("WdfDmaEnablerGetMaximumLength", "size_t (_In_ WDFDMAENABLER DmaEnabler)")
     def get_maximum_length(self) -> int:
-        """Bytes of one transfer, as in the configuration."""
+        """Returns the length of the longest transfer in bytes, as configured."""
         return self.maximum_length
 
     @ddi(
@@ -285,12 +287,12 @@ class DmaEnabler(Object):
         "size_t (_In_ WDFDMAENABLER DmaEnabler, _In_ WDF_DMA_DIRECTION DmaDirection)",
     )
     def get_fragment_length(self, direction: DmaDirection) -> int:
-        """Most bytes of one transfer, which the map registers may limit further."""
+        """Returns the most bytes of one transfer; map registers may limit it below the maximum."""
         return min(self.maximum_length, (self.adapter(direction).map_registers - 1) * PAGE_SIZE)
 
     @ddi("WdfDmaEnablerGetMaximumScatterGatherElements", "size_t (_In_ WDFDMAENABLER DmaEnabler)")
     def get_maximum_scatter_gather_elements(self) -> int:
-        """Most elements of a scatter/gather list; 0xFFFFFFFF: as many as it takes."""
+        """Returns the most elements of a scatter/gather list; 0xFFFFFFFF: no limit."""
         return self._maximum_elements
 
     @ddi(
@@ -301,32 +303,32 @@ class DmaEnabler(Object):
         binding=Binding(parameters={"MaximumFragments": "maximum_elements"}),
     )
     def set_maximum_scatter_gather_elements(self, maximum_elements: int) -> None:
-        """Says how many elements the device takes; once, and before there are transactions.
+        """Limits scatter/gather lists; to be called once, before transactions are created.
 
-        :param maximum_elements: more than 0
+        :param maximum_elements: the most elements that the device accepts, more than 0
         """
         transactions = any(each.fx_type == 0x1401 for each in self.children)
         if transactions or maximum_elements <= 0 or self._maximum_elements != UNLIMITED_FRAGMENTS:
             self._kernel.verifier.violation(
                 "DmaElements",
-                f"WdfDmaEnablerSetMaximumScatterGatherElements({self}, {maximum_elements}): it is "
-                "for once, and for before the transactions",
+                f"WdfDmaEnablerSetMaximumScatterGatherElements({self}, {maximum_elements}): call "
+                "it once, before transactions are created",
                 self,
             )
             return
         self._maximum_elements = maximum_elements
 
     def adapter(self, direction: DmaDirection) -> DmaAdapter:
-        """The map registers of a direction."""
-        # Only a duplex profile has two: the first is for writes.
+        """Returns the map registers of a direction."""
+        # Only a duplex profile has two adapters: the first is for writes.
         return self._adapters[0 if direction == DmaDirection.WRITE_TO_DEVICE else -1]
 
     # Power, in the device's sequences
 
     def power_up(self) -> int:
-        """Fills, enables and starts: the first failure ends it; at PASSIVE_LEVEL.
+        """Fills, enables and starts, at PASSIVE_LEVEL; ends with the first failure.
 
-        :return: NTSTATUS
+        :return: the NTSTATUS of the last callback
         """
         config = self._config
         for name, callback, failed in (
@@ -346,7 +348,7 @@ class DmaEnabler(Object):
         return STATUS_SUCCESS
 
     def power_down(self) -> None:
-        """Stops, disables and flushes what power-up has done; goes on after a failure."""
+        """Stops, disables and flushes as far as power-up went; continues after a failure."""
         config = self._config
         power, self._power = self._power, PowerStep.OFF
         if power is PowerStep.ON:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDMATRANSACTION: one buffer that goes to the device, or comes from it, in transfers."""
+"""WDFDMATRANSACTION: a buffer that is transferred to the device or from it, piece by piece."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -36,13 +36,14 @@ State = DmaTransactionState
 
 SCATTER_GATHER_HEADER = 16
 SCATTER_GATHER_ENTRY = 24
-"""Bytes of SCATTER_GATHER_LIST without elements, and of SCATTER_GATHER_ELEMENT, on x64."""
+"""Sizes of SCATTER_GATHER_LIST without elements, and of SCATTER_GATHER_ELEMENT, on x64."""
 
 
 class TransferInfo(NamedTuple):
-    """What the first transfer will take [WdfDmaTransactionGetTransferInfo].
+    """The needs of the first transfer [WdfDmaTransactionGetTransferInfo].
 
-    `map_register_count` map registers, and a list of `scatter_gather_list_size` bytes on x64.
+    It needs `map_register_count` map registers, and a list of `scatter_gather_list_size` bytes on
+    x64.
     """
 
     map_register_count: int
@@ -64,8 +65,8 @@ class DmaTransaction(DmaTransfers):
     def create(cls, dma_enabler: DmaEnabler, attributes: ObjectAttributes | None = None) -> Self:
         """Creates a transaction.
 
-        :param dma_enabler: of the device; the parent
-        :param attributes: without a parent
+        :param dma_enabler: the DMA enabler of the device, which becomes the parent
+        :param attributes: the attributes, which must not name a parent
         :raises NtStatusError: the attributes are not valid, or the enabler is being deleted
         """
         what = "WdfDmaTransactionCreate"
@@ -89,15 +90,16 @@ class DmaTransaction(DmaTransfers):
         virtual_address: memoryview,
         length: int,
     ) -> None:
-        """Says what is to be transferred.
+        """Sets the data that is to be transferred.
 
         :param evt_program_dma: EvtProgramDma(transaction, device, context, direction, sg_list), at
-            DISPATCH_LEVEL: has the device do one transfer; its result does not matter
-        :param dma_direction: which way
+            DISPATCH_LEVEL, which makes the device do one transfer; its result is ignored
+        :param dma_direction: the direction
         :param mdl: the buffer
-        :param virtual_address: where in it: the MDL's virtual address, or a slice of that
-        :param length: bytes, more than 0
-        :raises NtStatusError: the length is 0, or that is not in the buffer
+        :param virtual_address: the start of the data in the buffer: the virtual address of the MDL,
+            or a slice of it
+        :param length: the length in bytes, more than 0
+        :raises NtStatusError: the length is 0, or the data is not within the buffer
         """
         what = "WdfDmaTransactionInitialize"
         self._check_state(READY, what)
@@ -121,9 +123,9 @@ class DmaTransaction(DmaTransfers):
         offset: int,
         length: int,
     ) -> None:
-        """As :meth:`initialize`, with an offset in the buffer.
+        """Like :meth:`initialize`, with an offset in the buffer.
 
-        :param offset: bytes
+        :param offset: the offset of the data in bytes
         """
         what = "WdfDmaTransactionInitializeUsingOffset"
         self._check_state(READY, what)
@@ -138,11 +140,11 @@ class DmaTransaction(DmaTransfers):
     def initialize_using_request(
         self, request: Request, evt_program_dma: ProgramDma, dma_direction: DmaDirection
     ) -> None:
-        """As :meth:`initialize`, with all of a request's buffer.
+        """Like :meth:`initialize`, with the whole buffer of a request.
 
-        :param request: a read for READ_FROM_DEVICE, a write for WRITE_TO_DEVICE, or a device
-            control
-        :raises NtStatusError: the request is of another direction, or its buffer is empty
+        :param request: the request: a read for READ_FROM_DEVICE, a write for WRITE_TO_DEVICE, or a
+            device control
+        :raises NtStatusError: the request has another direction, or its buffer is empty
         """
         what = "WdfDmaTransactionInitializeUsingRequest"
         self._check_state(READY, what)
@@ -167,7 +169,8 @@ class DmaTransaction(DmaTransfers):
     def set_maximum_length(self, maximum_length: int) -> None:
         """Limits the transfers of this transaction further.
 
-        :param maximum_length: bytes, more than 0; more than the enabler's changes nothing
+        :param maximum_length: the length of the longest transfer in bytes, more than 0; more than
+            the enabler's has no effect
         """
         if maximum_length <= 0:
             self._kernel.verifier.violation(
@@ -181,7 +184,7 @@ class DmaTransaction(DmaTransfers):
         "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ BOOLEAN RequireSingleTransfer)",
     )
     def set_single_transfer_requirement(self, require_single_transfer: bool) -> None:  # noqa: FBT001
-        """Says whether the first transfer must be the only one; the default is the enabler's."""
+        """Sets whether the first transfer must be the only one; the default is the enabler's."""
         self._single_transfer = require_single_transfer
 
     @ddi(
@@ -189,7 +192,7 @@ class DmaTransaction(DmaTransfers):
         "VOID (_In_ WDFDMATRANSACTION DmaTransaction, _In_ BOOLEAN UseImmediateExecution)",
     )
     def set_immediate_execution(self, use_immediate_execution: bool) -> None:  # noqa: FBT001
-        """Says whether :meth:`execute` fails instead of waiting for map registers."""
+        """Sets whether :meth:`execute` fails instead of waiting for map registers."""
         self._immediate = use_immediate_execution
 
     @ddi(
@@ -204,7 +207,7 @@ class DmaTransaction(DmaTransfers):
         ),
     )
     def get_transfer_info(self) -> TransferInfo:
-        """What the first transfer will take; between initialization and execution."""
+        """Returns the needs of the first transfer; between initialization and execution."""
         self._check_state({State.INITIALIZED}, "WdfDmaTransactionGetTransferInfo")
         count = self._pages(self._next_length())
         elements = 1 if self.enabler.adapter(self._direction).packet else count
@@ -219,14 +222,14 @@ class DmaTransaction(DmaTransfers):
     def execute(self, context: Any = None) -> int:
         """Begins the first transfer. EvtProgramDma may be called before this returns.
 
-        :param context: for EvtProgramDma
-        :return: STATUS_SUCCESS; or why it did not begin: then the driver has to release the
-            transaction
+        :param context: an object for EvtProgramDma
+        :return: STATUS_SUCCESS, or the reason why the transfer did not begin: the driver must then
+            release the transaction
         """
         self._check_state({State.INITIALIZED}, "WdfDmaTransactionExecute")
         self._context = context
         if self._request is not None:
-            # The request's buffer must stay; without a tag, for it is the framework's reference.
+            # The request's buffer must stay. The reference is the framework's: it has no tag.
             self._request._hold()
             self._holding = True
         return self._begin()
@@ -236,10 +239,10 @@ class DmaTransaction(DmaTransfers):
         "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction, _Out_ NTSTATUS *Status)",
     )
     def dma_completed(self) -> tuple[bool, int]:
-        """Says that the device has done the transfer.
+        """Reports that the device has done the transfer.
 
-        :return: whether the transaction has ended, and its status; STATUS_MORE_PROCESSING_REQUIRED:
-            the next transfer has begun, and EvtProgramDma is called, or has been
+        :return: whether the transaction has ended, and its status. STATUS_MORE_PROCESSING_REQUIRED
+            means that the next transfer has begun: EvtProgramDma is called for it, or has been
         """
         return self._completed("WdfDmaTransactionDmaCompleted", None, final=False)
 
@@ -249,9 +252,9 @@ class DmaTransaction(DmaTransfers):
         "_Out_ NTSTATUS *Status)",
     )
     def dma_completed_with_length(self, transferred_length: int) -> tuple[bool, int]:
-        """As :meth:`dma_completed`, if the device has done less: the rest is transferred next.
+        """Like :meth:`dma_completed`, if the device did less: the rest is transferred next.
 
-        :param transferred_length: bytes of this transfer
+        :param transferred_length: the bytes that were transferred
         """
         what = "WdfDmaTransactionDmaCompletedWithLength"
         return self._completed(what, transferred_length, final=False)
@@ -262,9 +265,9 @@ class DmaTransaction(DmaTransfers):
         "_Out_ NTSTATUS *Status)",
     )
     def dma_completed_final(self, final_transferred_length: int) -> tuple[bool, int]:
-        """As :meth:`dma_completed`, and the transaction ends here, whatever is left.
+        """Like :meth:`dma_completed`, but ends the transaction even if data is left.
 
-        :param final_transferred_length: bytes of this transfer
+        :param final_transferred_length: the bytes that were transferred
         """
         what = "WdfDmaTransactionDmaCompletedFinal"
         return self._completed(what, final_transferred_length, final=True)
@@ -273,7 +276,7 @@ class DmaTransaction(DmaTransfers):
 
     @ddi("WdfDmaTransactionRelease", "NTSTATUS (_In_ WDFDMATRANSACTION DmaTransaction)")
     def release(self) -> int:
-        """Ends the transaction: it can be initialized again. Not while a transfer is under way.
+        """Ends the transaction, so that it can be initialized again; not during a transfer.
 
         :return: STATUS_SUCCESS
         """
@@ -285,12 +288,13 @@ class DmaTransaction(DmaTransfers):
 
     @ddi("WdfDmaTransactionCancel", "BOOLEAN (_In_ WDFDMATRANSACTION DmaTransaction)")
     def cancel(self) -> bool:
-        """Takes a transfer back that waits for map registers, or a reservation that does.
+        """Withdraws a transfer or a reservation that waits for map registers.
 
-        :return: ``True``: the callback will not be called; the transaction has failed
+        :return: ``True``: the callback will not be called, and the transaction has failed;
+            ``False``: nothing was waiting
         """
         forbidden = {State.CREATED, State.RELEASED, State.DELETED}
-        # A reservation waits in the state that it was asked for in.
+        # A transaction that waits for a reservation keeps the state in which it was requested.
         if self._reserve_dma is None:
             self._check_state(set(State) - forbidden, "WdfDmaTransactionCancel")
         adapter = self.enabler.adapter(self._direction)
@@ -317,13 +321,13 @@ class DmaTransaction(DmaTransfers):
         evt_reserve_dma: ReserveDma,
         context: Any = None,
     ) -> None:
-        """Reserves map registers for the transfers to come, which then wait for none.
+        """Reserves map registers for later transfers, which then need not wait for any.
 
-        :param dma_direction: of those transfers
-        :param required_map_registers: how many
-        :param evt_reserve_dma: EvtReserveDma(transaction, context), at DISPATCH_LEVEL: called when
+        :param dma_direction: the direction of those transfers
+        :param required_map_registers: the number of registers
+        :param evt_reserve_dma: EvtReserveDma(transaction, context), at DISPATCH_LEVEL, called when
             they are reserved, perhaps before this returns
-        :raises NtStatusError: the adapter has not that many
+        :raises NtStatusError: the adapter does not have that many
         """
         what = "WdfDmaTransactionAllocateResources"
         self._check_state({State.CREATED, State.RELEASED}, what)
@@ -343,16 +347,16 @@ class DmaTransaction(DmaTransfers):
 
     @ddi("WdfDmaTransactionFreeResources", "VOID (_In_ WDFDMATRANSACTION DmaTransaction)")
     def free_resources(self) -> None:
-        """Ends the reservation; not while a transfer is under way."""
+        """Ends the reservation; not during a transfer."""
         self._check_state({State.RESERVED}, "WdfDmaTransactionFreeResources")
         self._unreserve()
         self.state = State.RELEASED
 
-    # What it is about
+    # Properties
 
     @ddi("WdfDmaTransactionGetBytesTransferred", "size_t (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_bytes_transferred(self) -> int:
-        """Bytes of the transfers that have ended."""
+        """Returns the number of bytes of the transfers that have ended."""
         return self._transferred
 
     @ddi(
@@ -360,15 +364,18 @@ class DmaTransaction(DmaTransfers):
         "size_t (_In_ WDFDMATRANSACTION DmaTransaction)",
     )
     def get_current_dma_transfer_length(self) -> int:
-        """Bytes of the transfer that is under way."""
+        """Returns the number of bytes of the current transfer."""
         return self._fragment
 
     @ddi("WdfDmaTransactionGetRequest", "WDFREQUEST (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_request(self) -> Request | None:
-        """The request whose buffer it is, if it was initialized with one and not released."""
+        """Returns the request whose buffer is transferred; ``None``: there is none.
+
+        A transaction has one if it was initialized with it, until it is released.
+        """
         return self._request
 
     @ddi("WdfDmaTransactionGetDevice", "WDFDEVICE (_In_ WDFDMATRANSACTION DmaTransaction)")
     def get_device(self) -> WdfDevice:
-        """The device that does the DMA."""
+        """Returns the device that does the DMA."""
         return self.enabler.device

@@ -2,19 +2,19 @@
 # Copyright (c) 2026 the pydriver authors
 """The transfers of a DMA transaction: its states, its map registers, its copies.
 
-A buffer in guest memory, at addresses that the device reaches, is transferred where it is: that
-takes no map register and no copy, and a transfer is one element. With a packet profile transfers
-still have the adapter one after the other.
+A buffer in guest memory, at addresses that the device reaches, is transferred in place: that needs
+no map register and no copy, and the transfer is one element. With a packet profile, transfers still
+use the adapter one at a time.
 
 INITIALIZED --execute--> TRANSFER --dma_completed--> TRANSFER, for the next piece of the buffer, or
-TRANSFER_COMPLETED. A transfer begins when it has its map registers: EvtProgramDma is called then,
-at DISPATCH_LEVEL, by whoever has brought them, which is the caller of `execute` or of
-`dma_completed`, if there are enough. What fails leads to TRANSFER_FAILED. From all of these
-`release` leads back to RELEASED (RESERVED, if map registers are reserved).
+TRANSFER_COMPLETED. A transfer begins when it has its map registers: EvtProgramDma is then called at
+DISPATCH_LEVEL, by the caller of `execute` or `dma_completed` if enough registers are free, else by
+the code that gives registers back. A failure leads to TRANSFER_FAILED. From all these states
+`release` leads to RELEASED (RESERVED, if map registers are reserved).
 
-The driver has one transfer under way at a time, and says itself when it has ended: so the state
-has one writer. Only a grant of map registers and `cancel` compete, and the adapter's lock decides
-between them. After EvtProgramDma nothing is touched: it may have deleted the transaction.
+A transaction has one transfer at a time, and the driver reports its end: the state therefore has
+one writer. Only a grant of map registers and `cancel` compete, and the adapter's lock decides
+between them. After EvtProgramDma the transaction is not touched: the callback may have deleted it.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ callbacks(
 
 
 class DmaTransactionState(IntEnum):
-    """FxDmaTransactionState: parameter 3 of the bug check for a wrong one."""
+    """FxDmaTransactionState, which is parameter 3 of the bug check for a call in a wrong state."""
 
     INVALID = 0
     CREATED = 1
@@ -78,17 +78,17 @@ class DmaTransactionState(IntEnum):
 
 State = DmaTransactionState
 READY = frozenset({State.CREATED, State.RESERVED, State.RELEASED})
-"""States in which a transaction may be initialized."""
+"""The states in which a transaction may be initialized."""
 
 ProgramDma = Callable[[Any, WdfDevice, Any, DmaDirection, ScatterGatherList], bool | None]
 ReserveDma = Callable[[Any, Any], None]
 
 
 class DmaTransfers(Object):
-    """What a transaction does, behind its DDIs.
+    """The implementation of a transaction, which its DDIs use.
 
-    :ivar enabler: of the device
-    :ivar state: see :class:`DmaTransactionState`
+    :ivar enabler: the DMA enabler of the device
+    :ivar state: the state, see :class:`DmaTransactionState`
     """
 
     __slots__ = (
@@ -128,7 +128,7 @@ class DmaTransfers(Object):
         self._immediate = False
         self._registers: tuple[int, ...] = ()
         self._reserved: tuple[int, ...] = ()
-        # Of the reservation's direction, which need not be that of the next transfer.
+        # The adapter of the reservation; the next transfer may have another direction.
         self._reserved_from = enabler.adapter(DmaDirection.READ_FROM_DEVICE)
         self._reserve_dma: ReserveDma | None = None
         self._reserve_context: Any = None
@@ -139,7 +139,8 @@ class DmaTransfers(Object):
         self._program_dma: ProgramDma | None = None
         self._direction = DmaDirection.READ_FROM_DEVICE
         self._mdl: Mdl | None = None
-        self._address: int | None = None  # of the MDL's first byte, if the device reaches it
+        # The address of the MDL's first byte, if the device reaches it.
+        self._address: int | None = None
         self._in_place = False
         self._offset = self._length = 0
         self._fragment = self._transferred = 0
@@ -198,7 +199,7 @@ class DmaTransfers(Object):
         return (start + length + PAGE_SIZE - 1) // PAGE_SIZE
 
     def _begin(self) -> int:
-        """Begins the next transfer, or has it wait for map registers."""
+        """Begins the next transfer, or makes it wait for map registers."""
         self.state = State.TRANSFER
         self._fragment = self._next_length()
         count = self._pages(self._fragment)
@@ -280,7 +281,7 @@ class DmaTransfers(Object):
         return False, STATUS_MORE_PROCESSING_REQUIRED
 
     def _unmap(self, length: int) -> None:
-        """Ends the use of the map registers; what the device has written goes to the buffer."""
+        """Ends the use of the map registers; copies data that the device wrote to the buffer."""
         registers, self._registers = self._registers, ()
         in_place, self._in_place = self._in_place, False
         if not registers and not in_place:
@@ -300,7 +301,7 @@ class DmaTransfers(Object):
             control = request is not None and request.irp.kind == RequestType.DEVICE_CONTROL
             self._kernel.verifier.violation(
                 "MdlAfterReqCompletedIoctl" if control else "MdlAfterReqCompletedRead",
-                f"{self}: the device has written into the buffer of a request that is complete",
+                f"{self}: the device wrote into the buffer of a request that is complete",
                 self,
             )
             return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a driver says about an interrupt, and what it is told [wdfinterrupt.h]."""
+"""The structures and enumerations of interrupt objects [wdfinterrupt.h]."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -74,7 +74,7 @@ callbacks(
     },
 )
 class InterruptPolicy(IntEnum):
-    """WDF_INTERRUPT_POLICY: which processors take the interrupt."""
+    """WDF_INTERRUPT_POLICY: the choice of the processors that take the interrupt."""
 
     MACHINE_DEFAULT = 0
     ALL_CLOSE = 1
@@ -86,7 +86,7 @@ class InterruptPolicy(IntEnum):
 
 @enumeration("WDF_INTERRUPT_PRIORITY", "WdfIrqPriority")
 class InterruptPriority(IntEnum):
-    """WDF_INTERRUPT_PRIORITY: which DIRQL it gets."""
+    """WDF_INTERRUPT_PRIORITY: the preference for a low or a high DIRQL."""
 
     UNDEFINED = 0
     LOW = 1
@@ -99,7 +99,8 @@ IRQLS = {
     InterruptPriority.NORMAL: (6, 7, 8, 5, 4, 9, 3, 10, 11),
     InterruptPriority.HIGH: (10, 11, 9, 8, 7, 6, 5, 4, 3),
 }
-"""DIRQLs in the order in which vectors are looked for; Undefined is as Normal."""
+"""The DIRQLs of each priority, in the order in which free vectors are looked for. UNDEFINED is
+treated as NORMAL."""
 
 
 @enumeration("KINTERRUPT_MODE")
@@ -166,22 +167,24 @@ class InterruptConfig:
     :ivar evt_interrupt_dpc: EvtInterruptDpc(interrupt, device), at DISPATCH_LEVEL
     :ivar evt_interrupt_enable: EvtInterruptEnable(interrupt, device) -> NTSTATUS, at DIRQL
     :ivar evt_interrupt_disable: EvtInterruptDisable(interrupt, device) -> NTSTATUS, at DIRQL
-    :ivar evt_interrupt_work_item: EvtInterruptWorkItem(interrupt, device), at PASSIVE_LEVEL;
+    :ivar evt_interrupt_work_item: EvtInterruptWorkItem(interrupt, device), at PASSIVE_LEVEL, used
         instead of a DPC
-    :ivar spin_lock: to share with other interrupts, instead of a lock of its own
-    :ivar share_vector: FALSE: no other device may share the line; TRUE, and the default of the
-        bus: others may; messages are never shared
-    :ivar floating_save: accepted; there is no floating-point state to save for Python
-    :ivar automatic_serialization: DPC or work item exclude the callbacks of the parent, if its
-        scope says so; never the ISR
-    :ivar interrupt_raw: in EvtDevicePrepareHardware: the resource
-    :ivar interrupt_translated: the same, translated
-    :ivar wait_lock: of a passive interrupt, to share it, instead of one of its own
-    :ivar passive_handling: ISR, EvtInterruptEnable, EvtInterruptDisable and
-        EvtInterruptSynchronize at PASSIVE_LEVEL; not for messages
-    :ivar report_inactive_on_power_down: TRUE: when the device leaves D0, hold the interrupt back
-        instead of disconnecting it
-    :ivar can_wake_device: there is no resource with a wake hint, so that TRUE is always refused
+    :ivar spin_lock: a lock to share with other interrupts; ``None``: the interrupt has its own
+    :ivar share_vector: whether other devices may share the line. They may with TRUE, and with the
+        default of the bus; they may not with FALSE. Messages are never shared
+    :ivar floating_save: accepted, and ignored: Python has no floating-point state to save
+    :ivar automatic_serialization: whether the DPC or work item is serialized with the callbacks of
+        the parent, if the parent's scope asks for it. The ISR never is
+    :ivar interrupt_raw: the resource, if the object is created in EvtDevicePrepareHardware
+    :ivar interrupt_translated: the same resource, translated
+    :ivar wait_lock: a lock to share with other passive interrupts; ``None``: a passive interrupt
+        has its own
+    :ivar passive_handling: whether the ISR, EvtInterruptEnable, EvtInterruptDisable and
+        EvtInterruptSynchronize are called at PASSIVE_LEVEL; not for messages
+    :ivar report_inactive_on_power_down: whether the interrupt is held back, instead of being
+        disconnected, when the device leaves D0
+    :ivar can_wake_device: whether the interrupt can wake the device. TRUE is always refused, as
+        resources have no wake hint
     """
 
     evt_interrupt_isr: "Callable[[Interrupt, int], bool] | None" = None
@@ -214,8 +217,8 @@ class InterruptConfig:
 class GroupAffinity:
     """GROUP_AFFINITY.
 
-    :ivar mask: one bit for each processor of the group
-    :ivar group: 0: there is one group
+    :ivar mask: the processors, one bit for each processor of the group
+    :ivar group: the group; always 0, the only one
     """
 
     mask: int = 0
@@ -235,9 +238,10 @@ class GroupAffinity:
 class InterruptExtendedPolicy:
     """WDF_INTERRUPT_EXTENDED_POLICY. The priority must be changed: its default is refused.
 
-    :ivar policy: SPECIFIED_PROCESSORS uses the affinity; all others spread
-    :ivar priority: decides on the DIRQL
-    :ivar target_processor_set_and_group: which processors
+    :ivar policy: the policy; SPECIFIED_PROCESSORS uses the affinity, all others spread interrupts
+        over the processors
+    :ivar priority: the priority, which decides on the DIRQL
+    :ivar target_processor_set_and_group: the affinity
     """
 
     policy: InterruptPolicy = InterruptPolicy.MACHINE_DEFAULT
@@ -271,15 +275,15 @@ class InterruptExtendedPolicy:
 class InterruptInfo:
     """WDF_INTERRUPT_INFO.
 
-    :ivar message_number: index of the object on the device
-    :ivar vector: 0: no resource was assigned
-    :ivar irql: DIRQL; PASSIVE_LEVEL if it is handled there
-    :ivar target_processor_set: affinity, one bit for each processor
-    :ivar message_signaled: MSI or MSI-X
-    :ivar mode: of a line LEVEL_SENSITIVE, of a message LATCHED
-    :ivar polarity: PCI lines are active low; a message has none
+    :ivar message_number: the index of the interrupt object on the device
+    :ivar vector: the vector; 0: no resource was assigned
+    :ivar irql: the DIRQL; PASSIVE_LEVEL for a passive interrupt
+    :ivar target_processor_set: the affinity, one bit for each processor
+    :ivar message_signaled: whether the interrupt is an MSI or MSI-X message
+    :ivar mode: LEVEL_SENSITIVE for a line, LATCHED for a message
+    :ivar polarity: ACTIVE_LOW for a PCI line, UNKNOWN for a message
     :ivar share_disposition: whether other devices may use the vector
-    :ivar group: of the processors
+    :ivar group: the group of the processors
     """
 
     message_number: int

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Connecting an interrupt and disconnecting it, for each power state and at the driver's wish."""
+"""Connects and disconnects an interrupt, in the device's power sequences and for the driver."""
 
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ __all__ = ("InterruptConnection", "InterruptState")
 
 
 class InterruptState(Enum):
-    """Where an interrupt object is between creation and service."""
+    """The stages of an interrupt object between its creation and its service."""
 
     CREATED = 0
     CONNECTED = 1
@@ -39,19 +39,19 @@ class InterruptState(Enum):
 
 
 class InterruptConnection(InterruptLocking):
-    """The part of an interrupt object that is its resource and its connection.
+    """The resource and the connection of an interrupt object.
 
-    Connections change at PASSIVE_LEVEL: by the device's sequences, and by the driver.
+    The device's sequences and the driver change a connection, at PASSIVE_LEVEL.
 
     :ivar device: the device that interrupts
-    :ivar descriptor: the resource; ``None``: there is none
-    :ivar vector: that it arrives on; 0: no resource
-    :ivar irql: its DIRQL; PASSIVE_LEVEL if it is handled there
-    :ivar processor: on which it is taken
-    :ivar state: how far its connection is
-    :ivar active: it has not been reported inactive
-    :ivar force_disconnected: the driver has disabled it
-    :ivar line_isr: what stands for it on a line
+    :ivar descriptor: the resource; ``None``: the interrupt has none
+    :ivar vector: the vector on which the interrupt arrives; 0: no resource
+    :ivar irql: the DIRQL; PASSIVE_LEVEL for a passive interrupt
+    :ivar processor: the processor that takes the interrupt
+    :ivar state: the stage of the connection
+    :ivar active: whether the interrupt is let through: it has not been reported inactive
+    :ivar force_disconnected: whether the driver has disabled the interrupt
+    :ivar line_isr: the interrupt's entry among those that share a line
     """
 
     __slots__ = (
@@ -90,7 +90,7 @@ class InterruptConnection(InterruptLocking):
 
     @property
     def isr(self) -> "Callable[..., object]":
-        """EvtInterruptIsr, with the probe of a debugger if there is one."""
+        """EvtInterruptIsr, with a debugger's probe around it if one is set."""
         isr = self.config.evt_interrupt_isr
         assert isr is not None
         kernel = self._kernel
@@ -126,9 +126,9 @@ class InterruptConnection(InterruptLocking):
         refusal=None,
     )
     def disable(self) -> None:
-        """Calls EvtInterruptDisable, waits for what was queued, and disconnects.
+        """Calls EvtInterruptDisable, waits for the queued DPC and work item, and disconnects.
 
-        It stays so, over power states too, until :meth:`enable`.
+        The interrupt stays disconnected until :meth:`enable`, across power states too.
         """
         self.force_disconnected = True
         self.disconnect()
@@ -142,8 +142,8 @@ class InterruptConnection(InterruptLocking):
     def report_inactive(self) -> None:
         """Holds the interrupt back without disconnecting it.
 
-        A message is masked; on a line the ISR is passed over, and the line is masked while it has
-        no other. What an MSI function sends that cannot mask its messages is lost.
+        A message is masked. On a line the ISR is skipped, and the line is masked while no other ISR
+        is active on it. Messages of an MSI function that cannot mask them are lost.
         """
         self._report("WdfInterruptReportInactive", active=False)
 
@@ -153,7 +153,7 @@ class InterruptConnection(InterruptLocking):
         highest=HIGH_LEVEL,
     )
     def wdm_get_interrupt(self) -> KInterrupt | None:
-        """The kernel's object, while the interrupt is connected."""
+        """Returns the kernel's object, while the interrupt is connected."""
         return self._kinterrupt
 
     def _report(self, what: str, *, active: bool) -> None:
@@ -170,10 +170,13 @@ class InterruptConnection(InterruptLocking):
         self.active = active
         self._resources.set_active(self, self.descriptor, active=active)
 
-    # By the device's PnP and power sequences
+    # For the device's PnP and power sequences
 
     def assign(self, descriptor: "InterruptDescriptor | None") -> None:
-        """Takes a resource, or loses it; then a connection that a power state has left ends."""
+        """Takes a resource, or loses it: then a connection kept over a power state ends.
+
+        :param descriptor: the resource; ``None``: it is lost
+        """
         if descriptor is None:
             self._disconnect_from_kernel()
             self.vector = self.irql = self.synchronize_irql = 0
@@ -188,8 +191,8 @@ class InterruptConnection(InterruptLocking):
     def connect(self) -> int:
         """Connects and enables the interrupt [IoConnectInterruptEx, EvtInterruptEnable].
 
-        :return: NTSTATUS of EvtInterruptEnable; success without a resource; STATUS_NOT_SUPPORTED
-            for a message that is to be handled at PASSIVE_LEVEL
+        :return: the NTSTATUS of EvtInterruptEnable; STATUS_SUCCESS without a resource;
+            STATUS_NOT_SUPPORTED for a message with passive handling
         """
         descriptor = self.descriptor
         if descriptor is None or self.force_disconnected:
@@ -198,7 +201,7 @@ class InterruptConnection(InterruptLocking):
             if self.config.passive_handling and descriptor.message_signaled:
                 return STATUS_NOT_SUPPORTED
             self.active = True
-            # Before it is let through: the first ISR may already want the lock.
+            # Before the interrupt is let through: the first ISR may already take the lock.
             self._kinterrupt = KInterrupt(self)
             self._resources.connect(self, descriptor)
         elif self.state is InterruptState.CONNECTED:
@@ -212,12 +215,12 @@ class InterruptConnection(InterruptLocking):
         return status
 
     def disconnect(self) -> int:
-        """Disables the interrupt, waits for what it queued, disconnects [interruptobject.cpp].
+        """Disables the interrupt, waits for its DPC, and disconnects it [interruptobject.cpp].
 
-        With ReportInactiveOnPowerDown it is reported inactive instead, unless the driver has
-        disabled it.
+        With ReportInactiveOnPowerDown the interrupt is reported inactive instead of being
+        disconnected, unless the driver has disabled it.
 
-        :return: NTSTATUS of EvtInterruptDisable
+        :return: the NTSTATUS of EvtInterruptDisable
         """
         if self.descriptor is None or self.state is InterruptState.CREATED:
             return STATUS_SUCCESS
@@ -246,9 +249,9 @@ class InterruptConnection(InterruptLocking):
         self.state = InterruptState.CREATED
 
     def forget_connection(self) -> None:
-        """Has no ISR begin from here on, and waits for one that runs; the source is masked.
+        """Keeps the ISR from beginning again, and waits for one that runs; the source is masked.
 
-        With one processor the caller holds all interrupts back while it does this.
+        With one processor the caller holds all interrupts back meanwhile.
         """
         mutex = self._lock._mutex
         if self.wait_lock is not None:
@@ -263,11 +266,11 @@ class InterruptConnection(InterruptLocking):
             self._kinterrupt = None
 
     def service_routine(self) -> "Callable[[], int]":
-        """What serves the interrupt's own vector, for a message."""
+        """Returns the routine that serves the vector of a message."""
         return message_routine(self)
 
     def make_line_isr(self) -> LineIsr:
-        """What serves the interrupt on a line."""
+        """Makes the interrupt's entry for a line, which others may share."""
         passive = self.config.passive_handling
         routine = passive_routine(self) if passive else line_routine(self)
         self.line_isr = LineIsr(routine, self, passive)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A device as interrupt objects know it: it has interrupt resources."""
+"""The part of a device that interrupt objects use: its interrupt resources."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ __all__ = ("InterruptDevice",)
 class InterruptDevice(IoDevice):
     """A device with interrupts.
 
-    :ivar interrupt_resources: its interrupt objects, and the messages or the line they are given
+    :ivar interrupt_resources: the interrupt objects, and the messages or the line they are given
     """
 
     __slots__ = ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFINTERRUPT: one message, or the line; its ISR, and what that queues.
+"""WDFINTERRUPT: one message, or the line; its ISR, and the DPC or work item the ISR queues.
 
-Its lock is in `interrupt_lock`, its connection in `interrupt_connection`.
+The lock of an interrupt is in `lock`, its connection in `connection`.
 """
 
 from collections.abc import Callable
@@ -45,15 +45,15 @@ __all__ = ("Interrupt", "InterruptState")
 class Interrupt(InterruptConnection):
     """An interrupt object.
 
-    :ivar message_number: index on the device, in the order of creation
-    :ivar policy: which processors shall take it
-    :ivar priority: which DIRQL it shall get
-    :ivar target_processors: for the policy SPECIFIED_PROCESSORS
-    :ivar prepared: created in EvtDevicePrepareHardware
-    :ivar interrupts: how often its ISR was called
-    :ivar unclaimed: how often the ISR said that the interrupt was not its device's
-    :ivar dpcs_queued: how often its DPC was queued
-    :ivar dpcs_coalesced: how often its DPC was asked for while it was queued already
+    :ivar message_number: the index on the device, in the order of creation
+    :ivar policy: the policy for the processors that take the interrupt
+    :ivar priority: the priority, which decides on the DIRQL
+    :ivar target_processors: the affinity for the policy SPECIFIED_PROCESSORS
+    :ivar prepared: whether the object was created in EvtDevicePrepareHardware
+    :ivar interrupts: the number of calls of the ISR
+    :ivar unclaimed: the number of calls in which the ISR did not claim the interrupt
+    :ivar dpcs_queued: the number of times the DPC was queued
+    :ivar dpcs_coalesced: the number of requests for the DPC while it was queued already
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class Interrupt(InterruptConnection):
         attributes: ObjectAttributes,
         lock: PresentationLock | None,
     ) -> None:
-        # The name first: the private wait lock, its child, may want it.
+        # The name comes first: the private wait lock, a child of the interrupt, may use it.
         self.message_number = len(device.interrupt_resources.interrupts)
         self._name = f"interrupt {self.message_number} of {device}"
         super().__init__(device, parent, config, attributes)
@@ -98,7 +98,7 @@ class Interrupt(InterruptConnection):
         self._run_down = False
         self._kdpc = KDpc(self._kernel, self._dpc_routine(lock), self)
         self._take_dpc = self._kdpc.take_flag
-        # WDF's reference on the device: whoever keeps the interrupt keeps the device.
+        # As in WDF, an interrupt has a reference on its device, which therefore lives as long.
         device._references += 1
 
     def _dpc_routine(self, lock: PresentationLock | None) -> Callable[[], object]:
@@ -109,7 +109,7 @@ class Interrupt(InterruptConnection):
             self._work = QueuedWork(self, work if lock is None else serialized(lock, work))
             return self._work.enqueue
         if dpc is None:
-            return partial(self._null_pointer, "its DPC runs, and there is no EvtInterruptDpc")
+            return partial(self._null_pointer, "its DPC runs without an EvtInterruptDpc")
         routine = partial(dpc, self, self.device)
         return routine if lock is None else serialized(lock, routine)
 
@@ -132,9 +132,10 @@ class Interrupt(InterruptConnection):
     ) -> Self:
         """Creates an interrupt object, in EvtDriverDeviceAdd or in EvtDevicePrepareHardware.
 
-        :param device: that interrupts
-        :param config: its callbacks
-        :param attributes: a parent only with automatic serialization: the device or its queue
+        :param device: the device that interrupts
+        :param config: the callbacks and other properties
+        :param attributes: the attributes. Only with automatic serialization may they name a parent,
+            which must be the device or one of its queues
         :raises NtStatusError: a check failed [fxinterruptapi.cpp, WdfInterruptCreate]
         """
         what = "WdfInterruptCreate"
@@ -147,7 +148,7 @@ class Interrupt(InterruptConnection):
         _check_callbacks(config, what)
         parent = attributes.parent_object
         if parent is not None and parent is not device and parent not in device.io.queues:
-            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: {parent} is no queue of it")
+            raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: {parent} is not a queue of it")
         lock = select_lock(
             parent or device, _callback_kind(config), what, automatic=config.automatic_serialization
         )
@@ -164,12 +165,12 @@ class Interrupt(InterruptConnection):
     def queue_dpc_for_isr(self) -> bool:
         """Queues EvtInterruptDpc on this processor.
 
-        Without EvtInterruptDpc the system stops when the DPC runs, as WDF then calls NULL; with
-        EvtInterruptWorkItem that is queued instead.
+        With EvtInterruptWorkItem the work item is queued instead. With neither, the system stops
+        when the DPC runs, as WDF then calls NULL.
 
         :return: ``False`` if it was queued already: the two requests become one
         """
-        # KDpc.insert, for a DPC without target and importance, without a second call.
+        # This repeats KDpc.insert for a DPC without target or importance, to save a call.
         if not self._take_dpc(False):
             self.dpcs_coalesced += 1
             return False
@@ -191,10 +192,10 @@ class Interrupt(InterruptConnection):
         highest=HIGH_LEVEL,
     )
     def queue_work_item_for_isr(self) -> bool:
-        """Queues EvtInterruptWorkItem: above DISPATCH_LEVEL through the interrupt's DPC.
+        """Queues EvtInterruptWorkItem; above DISPATCH_LEVEL, through the interrupt's DPC.
 
-        :return: ``False`` if the DPC, or at or below DISPATCH_LEVEL the work item, was queued
-        :raises BugCheck: there is no EvtInterruptWorkItem
+        :return: ``False`` if it was queued already: the work item, or above DISPATCH_LEVEL the DPC
+        :raises BugCheck: the configuration has no EvtInterruptWorkItem
         """
         if self._work is None:
             self._null_pointer("WdfInterruptQueueWorkItemForIsr without EvtInterruptWorkItem")
@@ -204,7 +205,7 @@ class Interrupt(InterruptConnection):
 
     @ddi("WdfInterruptGetDevice", "WDFDEVICE (_In_ WDFINTERRUPT Interrupt)", highest=HIGH_LEVEL)
     def get_device(self) -> WdfDevice:
-        """The device that interrupts, even when the parent is a queue."""
+        """Returns the device that interrupts, even when the parent is a queue."""
         return self.device
 
     @ddi(
@@ -212,7 +213,7 @@ class Interrupt(InterruptConnection):
         "VOID (_In_ WDFINTERRUPT Interrupt, _Inout_ PWDF_INTERRUPT_INFO Info)",
     )
     def get_info(self) -> InterruptInfo:
-        """What was assigned to the interrupt."""
+        """Returns the resource that was assigned to the interrupt."""
         descriptor = self.descriptor
         number = self.message_number
         if descriptor is None:
@@ -241,13 +242,14 @@ class Interrupt(InterruptConnection):
         priority: InterruptPriority,
         target_processor_set: int = 0,
     ) -> None:
-        """Says where the interrupt should arrive; in EvtDriverDeviceAdd.
+        """Sets where the interrupt should arrive; in EvtDriverDeviceAdd.
 
         A policy or a priority out of range is a violation, and the call is ignored.
 
-        :param policy: SPECIFIED_PROCESSORS uses ``target_processor_set``; all others spread
-        :param priority: LOW, NORMAL or HIGH; decides on the DIRQL
-        :param target_processor_set: one bit for each processor
+        :param policy: the policy; SPECIFIED_PROCESSORS uses ``target_processor_set``, all others
+            spread interrupts over the processors
+        :param priority: LOW, NORMAL or HIGH, which decides on the DIRQL
+        :param target_processor_set: the affinity, one bit for each processor
         """
         self._set_policy("WdfInterruptSetPolicy", policy, priority, target_processor_set, 0)
 
@@ -256,9 +258,11 @@ class Interrupt(InterruptConnection):
         "VOID (_In_ WDFINTERRUPT Interrupt, _In_ PWDF_INTERRUPT_EXTENDED_POLICY PolicyAndGroup)",
     )
     def set_extended_policy(self, policy_and_group: InterruptExtendedPolicy) -> None:
-        """Says where the interrupt should arrive; in EvtDriverDeviceAdd.
+        """Sets where the interrupt should arrive; in EvtDriverDeviceAdd.
 
-        As :meth:`set_policy`, with a group of processors, of which there is one.
+        Like :meth:`set_policy`, with a group of processors: group 0 is the only one.
+
+        :param policy_and_group: the policy, the priority and the affinity
         """
         what = "WdfInterruptSetExtendedPolicy"
         check_pointer(self._kernel, policy_and_group, f"{what}: PolicyAndGroup", self)
@@ -292,7 +296,7 @@ class Interrupt(InterruptConnection):
 
     @property
     def preferred_irqls(self) -> tuple[int, ...]:
-        """DIRQLs in the order in which a vector is looked for."""
+        """The DIRQLs in the order in which a free vector is looked for."""
         priority = self.priority or InterruptPriority.NORMAL
         return IRQLS[priority]
 
@@ -312,7 +316,10 @@ class Interrupt(InterruptConnection):
 
 
 def _check_moment(device: "InterruptDevice", config: InterruptConfig, what: str) -> None:
-    """In EvtDriverDeviceAdd there are no resources yet, in EvtDevicePrepareHardware there are."""
+    """Checks a configuration against the callback: EvtDriverDeviceAdd runs before resources exist.
+
+    EvtDevicePrepareHardware runs when they do.
+    """
     raw, translated = config.interrupt_raw, config.interrupt_translated
     if device.initializing:
         if raw is not None or translated is not None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""KINTERRUPT: what the kernel made of an interrupt object when it connected it."""
+"""KINTERRUPT: the kernel's object for a connected interrupt."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,9 @@ class KInterrupt:
     """A connected interrupt [IoConnectInterruptEx].
 
     :param interrupt: the framework's object
-    :ivar vector: that it arrives on
-    :ivar irql: its DIRQL; PASSIVE_LEVEL for one that is handled there
-    :ivar synchronize_irql: of its ISR
+    :ivar vector: the vector on which the interrupt arrives
+    :ivar irql: the DIRQL; PASSIVE_LEVEL for a passive interrupt
+    :ivar synchronize_irql: the IRQL of the ISR
     """
 
     __slots__ = ("_interrupt", "irql", "synchronize_irql", "vector")
@@ -46,8 +46,9 @@ class KInterrupt:
         """Calls a routine at SynchronizeIrql, under the lock of the ISR.
 
         :param routine: SynchCritSection(context) -> bool
-        :return: what the routine returned
-        :raises BugCheck: the interrupt has been disconnected, or the IRQL is above its own
+        :param context: an object for the routine
+        :return: the result of the routine
+        :raises BugCheck: the interrupt has been disconnected, or the IRQL is above SynchronizeIrql
         """
         interrupt = self._interrupt
         kernel = interrupt._kernel

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The lock of an interrupt: of its ISR, and of the driver's code that must not meet it.
+"""The lock of an interrupt, which excludes its ISR and other code of the driver from each other.
 
-At DIRQL. While the ISR runs, and while somebody holds the lock, the processor's CR8 is at least the
-interrupt's SynchronizeIrql: there the interrupt is masked, which with one processor is the whole
-lock. With several, a mutex keeps the others out: it is taken after the raise, and released before
-the IRQL falls. Mutex and holder are the interrupt's own, or those of the WDFSPINLOCK that it shares
-with others.
+At DIRQL: while the ISR runs, and while the lock is held, the processor's CR8 is at least the
+interrupt's SynchronizeIrql. That masks the interrupt, and with one processor this is the whole
+lock. With several, a mutex keeps the other processors out: it is taken after the IRQL is raised,
+and released before it falls. Mutex and holder are the interrupt's own, or those of the WDFSPINLOCK
+that it shares with other interrupts.
 
-At PASSIVE_LEVEL it is a wait lock.
+The lock of a passive interrupt is a wait lock.
 """
 
 from collections.abc import Callable
@@ -38,15 +38,15 @@ __all__ = ("InterruptLocking",)
 
 
 class InterruptLocking(Object):
-    """The part of an interrupt object that is its lock.
+    """The lock of an interrupt object.
 
-    :ivar config: as the driver gave it
-    :ivar synchronize_irql: IRQL of the ISR and of the holder of the lock
-    :ivar wait_lock: the lock, if the interrupt is handled at PASSIVE_LEVEL
+    :ivar config: the driver's configuration
+    :ivar synchronize_irql: the IRQL of the ISR and of the code that holds the lock
+    :ivar wait_lock: the lock of a passive interrupt; ``None`` for others
     """
 
-    # _lock has the _mutex and the _owner that count: the object itself, or the shared spin lock.
-    # _saved is WDF's one slot for the IRQL to go back to: a second acquisition overwrites it.
+    # _lock is the object whose _mutex and _owner count: this one, or the shared spin lock.
+    # _saved is WDF's one slot for the IRQL to restore: a second acquisition overwrites it.
     __slots__ = (
         "_kinterrupt",
         "_lock",
@@ -90,10 +90,10 @@ class InterruptLocking(Object):
         unchecked=True,
     )
     def acquire_lock(self) -> None:
-        """Raises to SynchronizeIrql and takes the lock; of a passive interrupt, waits for it.
+        """Raises the IRQL to SynchronizeIrql and takes the lock; waits for a passive interrupt's.
 
-        Not recursive. An interrupt that is not connected has no lock: the call returns without it,
-        as does one for a passive interrupt from above PASSIVE_LEVEL; both are violations.
+        The lock is not recursive. An interrupt that is not connected has no lock: the call returns
+        without it, as does a call above PASSIVE_LEVEL for a passive interrupt. Both are violations.
         """
         processor = self._current.processor
         irql = PASSIVE_LEVEL if processor is None else processor.state.irql
@@ -141,10 +141,10 @@ class InterruptLocking(Object):
         unchecked=True,
     )
     def release_lock(self) -> None:
-        """Releases the lock; restores the IRQL: a pending interrupt arrives before it returns.
+        """Releases the lock and restores the IRQL; a pending interrupt arrives before this returns.
 
-        By one who does not hold it, and while the interrupt is not connected, it is a violation
-        and does nothing.
+        A call by a caller that does not hold the lock, or while the interrupt is not connected, is
+        a violation and does nothing.
         """
         kernel = self._kernel
         processor = self._current.processor
@@ -156,7 +156,7 @@ class InterruptLocking(Object):
             self._lock_violation("WdfInterruptReleaseLock while it is not connected")
             return
         if processor is None or lock._owner is not processor:
-            self._lock_violation("WdfInterruptReleaseLock by one who does not hold it")
+            self._lock_violation("WdfInterruptReleaseLock by a caller that does not hold it")
             return
         if kernel.verifying:
             processor.interrupt_locks -= 1
@@ -186,11 +186,11 @@ class InterruptLocking(Object):
     def try_to_acquire_lock(self) -> bool:
         """Takes the lock of a passive interrupt if it is free.
 
-        :return: ``True``: it is held now; ``False``: it is not, or, which is a violation, the
-            interrupt is handled at DIRQL
+        :return: ``True``: it is held now; ``False``: it is not, or the interrupt is handled at
+            DIRQL, which is a violation
         """
         if self.wait_lock is None:
-            self._lock_violation("WdfInterruptTryToAcquireLock, and it is not a passive interrupt")
+            self._lock_violation("WdfInterruptTryToAcquireLock is for passive interrupts only")
             return False
         return self.wait_lock.acquire(0) == STATUS_SUCCESS
 
@@ -204,8 +204,10 @@ class InterruptLocking(Object):
     ) -> bool:
         """Calls EvtInterruptSynchronize(interrupt, context) under the lock, at SynchronizeIrql.
 
-        :return: what the callback returned; ``False`` for a passive interrupt from above
-            PASSIVE_LEVEL, without calling it
+        :param callback: EvtInterruptSynchronize
+        :param context: an object for the callback
+        :return: the result of the callback; ``False``, without a call, for a passive interrupt
+            above PASSIVE_LEVEL
         :raises BugCheck: there is no callback, or the interrupt is not connected
         """
         kernel = self._kernel
@@ -226,7 +228,7 @@ class InterruptLocking(Object):
         return bool(result)
 
     def _call_status_locked(self, callback: Callable[..., int | None] | None) -> int:
-        """EvtInterruptEnable or EvtInterruptDisable, under the lock: its NTSTATUS."""
+        """Calls EvtInterruptEnable or EvtInterruptDisable under the lock; returns its NTSTATUS."""
         if callback is None:
             return STATUS_SUCCESS
         self.acquire_lock()
@@ -238,7 +240,7 @@ class InterruptLocking(Object):
         self._kernel.verifier.violation("WdfInterruptLock", f"{what}: {self}", self)
 
     def _null_pointer(self, what: str) -> NoReturn:
-        """What follows where WDF, without looking, uses a pointer that is not there."""
+        """Stops the system, as where WDF uses a null pointer without a check."""
         kernel = self._kernel
         irql = kernel.irql()
         message = f"{what}: {self}"

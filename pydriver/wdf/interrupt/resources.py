@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a device's interrupts are given: messages with vectors, or the line.
+"""The resources of a device's interrupts: messages with vectors, or the line.
 
-The function's best mode is taken, and in it as many messages as it has or as there are vectors
-for; a driver must cope with fewer than it would like, down to one.
+The function's best mode is used, with as many of its messages as there are free vectors. A driver
+must cope with fewer than it would like, down to one.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ("InterruptResources",)
 
 MESSAGES = 128
-"""Most MSI-X messages that one device is given: other devices want vectors too."""
+"""The most MSI-X messages that one device is given: other devices need vectors too."""
 
 DEFAULT_IRQLS = IRQLS[InterruptPriority.NORMAL]
 
@@ -41,13 +41,14 @@ DEFAULT_IRQLS = IRQLS[InterruptPriority.NORMAL]
 class InterruptResources:
     """The interrupts of one device.
 
-    :param system: whose vectors they take
-    :param function: that interrupts
-    :param mode: INTX, MSI or MSIX; ``None`` for the one with most messages
-    :param limit: most messages to take; ``None`` for all
+    :param system: the system whose vectors are taken
+    :param function: the PCI function that interrupts
+    :param mode: INTX, MSI or MSIX; ``None``: the mode with the most messages
+    :param limit: the most messages to take; ``None``: all
     :ivar mode: the mode that is in use
     :ivar interrupts: the interrupt objects, in the order of creation
-    :ivar keeps_connections: a low-power state that is being entered leaves the line connected
+    :ivar keeps_connections: whether the low-power state that is being entered leaves the line
+        connected
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class InterruptResources:
     def allocate(self, interrupts: Sequence["Interrupt"]) -> list[InterruptDescriptor]:
         """Takes vectors.
 
-        :param interrupts: objects that exist already: they say where they want to arrive
+        :param interrupts: the interrupt objects that exist already, for their policies
         :return: one descriptor for each message, or one for the line
-        :raises NtStatusError: the function has not the mode that was asked for; no vector is free
+        :raises NtStatusError: the function does not have the requested mode, or no vector is free
         """
         offers = {each.mode: each for each in self._function.resources().interrupts}
         if self._wanted is not None and self._wanted not in offers:
@@ -122,7 +123,8 @@ class InterruptResources:
 
     def _allocate_msi(self, count: int, interrupts: Sequence["Interrupt"]) -> None:
         irqls, processor = self._preference(0, interrupts)
-        # A block has one address: all on one processor, and a power of 2 of them.
+        # MSI messages have one address: their vectors are a block, whose size is a power of 2, on
+        # one processor.
         size = 1 << count.bit_length() - 1
         while True:
             try:
@@ -185,7 +187,7 @@ class InterruptResources:
             self._function.disable_interrupts()
 
     def connect(self, interrupt: "InterruptConnection", descriptor: InterruptDescriptor) -> None:
-        """Leads a message or the line to an interrupt object, and unmasks it."""
+        """Connects a message or the line to an interrupt object, and unmasks it."""
         vectors = self._system.vectors
         if descriptor.line is not None:
             vectors.connect_line(descriptor.line, interrupt.make_line_isr())
@@ -229,7 +231,7 @@ class InterruptResources:
     def _record(
         self, event: Event, interrupt: "InterruptConnection", descriptor: InterruptDescriptor
     ) -> None:
-        """Writes into the recorder what a message is: masked, or not any more."""
+        """Records that a message is masked or unmasked."""
         kernel = self._system.kernel
         processor = kernel.current.processor
         number = NO_PROCESSOR if processor is None else processor.number
@@ -259,7 +261,7 @@ class InterruptResources:
             line.end_thread()
             return
         with vectors.exclusive(), contextlib.suppress(CapabilityError):
-            # There is no such message if it was never switched on: the start has failed before.
+            # Messages do not exist if the start failed before they were switched on.
             if self._hold_back(descriptor):
                 self._record(Event.MASK, interrupt, descriptor)
         if len(self._system.kernel.processors) > 1:
@@ -274,7 +276,10 @@ class InterruptResources:
         self.retire()()
 
     def retire(self) -> Callable[[], None]:
-        """Stops using the vectors, and keeps them from others until the result is called."""
+        """Stops using the vectors.
+
+        :return: a function that gives them back; until it is called, they stay taken
+        """
         vectors = self._system.vectors
         blocks, granted = self._blocks, self._granted
         self._blocks, self._granted = [], []

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The service routines of interrupts: made when an interrupt is connected, called at each one.
+"""Service routines of interrupts: made when an interrupt is connected, called at each interrupt.
 
 This is the hot path. Each routine is one function with everything that it needs bound to locals,
-and has only the locks that the interrupt needs: none with one processor, where the IRQL is the
+and takes only the locks that the interrupt needs: none with one processor, where the IRQL is the
 lock; a mutex with several; a raised IRQL when the lock is shared with an interrupt of a higher
-DIRQL. Of the one for a message with one processor there are two: with the verifier on it looks
-whether the ISR has returned at its IRQL and without another interrupt's lock.
+DIRQL. The routine for a message with one processor exists twice: when the verifier is on, it also
+checks that the ISR returns at the IRQL of its call and keeps no interrupt lock.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,10 @@ __all__ = ("line_routine", "message_routine", "passive_routine")
 
 
 def message_routine(connection: "InterruptConnection") -> Callable[[], int]:
-    """Serves a vector that one interrupt object has for itself: flags of the upcall's return."""
+    """Makes the routine for a vector with a single interrupt object.
+
+    :return: the routine, which returns flags for the return from the upcall
+    """
     interrupt = cast("Interrupt", connection)
     if interrupt._lock is not interrupt or interrupt._mutex is not None:
         return _locked_message(interrupt)
@@ -114,12 +117,15 @@ def _verified_message(interrupt: "Interrupt") -> Callable[[], int]:
 
 
 def _no_boolean(isr: Callable[..., object]) -> TypeError:
-    """An ISR has no ``return``: in C that does not compile."""
-    return TypeError(f"{callback_name(isr)} returned None, which is no BOOLEAN")
+    """The error for an ISR without ``return``, which would not compile in C."""
+    return TypeError(
+        f"{callback_name(isr)} returned None, which is not a BOOLEAN: return True if the interrupt "
+        "was the device's, else False"
+    )
 
 
 def _report_return(interrupt: "Interrupt", processor: "Processor", level: int, locks: int) -> None:
-    """An ISR returned at another IRQL, or with more interrupt locks than it was called with."""
+    """Reports an ISR that returned at another IRQL, or with a lock that it acquired."""
     kernel = interrupt._kernel
     isr = interrupt.config.evt_interrupt_isr
     assert isr is not None
@@ -152,7 +158,10 @@ def _locked_message(interrupt: "Interrupt") -> Callable[[], int]:
 
 
 def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
-    """Calls the ISR under the interrupt's lock: whether it claimed the interrupt."""
+    """Makes the routine that calls the ISR under the interrupt's lock.
+
+    :return: the routine, which returns whether the ISR claimed the interrupt
+    """
     interrupt = cast("Interrupt", connection)
     processor = interrupt.processor
     isr = interrupt.isr
@@ -175,7 +184,7 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
         start = now()
         record((start, Event.ISR, number, vector, interrupt, message))
         interrupt.interrupts += 1
-        # On a line that others have, too, the vector's level may be another one.
+        # On a shared line, the level of the vector may differ from this interrupt's.
         entered = state.irql
         if synchronize > entered:
             link.set_cr8(synchronize)
@@ -208,7 +217,10 @@ def line_routine(connection: "InterruptConnection") -> Callable[[], bool]:
 
 
 def passive_routine(connection: "InterruptConnection") -> Callable[[], bool]:
-    """Calls the ISR at PASSIVE_LEVEL under the wait lock: whether it claimed the interrupt."""
+    """Makes the routine that calls the ISR at PASSIVE_LEVEL, under the wait lock.
+
+    :return: the routine, which returns whether the ISR claimed the interrupt
+    """
     interrupt = cast("Interrupt", connection)
     wait_lock = interrupt.wait_lock
     isr = interrupt.isr
