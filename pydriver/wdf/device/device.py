@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDEVICE: a function device object or a filter; how requests reach its queues and its callbacks.
+"""WDFDEVICE: a function device object or a filter, and its parts.
 
-The PnP and power sequences are in `pydriver.wdf.pnp`.
+Requests reach its queues and callbacks through `pydriver.wdf.io.package`; the PnP and power
+sequences are in `pydriver.wdf.pnp`.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -65,21 +66,22 @@ __all__ = ("Device",)
 
 @handle("WDFDEVICE")
 class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
-    """A device. It has its parts, as WDF's FxDevice has; the DDIs that it inherits use them.
+    """A device. It is made of parts, as WDF's FxDevice is; the DDIs that it inherits use them.
 
     :ivar function: the PCI function
-    :ivar driver: the driver that it belongs to
+    :ivar driver: the driver to which it belongs
     :ivar io: the I/O package
     :ivar bus: the bus driver's view of the device
     :ivar power: the power sequences
     :ivar pnp: the PnP sequences
     :ivar policy: the power policy
     :ivar names: device interfaces and the symbolic link
-    :ivar interrupt_resources: the interrupt objects, and what they are given
-    :ivar dma_enablers: brought up with the device, in this order
-    :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
-    :ivar interrupt_mode: how the function should interrupt; ``None``: as it does best
-    :ivar message_limit: most messages that it is given; ``None``: as many as it has
+    :ivar interrupt_resources: the interrupt objects, and the messages or the line they are given
+    :ivar dma_enablers: the DMA enablers, in the order in which they power up with the device
+    :ivar device_lock: the presentation lock of the device's own callbacks, and of queues whose
+        scope is DEVICE
+    :ivar interrupt_mode: the mode in which the function should interrupt; ``None``: the best one
+    :ivar message_limit: the most messages that it is given; ``None``: as many as it has
     """
 
     __slots__ = (
@@ -115,7 +117,7 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
         super().__init__(driver, driver.system, init.function, attributes, guest_memory)
         self.execution_level = level
         self.synchronization_scope = effective_scope(attributes, driver.synchronization_scope)
-        # A quirk of the framework: a level that is inherited from the driver does not count here.
+        # WDF's quirk: a level inherited from the driver does not count here.
         passive = attributes.execution_level is ExecutionLevel.PASSIVE
         self.callback_kind = CallbackKind.PASSIVE if passive else CallbackKind.DISPATCH
         self.device_lock = make_lock(self, self.execution_level)
@@ -160,7 +162,7 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
     def __str__(self) -> str:
         return f"{self.driver.name} {self.function.address}"
 
-    # What the parts have
+    # State of the parts
 
     @property
     def callbacks(self) -> PnpPowerEventCallbacks:
@@ -179,12 +181,12 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
 
     @property
     def default_queue(self) -> "IoQueue | None":
-        """The queue that takes what no other takes."""
+        """The queue for requests that no other queue takes."""
         return self.io.default_queue
 
     @property
     def internal_queue(self) -> "IoQueue | None":
-        """The queue that takes internal device controls."""
+        """The queue for internal device controls."""
         return self.io.internal_queue
 
     @property
@@ -194,7 +196,7 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
 
     @property
     def files(self) -> "list[File]":
-        """Open handles."""
+        """The open handles."""
         return self.io.files
 
     @property
@@ -204,7 +206,7 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
 
     @property
     def interfaces(self) -> "list[DeviceInterface]":
-        """Device interfaces, in the order of creation."""
+        """The device interfaces, in the order of creation."""
         return self.names.interfaces
 
     @property
@@ -219,27 +221,27 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
 
     @property
     def pnp_state(self) -> "DevicePnpState":
-        """Where the PnP sequences are, by the framework's name."""
+        """The state of the PnP sequences, by the framework's name."""
         return self.pnp.state
 
     @property
     def powered(self) -> bool:
-        """The device is in D0, and the queues present requests."""
+        """Whether the device is in D0 and its queues present requests."""
         return self.io.powered
 
     @property
     def power_state(self) -> PowerDeviceState:
-        """The power state that the device is in."""
+        """The power state of the device."""
         return self.power.state
 
     @property
     def failures(self) -> "list[Failure]":
-        """Steps of a D0 exit that failed, since the last D0 entry."""
+        """The steps of D0 exits that failed since the last D0 entry."""
         return self.power.failures
 
     @property
     def power_policy_owner(self) -> bool:
-        """The driver decides when the device sleeps."""
+        """Whether the driver decides when the device sleeps."""
         return self.policy.owner
 
     # The PnP manager
@@ -247,7 +249,7 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
     def start(self) -> None:
         """Starts the device, for the first time or after :meth:`stop` [IRP_MN_START_DEVICE].
 
-        :raises NtStatusError: a step failed; what was done is undone
+        :raises NtStatusError: a step failed; the steps before it have been undone
         """
         self.pnp.start()
 
@@ -256,17 +258,17 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
         return self.pnp.query_stop()
 
     def stop(self) -> None:
-        """Stops the device for new resources, if the driver agrees; :meth:`start` gives them.
+        """Stops the device, if the driver agrees, so that :meth:`start` can give it new resources.
 
-        :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed:
-            the device has failed then
+        :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed, and
+            with it the device
         """
         self.pnp.stop()
 
     def rebalance(self) -> None:
         """Gives the device other resources: :meth:`stop` and :meth:`start`.
 
-        :raises NtStatusError: as these two do
+        :raises NtStatusError: either of them failed
         """
         self.pnp.rebalance()
 
@@ -275,32 +277,32 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
         return self.pnp.query_remove()
 
     def cancel_query(self) -> None:
-        """Tells of a veto elsewhere: the device goes on [IRP_MN_CANCEL_REMOVE_DEVICE]."""
+        """Cancels a stop or removal that something else vetoed [IRP_MN_CANCEL_REMOVE_DEVICE]."""
         self.pnp.cancel_query()
 
     def remove(self, *, query: bool = True) -> None:
-        """Removes the device in order, and deletes it. Idempotent.
+        """Removes and deletes the device in an orderly way. Idempotent.
 
         Handles that are still open are closed.
 
-        :param query: ask the driver first, if the device runs
+        :param query: whether to ask the driver first, if the device runs
         :raises NtStatusError: the driver vetoes
         """
         self.pnp.remove(query=query)
 
     def surprise_remove(self) -> None:
-        """Takes note that the device has gone [IRP_MN_SURPRISE_REMOVAL].
+        """Handles the loss of the device [IRP_MN_SURPRISE_REMOVAL].
 
-        What is left of it goes when the last handle is closed.
+        The rest of the device object goes when the last handle is closed.
         """
         self.pnp.surprise_remove()
 
     def usage_notification(self, kind: SpecialFileType, *, in_path: bool) -> int:
-        """Tells of a special file on the device [IRP_MN_DEVICE_USAGE_NOTIFICATION].
+        """Notifies of a special file on the device [IRP_MN_DEVICE_USAGE_NOTIFICATION].
 
         :param kind: the kind of file
-        :param in_path: ``True``: it is put on the device; ``False``: it is taken off
-        :return: NTSTATUS: the driver may refuse
+        :param in_path: whether the file is put on the device; ``False``: it is taken off
+        :return: an NTSTATUS: the driver may refuse
         """
         return self.pnp.usage_notification(kind, in_path=in_path)
 
@@ -311,41 +313,38 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
     # The power manager
 
     def exit_d0(self, target: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device leave D0, as for idle or sleep.
+        """Makes the device leave D0, as for idle or sleep.
 
-        :param target: D1, D2 or D3
-        :raises NtStatusError: it is not in D0; or a callback failed: the device has failed then
+        :param target: the new power state: D1, D2 or D3
+        :raises NtStatusError: it is not in D0; or a callback failed, and with it the device
         """
         self.pnp.exit_d0(target)
 
     def enter_d0(self, previous: PowerDeviceState | None = None) -> None:
-        """Has the device return to D0.
+        """Makes the device return to D0.
 
-        :param previous: the state that EvtDeviceD0Entry is told; ``None``: the one that it is in
-        :raises NtStatusError: it is not in a low-power state; or a callback failed: the device
-            has failed then
+        :param previous: the state that is passed to EvtDeviceD0Entry; ``None``: the device's state
+        :raises NtStatusError: it is not in a low-power state; or a callback failed, and with it
+            the device
         """
         self.pnp.enter_d0(previous)
 
     def wake(self) -> None:
-        """Tells that the device, which idles, has signalled that it wants to wake up.
-
-        At PASSIVE_LEVEL.
-        """
+        """Handles the wake signal of a device that idles; at PASSIVE_LEVEL."""
         self.policy.wake()
 
     def enter_sleep(self) -> None:
-        """Tells that the system goes to sleep: the device leaves D0, armed if it may wake it.
+        """Makes the device leave D0 as the system goes to sleep, armed if it may wake the system.
 
-        :raises NtStatusError: a callback failed; the device has failed then
+        :raises NtStatusError: a callback failed, and with it the device
         """
         self.policy.enter_sleep()
 
     def leave_sleep(self, *, triggered: bool = False) -> None:
-        """Tells that the system works again: the device returns to D0, unless it had been idle.
+        """Makes the device return to D0 as the system wakes up, unless it was idle before.
 
-        :param triggered: it was this device that has woken the system
-        :raises NtStatusError: a callback failed; the device has failed then
+        :param triggered: whether this device woke the system
+        :raises NtStatusError: a callback failed, and with it the device
         """
         self.policy.leave_sleep(triggered=triggered)
 
@@ -362,11 +361,11 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
     def create(cls, device_init: "DeviceInit", attributes: ObjectAttributes | None = None) -> Self:
         """Creates the device; in EvtDriverDeviceAdd.
 
-        :param device_init: given to that callback; consumed
-        :param attributes: without a parent
-        :raises NtStatusError: the attributes are not valid, or ``device_init`` is consumed; it
-            has a security descriptor or a class, but no name; its file objects' scope is not
-            possible; the device is not there any more
+        :param device_init: the argument of that callback, which is consumed
+        :param attributes: the attributes, which must not name a parent
+        :raises NtStatusError: the attributes are not valid; ``device_init`` is consumed, or has a
+            security descriptor or a class but no name; the scope of its file objects is not
+            possible; or the device has been removed
         """
         what = "WdfDeviceCreate"
         attributes = cls.check_attributes(attributes, ParentRule.FORBIDDEN, what)
@@ -381,12 +380,12 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
 
     @ddi("WdfDeviceGetDriver", "WDFDRIVER (_In_ WDFDEVICE Device)")
     def get_driver(self) -> "Driver":
-        """The driver that the device belongs to."""
+        """Returns the driver to which the device belongs."""
         return self.driver
 
     @ddi("WdfDeviceGetDefaultQueue", "WDFQUEUE (_In_ WDFDEVICE Device)")
     def get_default_queue(self) -> "IoQueue | None":
-        """The default queue, if there is one."""
+        """Returns the default queue; ``None``: the device has none."""
         return self.io.default_queue
 
     @ddi(
@@ -394,22 +393,22 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
         "NTSTATUS (_In_ WDFDEVICE Device, _In_ WDFQUEUE Queue, _In_ WDF_REQUEST_TYPE RequestType)",
     )
     def configure_request_dispatching(self, queue: "IoQueue", request_type: RequestType) -> None:
-        """Has a queue take all requests of a type; in EvtDriverDeviceAdd.
+        """Sends all requests of a type to a queue; in EvtDriverDeviceAdd.
 
-        :param queue: of this device, not its default queue
+        :param queue: a queue of this device, but not its default queue
         :param request_type: CREATE, READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
-        :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
+        :raises NtStatusError: the queue cannot take them [fxdeviceapi.cpp]
         """
         what = "WdfDeviceConfigureRequestDispatching"
         self.io.configure_dispatching(queue, request_type, what)
 
     @ddi("WdfDeviceEnqueueRequest", "NTSTATUS (_In_ WDFDEVICE Device, _In_ WDFREQUEST Request)")
     def enqueue_request(self, request: "Request") -> None:
-        """Gives a request to the queue that it is for; in EvtIoInCallerContext.
+        """Gives a request to the queue for its type; in EvtIoInCallerContext.
 
-        :param request: given to that callback
-        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it comes from elsewhere, or no queue
-            takes it; the driver still owns it
+        :param request: the argument of that callback
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the request is another one, or no
+            queue takes it; the driver still owns it
         """
         self.io.enqueue(request, f"WdfDeviceEnqueueRequest({request})")
 
@@ -418,30 +417,30 @@ class Device(PropertyDdis, NameDdis, PowerPolicyDdis, StateDdis):
         "VOID (_In_ WDFDEVICE Device, _In_ ULONG AlignmentRequirement)",
     )
     def set_alignment_requirement(self, alignment_requirement: int) -> None:
-        """Sets how buffers have to be aligned.
+        """Sets the alignment of buffers.
 
-        :param alignment_requirement: a mask: the alignment in bytes, less one
+        :param alignment_requirement: the alignment as a mask: the alignment in bytes, less one
         """
         self.io.device_object.alignment_requirement = alignment_requirement
 
     @ddi("WdfDeviceGetAlignmentRequirement", "ULONG (_In_ WDFDEVICE Device)")
     def get_alignment_requirement(self) -> int:
-        """How buffers have to be aligned, as a mask."""
+        """Returns the alignment of buffers, as a mask."""
         return self.io.device_object.alignment_requirement
 
     @ddi("WdfDeviceWdmGetDeviceObject", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_device_object(self) -> DeviceObject:
-        """The device's own device object."""
+        """Returns the device's own device object."""
         return self.io.device_object
 
     @ddi("WdfDeviceWdmGetAttachedDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_attached_device(self) -> DeviceObject:
-        """The device object that the device's own is attached to."""
+        """Returns the device object to which the device's own is attached."""
         return self.io.physical_device_object
 
     @ddi("WdfDeviceWdmGetPhysicalDevice", "PDEVICE_OBJECT (_In_ WDFDEVICE Device)")
     def wdm_get_physical_device(self) -> DeviceObject:
-        """The bus driver's device object."""
+        """Returns the bus driver's device object."""
         return self.io.physical_device_object
 
     def _on_dispose(self) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDRIVER: created by a driver's entry; adds devices."""
+"""WDFDRIVER: the driver object, which a driver's entry creates, and which adds devices."""
 
 import contextlib
 from dataclasses import dataclass
@@ -47,10 +47,11 @@ __all__ = ("Driver", "DriverConfig", "DriverInitFlags", "get_driver")
 
 RESTART_LIMIT = 5
 RESTART_PERIOD = 60.0
-"""So many restarts of a failed device are possible in so many seconds [WdfDeviceSetFailed]."""
+"""The number of restarts of a failed device that are possible in a number of seconds
+[WdfDeviceSetFailed]."""
 
 DEFAULT_POOL_TAG = 0x206B6444
-"""``'Ddk '``, which stands for no tag."""
+"""``'Ddk '``, the tag of a driver without one."""
 
 
 callbacks(
@@ -95,9 +96,8 @@ class DriverConfig:
 
     :ivar evt_driver_device_add: EvtDriverDeviceAdd(driver, device_init) -> NTSTATUS
     :ivar evt_driver_unload: EvtDriverUnload(driver)
-    :ivar driver_init_flags: :class:`DriverInitFlags`; VERIFIER_ON and VERIFY_ON switch the
-        system's verifier on
-    :ivar driver_pool_tag: four characters, the first in the low byte; 0: of the driver's name
+    :ivar driver_init_flags: options; VERIFIER_ON and VERIFY_ON switch the system's verifier on
+    :ivar driver_pool_tag: four characters, the first in the low byte; 0: those of the driver's name
     """
 
     evt_driver_device_add: "Callable[[Driver, DeviceInit], int | None] | None" = None
@@ -110,13 +110,13 @@ class DriverConfig:
 class Driver(Object):
     """A driver.
 
-    :ivar name: for reports
-    :ivar system: that it was loaded into
-    :ivar config: its callbacks
-    :ivar guest_memory: where its contexts and pool are, and what its devices inherit; ``None``: in
-        this process
-    :ivar execution_level: what its devices inherit
-    :ivar synchronization_scope: what its devices inherit
+    :ivar name: the name in reports
+    :ivar system: the system into which it was loaded
+    :ivar config: the driver's configuration
+    :ivar guest_memory: the guest memory of its contexts and pool, which its devices inherit;
+        ``None``: they are in this process
+    :ivar execution_level: the execution level that its devices inherit
+    :ivar synchronization_scope: the synchronization scope that its devices inherit
     """
 
     __slots__ = (
@@ -142,7 +142,7 @@ class Driver(Object):
         self, driver_object: "DriverObject", config: DriverConfig, attributes: ObjectAttributes
     ) -> None:
         self.system = driver_object.system
-        # First, for its own context.
+        # Set first: the context of the driver itself needs it.
         kernel = self.system.kernel
         self.guest_memory: GuestMemory | None = (
             kernel.memory if driver_object.guest_memory else None
@@ -155,7 +155,7 @@ class Driver(Object):
         self.execution_level = effective_level(attributes, ExecutionLevel.DISPATCH)
         self.synchronization_scope = effective_scope(attributes, SynchronizationScope.NONE)
         self._unloaded = False
-        # Held while a failed device is added again, so that it is not while the driver goes.
+        # Held while a failed device is added again, which must not happen while the driver unloads.
         self._adding = Mutex(self._kernel)
         self._restarts: dict[PciFunction, list[float]] = {}
 
@@ -180,11 +180,11 @@ class Driver(Object):
     ) -> Self:
         """Creates the driver; in its entry.
 
-        :param driver_object: given to the entry
-        :param config: its callbacks
-        :param attributes: without a parent
-        :raises NtStatusError: the attributes or the configuration are not valid; or it is the
-            second call
+        :param driver_object: the argument of the entry
+        :param config: the callbacks and options
+        :param attributes: the attributes, which must not name a parent
+        :raises NtStatusError: the attributes or the configuration are not valid, or the driver was
+            created already
         """
         what = "WdfDriverCreate"
         if not isinstance(config, DriverConfig):
@@ -208,7 +208,7 @@ class Driver(Object):
 
     @property
     def pool_tag(self) -> int:
-        """What allocations of the driver are marked with, if it gives no tag."""
+        """The tag of the driver's allocations for which it gives none."""
         tag = self.config.driver_pool_tag
         if tag not in {0, DEFAULT_POOL_TAG}:
             return tag
@@ -216,7 +216,7 @@ class Driver(Object):
 
     @ddi("WdfDriverGetRegistryPath", "PWSTR (_In_ WDFDRIVER Driver)", highest=PASSIVE_LEVEL)
     def get_registry_path(self) -> str:
-        """The path of the driver's service key."""
+        """Returns the path of the driver's service key."""
         return driver_key(self.name)
 
     @ddi(
@@ -232,7 +232,7 @@ class Driver(Object):
         """Opens the key with the driver's parameters.
 
         :param desired_access: KEY_READ, KEY_WRITE or both
-        :param attributes: of the key object
+        :param attributes: the attributes of the key object
         :raises NtStatusError: the attributes are not valid
         """
         what = "WdfDriverOpenParametersRegistryKey"
@@ -242,7 +242,7 @@ class Driver(Object):
 
     @ddi("WdfDriverWdmGetDriverObject", "PDRIVER_OBJECT (_In_ WDFDRIVER Driver)")
     def wdm_get_driver_object(self) -> "DriverObject":
-        """What the driver's entry was given."""
+        """Returns the driver object that was passed to the driver's entry."""
         return self.driver_object
 
     @property
@@ -256,13 +256,14 @@ class Driver(Object):
         interrupts: "InterruptMode | None" = None,
         messages: int | None = None,
     ) -> Device:
-        """Gives the driver a device and starts it, as the PnP manager does; at PASSIVE_LEVEL.
+        """Adds a device to the driver and starts it, as the PnP manager does; at PASSIVE_LEVEL.
 
         :param function: the PCI function
-        :param interrupts: how it shall interrupt; ``None``: in the mode with most messages
-        :param messages: most messages that it is given; ``None``: as many as it has
+        :param interrupts: the mode in which it should interrupt; ``None``: the one with the most
+            messages
+        :param messages: the most messages that it is given; ``None``: as many as it has
         :return: the started device
-        :raises NtStatusError: EvtDriverDeviceAdd or the start failed; the device is gone then
+        :raises NtStatusError: EvtDriverDeviceAdd or the start failed; the device has been removed
         """
         init = DeviceInit(self, function, interrupts, messages)
         callback = self.config.evt_driver_device_add
@@ -286,7 +287,7 @@ class Driver(Object):
     def restart_device(self, device: Device) -> None:
         """Adds the function of a failed device again, unless that has happened too often.
 
-        :param device: that has been removed
+        :param device: the failed device, which has been removed
         """
         function = device.function
         with self._adding:
@@ -311,7 +312,7 @@ class Driver(Object):
             try:
                 device.remove()
             except NtStatusError:
-                # The driver has vetoed; but it is the system that goes.
+                # The driver vetoed, but the system shuts down.
                 device.remove(query=False)
         if self.config.evt_driver_unload is not None:
             self._kernel.invoke(self.config.evt_driver_unload, self)
@@ -321,7 +322,7 @@ class Driver(Object):
         self._kernel.memory.check_freed(self)
 
     def _report_leaks(self) -> None:
-        """Objects, and with them their contexts, that a reference keeps after the driver."""
+        """Reports objects, with their contexts, that a reference keeps after the driver."""
         referenced = self._tree.referenced
         for owner in [each for each in referenced.values() if each.root is self]:
             del referenced[id(owner)]
@@ -337,9 +338,10 @@ class Driver(Object):
 
 @function_ddi("WdfGetDriver", "WDFDRIVER (VOID)", highest=HIGH_LEVEL)
 def get_driver(driver_object: "DriverObject") -> Driver | None:
-    """The driver object that a driver's entry has created.
+    """Returns the driver object that a driver's entry has created; ``None``: it has not.
 
-    :param driver_object: stands for the driver's globals, which are where Windows looks
+    :param driver_object: the kernel's object, in place of the driver's globals, in which Windows
+        looks
     """
     driver: Driver | None = driver_object.driver
     return driver

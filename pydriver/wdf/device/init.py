@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFDEVICE_INIT: what a driver says about a device before it creates it."""
+"""WDFDEVICE_INIT: the settings of a device that a driver makes before it creates the device."""
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -42,16 +42,17 @@ callbacks(
 @stands_for("WDFDEVICE_INIT")
 @dataclass
 class DeviceInit:
-    """WDFDEVICE_INIT: what EvtDriverDeviceAdd sets up before it creates the device.
+    """WDFDEVICE_INIT, which EvtDriverDeviceAdd fills in before it creates the device.
 
-    :ivar driver: whose EvtDriverDeviceAdd it is given to
+    :ivar driver: the driver whose EvtDriverDeviceAdd it is passed to
     :ivar function: the PCI function
-    :ivar interrupt_mode: how the function shall interrupt; ``None``: as it does best
-    :ivar message_limit: most messages that it is given; ``None``: as many as it has
-    :ivar guest_memory: the device's request buffers, and the pool and the contexts of the objects
-        below it, are in guest memory, where the device and code in the guest reach them; ``None``:
-        as the driver's are
-    :ivar power_policy_owner: ``None``: a function driver is, a filter is not
+    :ivar interrupt_mode: the mode in which the function should interrupt; ``None``: the best one
+    :ivar message_limit: the most messages that it is given; ``None``: as many as it has
+    :ivar guest_memory: whether the device's request buffers, and the pool and the contexts of the
+        objects below it, are in guest memory, where the device and code in the guest reach them;
+        ``None``: if the driver's are
+    :ivar power_policy_owner: whether the driver owns the power policy; ``None``: a function driver
+        does, a filter does not
     """
 
     driver: "Driver"
@@ -105,7 +106,8 @@ class DeviceInit:
     def set_pnp_power_event_callbacks(self, callbacks: PnpPowerEventCallbacks) -> None:
         """Registers the PnP and power callbacks; a copy is kept.
 
-        EvtDeviceUsageNotification with and without Ex together are a violation, and ignored.
+        EvtDeviceUsageNotification and EvtDeviceUsageNotificationEx together are a violation, and
+        the call is ignored.
         """
         what = "WdfDeviceInitSetPnpPowerEventCallbacks"
         if not self._accepts(callbacks, PnpPowerEventCallbacks, what):
@@ -150,7 +152,7 @@ class DeviceInit:
         "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ PWDF_OBJECT_ATTRIBUTES RequestAttributes)",
     )
     def set_request_attributes(self, request_attributes: ObjectAttributes) -> None:
-        """Gives each request of the device a context, and callbacks."""
+        """Gives each request of the device a context and callbacks."""
         what = "WdfDeviceInitSetRequestAttributes"
         if self._accepts(request_attributes, ObjectAttributes, what):
             self.request_attributes = request_attributes
@@ -160,7 +162,7 @@ class DeviceInit:
         "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ WDF_DEVICE_IO_TYPE IoType)",
     )
     def set_io_type(self, io_type: DeviceIoType) -> None:
-        """Says how the buffers of reads and writes reach the driver."""
+        """Sets how the driver gets the buffers of reads and writes."""
         self.io_type = DeviceIoType(io_type)
 
     @ddi(
@@ -168,7 +170,7 @@ class DeviceInit:
         "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ BOOLEAN IsExclusive)",
     )
     def set_exclusive(self, *, is_exclusive: bool) -> None:
-        """Says that the device can be open once only."""
+        """Sets whether the device can be opened only once at a time."""
         self.exclusive = is_exclusive
 
     @ddi(
@@ -176,7 +178,7 @@ class DeviceInit:
         "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ DEVICE_TYPE DeviceType)",
     )
     def set_device_type(self, device_type: int) -> None:
-        """Sets FILE_DEVICE_*; FILE_DEVICE_UNKNOWN without it."""
+        """Sets the device type, FILE_DEVICE_*; the default is FILE_DEVICE_UNKNOWN."""
         self.device_type = device_type
 
     @ddi(
@@ -185,7 +187,7 @@ class DeviceInit:
         "_In_ BOOLEAN OrInValues)",
     )
     def set_characteristics(self, device_characteristics: int, *, or_in_values: bool) -> None:
-        """Sets FILE_* characteristics, or adds to them."""
+        """Sets the FILE_* characteristics, or adds to them."""
         before = self.characteristics if or_in_values else 0
         self.characteristics = before | device_characteristics
 
@@ -196,7 +198,7 @@ class DeviceInit:
         refusal=RAISES,
     )
     def assign_name(self, device_name: str) -> None:
-        """Names the device object; an empty string takes the name away."""
+        """Names the device object; an empty string removes the name."""
         self.name = device_name
 
     @ddi(
@@ -206,9 +208,9 @@ class DeviceInit:
         refusal=RAISES,
     )
     def assign_sddl_string(self, sddl_string: str) -> None:
-        """Sets the security descriptor of a named device; an empty string takes it away.
+        """Sets the security descriptor of a named device; an empty string removes it.
 
-        :raises NtStatusError: STATUS_INVALID_PARAMETER: it is no security descriptor
+        :raises NtStatusError: STATUS_INVALID_PARAMETER: the string is not a security descriptor
         """
         if sddl_string and not sddl_string.startswith(("O:", "G:", "D:", "S:")):
             raise NtStatusError(STATUS_INVALID_PARAMETER, f"SDDL string {sddl_string!r}")
@@ -224,17 +226,17 @@ class DeviceInit:
 
     @ddi("WdfDeviceInitSetPowerPageable", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_pageable(self) -> None:
-        """Says that the power callbacks may touch pageable memory: so it is by default."""
+        """Sets that the power callbacks may touch pageable memory, which is the default."""
         self.power_pageable = True
 
     @ddi("WdfDeviceInitSetPowerNotPageable", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_not_pageable(self) -> None:
-        """Says that the power callbacks touch no pageable memory."""
+        """Sets that the power callbacks do not touch pageable memory."""
         self.power_pageable = False
 
     @ddi("WdfDeviceInitSetPowerInrush", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def set_power_inrush(self) -> None:
-        """Says that the device needs much current when it is switched on; it is not pageable."""
+        """Sets that the device draws an inrush of current at power-up; then it is not pageable."""
         self.power_inrush = True
         self.power_pageable = False
 
@@ -243,7 +245,7 @@ class DeviceInit:
         "VOID (_In_ PWDFDEVICE_INIT DeviceInit, _In_ BOOLEAN IsPowerPolicyOwner)",
     )
     def set_power_policy_ownership(self, *, is_power_policy_owner: bool) -> None:
-        """Says whether the driver owns the power policy."""
+        """Sets whether the driver owns the power policy."""
         self.power_policy_owner = is_power_policy_owner
 
     @ddi(
@@ -254,19 +256,19 @@ class DeviceInit:
     def set_io_in_caller_context_callback(
         self, evt_io_in_caller_context: "Callable[[Device, Request], None]"
     ) -> None:
-        """Registers a callback that sees each request on its sender's thread, before the queues.
+        """Registers a callback that gets each request on its sender's thread, before the queues.
 
-        :param evt_io_in_caller_context: (device, request), at the sender's IRQL; completes the
-            request, or calls WdfDeviceEnqueueRequest
+        :param evt_io_in_caller_context: EvtIoInCallerContext(device, request), at the sender's
+            IRQL, which completes the request or calls WdfDeviceEnqueueRequest
         """
         self.evt_io_in_caller_context = evt_io_in_caller_context
 
     @ddi("WdfDeviceInitFree", "VOID (_In_ PWDFDEVICE_INIT DeviceInit)")
     def free(self) -> None:
-        """Frees a structure that the driver has allocated: this one it has not, a violation."""
+        """Frees a structure that the driver allocated; the framework's is a violation."""
         self._kernel.verifier.violation(
             "InitFreeDeviceCallback",
-            f"WdfDeviceInitFree on the {self}, which EvtDriverDeviceAdd was given",
+            f"WdfDeviceInitFree on the {self} of EvtDriverDeviceAdd: the framework frees it",
             self,
         )
 
@@ -277,7 +279,7 @@ class DeviceInit:
         refusal=None,
     )
     def set_filter(self) -> None:
-        """Says that the driver is a filter: it passes on what its queues do not handle."""
+        """Makes the driver a filter, which passes on requests that its queues do not take."""
         self.filter = True
 
     @ddi(
@@ -294,11 +296,11 @@ class DeviceInit:
         desired_access: int = KEY_READ,
         attributes: ObjectAttributes | None = None,
     ) -> "RegistryKey":
-        """Opens the hardware or software key of the device that is not created yet.
+        """Opens the hardware or software key of the device before it is created.
 
-        :param device_instance_key_type: DEVICE or DRIVER
+        :param device_instance_key_type: the kind of key: DEVICE for hardware, DRIVER for software
         :param desired_access: KEY_READ, KEY_WRITE or both
-        :param attributes: of the key object; its parent is the driver without them
+        :param attributes: the attributes of the key object; its default parent is the driver
         :raises NtStatusError: a parameter is not valid
         """
         return open_device_key(
@@ -313,9 +315,9 @@ class DeviceInit:
 
 
 def make_device_object(init: DeviceInit, attached_to: DeviceObject) -> DeviceObject:
-    """Makes the device object that a device's init describes.
+    """Makes the device object that a WDFDEVICE_INIT describes.
 
-    :param init: of the device
+    :param init: the settings of the device
     :param attached_to: the bus driver's device object
     """
     flags = {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Device interfaces and symbolic links: how a driver makes its device known."""
+"""Device interfaces and symbolic links, by which applications find a device."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,10 +22,10 @@ __all__ = ("DeviceInterface", "DeviceNames", "NameDdis")
 class DeviceInterface:
     """A device interface.
 
-    :ivar guid: of the class
-    :ivar reference: tells several of one class apart
-    :ivar wanted: the driver has not disabled it
-    :ivar started: the device is started
+    :ivar guid: the GUID of the interface class
+    :ivar reference: a string that distinguishes interfaces of one class
+    :ivar wanted: whether the driver wants it enabled: it has not disabled it
+    :ivar started: whether the device is started
     """
 
     device: PnpDevice
@@ -36,14 +36,14 @@ class DeviceInterface:
 
     @property
     def enabled(self) -> bool:
-        """An application can see it."""
+        """Whether applications can find it."""
         return self.wanted and self.started
 
 
 class DeviceNames:
     """The names of one device.
 
-    :ivar interfaces: device interfaces, in the order of creation
+    :ivar interfaces: the device interfaces, in the order of creation
     :ivar symbolic_link: the name under which applications open the device; empty: it has none
     """
 
@@ -54,7 +54,7 @@ class DeviceNames:
         self.symbolic_link = ""
 
     def set_device_started(self, started: bool) -> None:  # noqa: FBT001 -- called by the sequences
-        """The device has started, or is torn down; by the PnP sequences."""
+        """Enables or disables interfaces as the device starts or stops; for the PnP sequences."""
         for interface in self.interfaces:
             interface.started = started
 
@@ -62,7 +62,7 @@ class DeviceNames:
 class NameDdis(PnpDevice):
     """The DDIs of a device that give it names.
 
-    :ivar names: the names that it has
+    :ivar names: the names of the device
     """
 
     __slots__ = ()
@@ -81,8 +81,9 @@ class NameDdis(PnpDevice):
     ) -> None:
         """Registers a device interface; it is enabled when the device is started.
 
-        :param interface_class_guid: the class
-        :param reference_string: tells several of one class apart; what is opened on the device
+        :param interface_class_guid: the GUID of the interface class
+        :param reference_string: a string that distinguishes interfaces of one class, and is the
+            name of the file that is opened on the device
         """
         started = self.state in {DeviceState.STARTED, DeviceState.LOW_POWER}
         interface = DeviceInterface(self, interface_class_guid, reference_string, started=started)
@@ -104,9 +105,9 @@ class NameDdis(PnpDevice):
     ) -> None:
         """Enables or disables a device interface of a started device.
 
-        :param interface_class_guid: as it was created with
-        :param reference_string: as it was created with
-        :param is_interface_enabled: applications can see it
+        :param interface_class_guid: the GUID of the interface class
+        :param reference_string: the reference string of the interface
+        :param is_interface_enabled: whether applications can find it
         """
         self._set_state(interface_class_guid, reference_string, wanted=is_interface_enabled)
 
@@ -123,9 +124,9 @@ class NameDdis(PnpDevice):
         *,
         is_interface_enabled: bool,
     ) -> None:
-        """As :meth:`set_device_interface_state`.
+        """Like :meth:`set_device_interface_state`, but reports an interface that does not exist.
 
-        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: there is no such interface
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the interface does not exist
         """
         found = self._set_state(interface_class_guid, reference_string, wanted=is_interface_enabled)
         if not found:
@@ -149,9 +150,9 @@ class NameDdis(PnpDevice):
     def create_symbolic_link(self, symbolic_link_name: str) -> None:
         """Gives the device a name under which applications open it.
 
-        :param symbolic_link_name: in the folder DosDevices
-        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it is empty, or the device has one;
-            STATUS_OBJECT_NAME_COLLISION: another device has it
+        :param symbolic_link_name: the name, in the folder DosDevices
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the name is empty, or the device has a
+            name already; STATUS_OBJECT_NAME_COLLISION: another device has the name
         """
         what = f"WdfDeviceCreateSymbolicLink({symbolic_link_name!r})"
         if not symbolic_link_name or self.names.symbolic_link:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the PnP manager and the bus driver know of a device: properties, keys, bus interfaces."""
+"""Properties, registry keys and bus interfaces of a device, from PnP manager and bus driver."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ __all__ = (
 GUID_BUS_INTERFACE_STANDARD = UUID("496b8280-6f25-11d0-beaf-08002be2092f")
 GUID_BUS_TYPE_PCI = UUID("c8ebdfb0-b510-11d0-80e5-00a0c92542e3")
 PCI_BUS = 5
-"""INTERFACE_TYPE of PCI."""
+"""The INTERFACE_TYPE of PCI."""
 
 PCI_WHICHSPACE_CONFIG = 0
 CONFIG_BYTES = 4096
@@ -79,7 +79,7 @@ CONFIG_BYTES = 4096
     },
 )
 class DeviceProperty(IntEnum):
-    """DEVICE_REGISTRY_PROPERTY: those that a PCI device has without an INF file."""
+    """DEVICE_REGISTRY_PROPERTY: the properties of a PCI device without an INF file."""
 
     DEVICE_DESCRIPTION = 0x0
     HARDWARE_ID = 0x1
@@ -121,7 +121,7 @@ class DevicePropertyType(IntEnum):
 class DevicePropertyData:
     """WDF_DEVICE_PROPERTY_DATA.
 
-    :ivar property_key: the property; its DEVPKEY_Device_* has the same name
+    :ivar property_key: the property, which has the name of its DEVPKEY_Device_*
     """
 
     property_key: int
@@ -162,9 +162,9 @@ class BusInterfaceStandard:
         """Reads configuration space.
 
         :param data_type: PCI_WHICHSPACE_CONFIG
-        :param offset: first byte
-        :param length: bytes
-        :return: what was read: nothing from another space or from outside of it
+        :param offset: the offset of the first byte
+        :param length: the length in bytes
+        :return: the bytes that were read; empty for another space, or outside the space
         """
         if not self._inside(data_type, offset, length):
             return b""
@@ -175,9 +175,9 @@ class BusInterfaceStandard:
         """Writes configuration space.
 
         :param data_type: PCI_WHICHSPACE_CONFIG
-        :param offset: first byte
-        :param data: what to write
-        :return: bytes written
+        :param offset: the offset of the first byte
+        :param data: the bytes to write
+        :return: the number of bytes written
         """
         if not self._inside(data_type, offset, len(data)):
             return 0
@@ -197,7 +197,7 @@ class BusInterfaceStandard:
 
 
 def instance_path(function: "PciFunction") -> str:
-    """The instance path of a PCI function: its hardware id and its place."""
+    """The instance path of a PCI function: its hardware ID and its location."""
     address = function.address
     return (
         f"{hardware_ids(function)[0]}\\{address.bus:x}&{address.device << 3 | address.function:x}"
@@ -215,7 +215,7 @@ def open_device_key(
 ) -> RegistryKey:
     """Opens a key of a device.
 
-    :raises NtStatusError: the attributes are not valid, or the kind is not
+    :raises NtStatusError: the attributes or the kind are not valid
     """
     attributes = RegistryKey.check_attributes(attributes, ParentRule.OPTIONAL, what)
     if kind not in set(PlugPlayRegistryKey):
@@ -225,7 +225,7 @@ def open_device_key(
 
 
 class PropertyDdis(PnpDevice):
-    """The DDIs of a device that ask those below it."""
+    """The DDIs of a device that are answered by the PnP manager and the bus driver below it."""
 
     __slots__ = ()
 
@@ -286,10 +286,10 @@ class PropertyDdis(PnpDevice):
         binding=Binding(outputs={"PropertyBuffer": "result", "ResultLength": "len(result)"}),
     )
     def query_property(self, device_property: int, buffer_length: int) -> bytes:
-        """A property: UTF-16 with a terminating NUL, 32 bits, or a GUID, as Windows has it.
+        """Returns a property: UTF-16 with a terminating NUL, 32 bits, or a GUID, as in Windows.
 
         :param device_property: one of :class:`DeviceProperty`
-        :param buffer_length: bytes that there is room for
+        :param buffer_length: the room for the property, in bytes
         :raises NtStatusError: STATUS_BUFFER_TOO_SMALL; STATUS_OBJECT_NAME_NOT_FOUND
         """
         what = "WdfDeviceQueryProperty"
@@ -308,11 +308,11 @@ class PropertyDdis(PnpDevice):
         pool_type: PoolType = PoolType.NON_PAGED_NX,
         attributes: ObjectAttributes | None = None,
     ) -> Memory:
-        """A property, in a memory object of its length.
+        """Returns a property in a memory object of its length.
 
         :param device_property: one of :class:`DeviceProperty`
-        :param pool_type: of the memory object
-        :param attributes: of the memory object; its parent is the device without them
+        :param pool_type: the pool type of the memory object
+        :param attributes: the attributes of the memory object; its default parent is the device
         :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND; the attributes are not valid
         """
         what = "WdfDeviceAllocAndQueryProperty"
@@ -345,7 +345,7 @@ class PropertyDdis(PnpDevice):
     def query_property_ex(
         self, device_property: DevicePropertyData, buffer_length: int
     ) -> tuple[DevicePropertyType, bytes]:
-        """As :meth:`query_property`; also tells the type."""
+        """Like :meth:`query_property`; also returns the type."""
         what = "WdfDeviceQueryPropertyEx"
         kind, value = self._encoded(device_property.property_key, what)
         return kind, self._limit(value, buffer_length, what)
@@ -364,7 +364,7 @@ class PropertyDdis(PnpDevice):
         pool_type: PoolType = PoolType.NON_PAGED_NX,
         attributes: ObjectAttributes | None = None,
     ) -> tuple[DevicePropertyType, Memory]:
-        """As :meth:`alloc_and_query_property`; also tells the type."""
+        """Like :meth:`alloc_and_query_property`; also returns the type."""
         what = "WdfDeviceAllocAndQueryPropertyEx"
         kind, value = self._encoded(device_property.property_key, what)
         return kind, self._allocated(value, pool_type, attributes)
@@ -385,9 +385,9 @@ class PropertyDdis(PnpDevice):
     ) -> RegistryKey:
         """Opens the device's hardware or software key.
 
-        :param device_instance_key_type: DEVICE or DRIVER
+        :param device_instance_key_type: the kind of key: DEVICE for hardware, DRIVER for software
         :param desired_access: KEY_READ, KEY_WRITE or both
-        :param attributes: of the key object
+        :param attributes: the attributes of the key object
         :raises NtStatusError: a parameter is not valid
         """
         return open_device_key(
@@ -410,11 +410,11 @@ class PropertyDdis(PnpDevice):
         binding=Binding(omits=("InterfaceSpecificData",)),
     )
     def query_for_interface(self, interface_type: UUID, version: int = 1) -> BusInterfaceStandard:
-        """Asks the bus driver for an interface.
+        """Returns an interface of the bus driver.
 
-        :param interface_type: GUID_BUS_INTERFACE_STANDARD is the only one that it has
-        :param version: 1
-        :raises NtStatusError: STATUS_NOT_SUPPORTED: there is no such interface
+        :param interface_type: the GUID of the interface: GUID_BUS_INTERFACE_STANDARD, the only one
+        :param version: the version of the interface: 1
+        :raises NtStatusError: STATUS_NOT_SUPPORTED: the bus driver does not have the interface
         """
         if interface_type != GUID_BUS_INTERFACE_STANDARD or version != 1:
             raise NtStatusError(STATUS_NOT_SUPPORTED, f"WdfFdoQueryForInterface({interface_type})")

@@ -40,7 +40,7 @@ _CONTROL_SET = "\\Registry\\Machine\\System\\CurrentControlSet"
     more={"PLUGPLAY_REGKEY_CURRENT_HWPROFILE": 4},
 )
 class PlugPlayRegistryKey(IntFlag):
-    """PLUGPLAY_REGKEY_*: which of a device's keys."""
+    """PLUGPLAY_REGKEY_*: the kinds of a device's keys."""
 
     DEVICE = 1
     DRIVER = 2
@@ -52,10 +52,10 @@ def driver_key(name: str) -> str:
 
 
 def device_key(instance: str, kind: PlugPlayRegistryKey) -> str:
-    """The path of a device's hardware key, or of its software key.
+    """The path of a device's hardware key or software key.
 
     :param instance: the device's instance path
-    :param kind: DEVICE for the hardware key, DRIVER for the software key
+    :param kind: the kind of key: DEVICE for hardware, DRIVER for software
     """
     if kind & PlugPlayRegistryKey.DRIVER:
         return f"{_CONTROL_SET}\\Control\\Class\\{instance}"
@@ -66,7 +66,7 @@ def device_key(instance: str, kind: PlugPlayRegistryKey) -> str:
 class RegistryKey(Object):
     """An open registry key.
 
-    :ivar path: of the key
+    :ivar path: the path of the key
     :ivar access: KEY_READ, KEY_WRITE or both
     """
 
@@ -97,10 +97,11 @@ class RegistryKey(Object):
         refusal=RAISES,
     )
     def query_u_long(self, value_name: str) -> int:
-        """A 32-bit number.
+        """Reads a 32-bit number.
 
-        :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND: there is no such value;
-            STATUS_OBJECT_TYPE_MISMATCH: it is no number; STATUS_ACCESS_DENIED: not opened for that
+        :raises NtStatusError: STATUS_OBJECT_NAME_NOT_FOUND: the key does not have the value;
+            STATUS_OBJECT_TYPE_MISMATCH: it is not a number; STATUS_ACCESS_DENIED: the key was not
+            opened for reading
         """
         what = f"WdfRegistryQueryULong({value_name})"
         if not self.access & _QUERY_VALUE:
@@ -121,7 +122,7 @@ class RegistryKey(Object):
     def assign_u_long(self, value_name: str, value: int) -> None:
         """Writes a 32-bit number.
 
-        :raises NtStatusError: STATUS_ACCESS_DENIED: the key was not opened for that
+        :raises NtStatusError: STATUS_ACCESS_DENIED: the key was not opened for writing
         """
         if not self.access & _SET_VALUE:
             raise NtStatusError(STATUS_ACCESS_DENIED, f"WdfRegistryAssignULong({value_name})")

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The state of objects, in the words and the order of the debugger's extension WDFKD.
 
-It is read when the system has failed, or is about to, by whatever thread found that: no lock is
-taken, nothing waits, no register is accessed. What another thread changes meanwhile may be shown
-as it was or as it is.
+The state is read when the system has failed or is about to fail, by the thread that found the
+failure: no lock is taken, nothing waits, no register is accessed. State that another thread changes
+meanwhile may be shown as before or after the change.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,9 +27,9 @@ from pydriver.wdf.sync.work_item import WorkItem
 __all__ = ("ObjectState", "Refer", "by_identity", "describe", "kind_of", "state_of", "wdf_name")
 
 MOST_OBJECTS = 8
-"""Objects that a report describes."""
+"""The number of objects that a report describes."""
 MOST_REQUESTS = 16
-"""Requests of each kind that a queue lists."""
+"""The number of requests of each kind that a queue lists."""
 
 STATES = {
     QUEUED: "Waiting in its queue",
@@ -50,15 +50,16 @@ Refer = Callable[[Object], str]
 
 @dataclass
 class ObjectState:
-    """What is known of an object.
+    """The known state of an object.
 
-    :ivar refer: how an object is called: ``!wdfqueue 0x7f12a0``, which is also what shows it
-    :ivar handle: number that stands for it, as in a bug check's parameters
-    :ivar kind: ``WDFQUEUE``
-    :ivar name: as reports call it
+    :ivar refer: a function that makes a reference to an object, such as ``!wdfqueue 0x7f12a0``,
+        which is also the command that shows it
+    :ivar handle: the number of the object, as in a bug check's parameters
+    :ivar kind: the type of its handle, such as ``WDFQUEUE``
+    :ivar name: its name in reports
     :ivar lines: its state, for people
     :ivar values: its state, for programs
-    :ivar callbacks: the driver's, by their WDF names
+    :ivar callbacks: the places of the driver's callbacks, by their WDF names
     """
 
     handle: int
@@ -70,7 +71,7 @@ class ObjectState:
     callbacks: dict[str, Place] = field(default_factory=dict)
 
     def text(self) -> list[str]:
-        """All of it as lines, under a title."""
+        """The whole state as lines, under a title."""
         title = f"!{self.kind.lower()} 0x{self.handle:x}: {self.name}"
         return [title, *(f"    {line}" for line in self.body())]
 
@@ -80,9 +81,9 @@ class ObjectState:
 
 
 def describe(objects: Iterable[object]) -> tuple[str, ...]:
-    """The state of framework objects as lines; of a request also that of its queue.
+    """The state of framework objects as lines; with a request also that of its queue.
 
-    :param objects: anything; what is no framework object is passed over
+    :param objects: any objects; those that are not framework objects are skipped
     """
     wanted: dict[int, Object] = {}
     for each in objects:
@@ -95,7 +96,7 @@ def describe(objects: Iterable[object]) -> tuple[str, ...]:
     for each in list(wanted.values())[:MOST_OBJECTS]:
         try:
             state = state_of(each)
-        except RuntimeError:  # another thread has just changed a queue
+        except RuntimeError:  # another thread changed a queue at the same time
             continue
         if state is not None:
             lines += state.text()
@@ -103,20 +104,21 @@ def describe(objects: Iterable[object]) -> tuple[str, ...]:
 
 
 def kind_of(each: Object) -> str:
-    """The type of an object's handle, ``WDFQUEUE``."""
+    """The type of an object's handle, such as ``WDFQUEUE``."""
     name = each.object_class.__name__.upper()
     return "WDF" + {"IOQUEUE": "QUEUE", "FILE": "FILEOBJECT"}.get(name, name)
 
 
 def by_identity(each: Object) -> str:
-    """``!wdfqueue 0x7f12a0``: with the number that a bug check's parameters have."""
+    """A reference like ``!wdfqueue 0x7f12a0``, with the number in a bug check's parameters."""
     return f"!{kind_of(each).lower()} 0x{id(each):x}"
 
 
 def state_of(each: Object, refer: Refer = by_identity) -> ObjectState | None:
-    """The state of an object; ``None`` of a type that has none to show.
+    """The state of an object; ``None`` for a type without state to show.
 
-    :param refer: how other objects are called
+    :param each: the object
+    :param refer: a function that makes a reference to an object
     """
     fill = _STATES.get(type(each))
     if fill is None:
@@ -127,7 +129,7 @@ def state_of(each: Object, refer: Refer = by_identity) -> ObjectState | None:
 
 
 def _callbacks(state: ObjectState, config: object) -> None:
-    """Notes the callbacks of a configuration: those are its fields `evt_...`."""
+    """Notes the callbacks of a configuration, which are its fields `evt_...`."""
     for each in fields(config):  # type: ignore[arg-type]
         if each.name.startswith("evt_"):
             _callback(state, each.name, getattr(config, each.name))
@@ -140,7 +142,7 @@ def _callback(state: ObjectState, name: str, callback: object) -> None:
 
 
 def wdf_name(name: str) -> str:
-    """A callback's name as WDF has it: ``evt_io_read`` is EvtIoRead."""
+    """A callback's name in WDF: ``evt_io_read`` is EvtIoRead."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
