@@ -11,7 +11,7 @@ __all__ = ("compatible_ids", "hardware_ids")
 
 
 def hardware_ids(function: "PciFunction") -> tuple[str, ...]:
-    """The hardware ids of a PCI function, the most special one first [Identifiers for PCI]."""
+    """The hardware IDs of a PCI function, the most specific first [Identifiers for PCI Devices]."""
     base = f"PCI\\VEN_{function.vendor_id:04X}&DEV_{function.device_id:04X}"
     vendor, device = function.subsystem
     subsystem = f"&SUBSYS_{device:04X}{vendor:04X}"
@@ -20,7 +20,7 @@ def hardware_ids(function: "PciFunction") -> tuple[str, ...]:
 
 
 def compatible_ids(function: "PciFunction") -> tuple[str, ...]:
-    """The compatible ids of a PCI function, the most special one first."""
+    """The compatible IDs of a PCI function, the most specific first."""
     code = function.class_code
     kind = f"CC_{code.base_class:02X}{code.subclass:02X}"
     special = f"{kind}{code.interface:02X}"

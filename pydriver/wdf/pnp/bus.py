@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the PCI bus driver does for a function driver: resources, and the function's power state."""
+"""The PCI bus driver's services for a function driver: resources, and the power state."""
 
 import contextlib
 from typing import TYPE_CHECKING
@@ -29,9 +29,9 @@ _STATES = {PowerDeviceState.D1: PowerState.D1, PowerDeviceState.D2: PowerState.D
 class BusFunction:
     """The bus driver's view of one device.
 
-    :param system: whose bus and vectors are used
+    :param system: the system whose bus and vectors are used
     :param function: the PCI function
-    :param interrupts: what it is given to interrupt with
+    :param interrupts: the resources of the function's interrupts
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class BusFunction:
     # Resources
 
     def assign(self, interrupts: "Sequence[Interrupt]") -> "tuple[ResourceDescriptor, ...]":
-        """Gives the function its BARs and its interrupts, and has it decode.
+        """Gives the function its BARs and its interrupts, and enables its decoding.
 
-        After :meth:`release` for a rebalance these are others, where others are free.
+        After :meth:`release` for a rebalance the addresses differ, if others are free.
 
-        :param interrupts: objects that exist already
-        :return: BARs in the order of their indices, then interrupts
-        :raises NtStatusError: there are no interrupt resources
+        :param interrupts: the interrupt objects that exist already
+        :return: the BARs in the order of their indices, then the interrupts
+        :raises NtStatusError: no interrupt resources are available
         """
         kernel = self._system.kernel
         function = self.function
@@ -81,7 +81,7 @@ class BusFunction:
         release, self._release = self._release, None
         if release is None:
             return self.interrupts.allocate(interrupts)
-        # The old ones are still taken, so that the new ones are others.
+        # The old ranges are still taken, so that the new ones differ.
         granted: list[InterruptDescriptor] = []
         with contextlib.suppress(NtStatusError):
             granted = self.interrupts.allocate(interrupts)
@@ -92,9 +92,9 @@ class BusFunction:
         return granted
 
     def release(self, *, rebalance: bool) -> None:
-        """Takes the resources back, and has the function decode nothing.
+        """Takes the resources back, and disables the function's decoding.
 
-        :param rebalance: the function gets others, and soon
+        :param rebalance: whether the function is about to get other resources
         """
         if rebalance:
             self._messages = len(self.interrupts)
@@ -105,7 +105,7 @@ class BusFunction:
         self.function.disable()
 
     def forget(self) -> None:
-        """Gives back what a rebalance has kept that does not take place."""
+        """Gives back resources that were kept for a rebalance which does not take place."""
         release, self._release = self._release, None
         if release is not None:
             release()
@@ -114,12 +114,12 @@ class BusFunction:
 
     @property
     def present(self) -> bool:
-        """The function still answers."""
+        """Whether the function still answers."""
         return self.function.is_present
 
     @property
     def wakes_from(self) -> PowerDeviceState:
-        """The deepest state from which the function can signal PME; INVALID: from none."""
+        """The deepest state from which the function can signal PME; INVALID: it cannot."""
         function = self.function
         if not function.has(CapabilityId.POWER_MANAGEMENT):
             return PowerDeviceState.INVALID
@@ -134,7 +134,7 @@ class BusFunction:
         return PowerDeviceState.INVALID
 
     def supports(self, state: PowerDeviceState) -> bool:
-        """The function has the power state; every function has D3, if only without power."""
+        """Whether the function has a power state; every function has D3, if only without power."""
         if state not in _STATES:
             return True
         function = self.function
@@ -144,9 +144,9 @@ class BusFunction:
         )
 
     def power_on(self) -> None:
-        """Puts the function into D0, and restores what it may have lost on the way.
+        """Puts the function into D0, and restores registers that it may have lost.
 
-        What the function driver's interrupts need is programmed when they are connected.
+        Interrupts are programmed later, when the function driver's are connected.
         """
         function = self.function
         if not self.present:
@@ -167,10 +167,10 @@ class BusFunction:
         function.enable_bus_master()
 
     def power_off(self, target: PowerDeviceState) -> None:
-        """Takes bus mastering away, and puts the function into the power state.
+        """Disables bus mastering, and puts the function into the power state.
 
-        D3Final sends no power IRP down the stack: the function stays in D0, and its resources are
-        taken away after this [powerstatemachine.cpp].
+        With D3Final no power IRP goes down the stack: the function stays in D0, and loses its
+        resources afterwards [powerstatemachine.cpp].
         """
         function = self.function
         if not self.present:
@@ -182,11 +182,11 @@ class BusFunction:
         if wanted not in function.power.supported:
             wanted = PowerState.D3_HOT
         self._enable_wake(enabled=self.wake_enabled)
-        # It was pulled out meanwhile; or it stays on, as an i8255x of QEMU 7.2 to 10.0 does, whose
-        # power state nobody can change. The driver has left it as if it were off.
+        # The function was pulled out meanwhile; or it stays on, as an i8255x of QEMU 7.2 to 10.0
+        # does, whose power state cannot be changed. For the driver it is off.
         with contextlib.suppress(PciTimeoutError):
             function.power.set_state(wanted)
 
     def _enable_wake(self, *, enabled: bool) -> None:
-        # Writing 1 to pme_status clears it: nothing that happened before is a reason to wake.
+        # Writing 1 to pme_status clears it: an earlier event is not a reason to wake.
         self.function.power.registers.CONTROL.set(pme_enable=int(enabled), pme_status=1)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A device as its DDIs about PnP and power know it: it has the sequences, and a bus below it."""
+"""The part of a device that its PnP and power DDIs use: the sequences, and the bus below it."""
 
 from pydriver.wdf.dma.device import DmaDevice
 from pydriver.wdf.interrupt.device import InterruptDevice
@@ -15,10 +15,10 @@ __all__ = ("PnpDevice",)
 class PnpDevice(InterruptDevice, DmaDevice):
     """A device with PnP, power and power-policy sequences [FxPkgPnp].
 
-    :ivar bus: the bus driver's view of it
-    :ivar power: its power sequences
-    :ivar pnp: its PnP sequences
-    :ivar policy: its power policy
+    :ivar bus: the bus driver's view of the device
+    :ivar power: the power sequences
+    :ivar pnp: the PnP sequences
+    :ivar policy: the power policy
     """
 
     __slots__ = ()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The DDIs of a device about its state: what a driver tells the PnP manager, and asks it."""
+"""The DDIs of a device about its state, by which a driver informs the PnP manager."""
 
 import contextlib
 from dataclasses import replace
@@ -28,9 +28,9 @@ class StateDdis(PnpDevice):
         "VOID (_In_ WDFDEVICE Device, _In_ WDF_DEVICE_FAILED_ACTION FailedAction)",
     )
     def set_failed(self, failed_action: int) -> None:
-        """Says that the hardware has failed, and returns; the device is removed after that.
+        """Reports that the hardware has failed, and returns; the device is removed afterwards.
 
-        :param failed_action: NO_RESTART, or ATTEMPT_RESTART: then it is added again, unless that
+        :param failed_action: NO_RESTART, or ATTEMPT_RESTART: the device is added again, unless that
             has happened too often in a short time
         """
         if failed_action not in set(DeviceFailedAction):
@@ -46,10 +46,12 @@ class StateDdis(PnpDevice):
         "VOID (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_STATE DeviceState)",
     )
     def set_device_state(self, device_state: DeviceStateFlags) -> None:
-        """Tells the PnP manager of a state, which acts upon it later.
+        """Reports the device's state to the PnP manager, which acts on it later.
 
-        Failed and removed devices are removed; one whose resources have changed is stopped and
-        started; one that is not disableable is neither stopped nor removed in order.
+        A failed or removed device is removed. A device whose resources have changed is stopped and
+        started. A device that cannot be disabled is neither stopped nor removed in an orderly way.
+
+        :param device_state: the state
         """
         self.pnp.flags = replace(device_state)
         if TriState.TRUE in {device_state.failed, device_state.removed}:
@@ -66,10 +68,10 @@ class StateDdis(PnpDevice):
         "VOID (_In_ WDFDEVICE Device, _Inout_ PWDF_DEVICE_STATE DeviceState)",
     )
     def get_device_state(self) -> DeviceStateFlags:
-        """What the driver has told the PnP manager."""
+        """Returns the state that the driver has reported to the PnP manager."""
         return replace(self.pnp.flags)
 
     @ddi("WdfDeviceGetDevicePnpState", "WDF_DEVICE_PNP_STATE (_In_ WDFDEVICE Device)")
     def get_device_pnp_state(self) -> DevicePnpState:
-        """Where the PnP sequences are: for debugging only, it may be another one already."""
+        """Returns the state of the PnP sequences; for debugging only, as it may change any time."""
         return self.pnp.state

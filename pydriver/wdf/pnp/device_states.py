@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The states of WDF's PnP, power and power-policy machines that no device here can be seen in.
+"""States of WDF's PnP, power and power-policy machines that the devices here are never seen in.
 
-KMDF 1.33 numbers them in `wdfdevice.h`; 0x8000 marks those that are not pageable (NP). A driver in
-C may name any of them.
+Their numbers are those of `wdfdevice.h` in KMDF 1.33; 0x8000 marks states that are not pageable
+(NP). A driver in C may name any of them.
 """
 
 __all__ = ("PNP_STATES", "POWER_POLICY_STATES", "POWER_STATES")

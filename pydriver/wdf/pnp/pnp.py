@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The PnP sequences of a device: start, stop, removal in order and by surprise, failure.
+"""The PnP sequences of a device: start, stop, orderly and surprise removal, failure.
 
-All steps run at PASSIVE_LEVEL on the caller's thread, which is the PnP manager's, and one sequence
-at a time for each device (`_sequence`). Three callbacks are not synchronized with them: those that
-ask the driver before a stop and before a removal, and EvtDeviceSurpriseRemoval.
+All steps run at PASSIVE_LEVEL on the caller's thread, which acts as the PnP manager, one sequence
+at a time for each device (`sequence`). Three callbacks are not synchronized with them:
+EvtDeviceQueryStop, EvtDeviceQueryRemove, and EvtDeviceSurpriseRemoval.
 """
 
 import contextlib
@@ -47,20 +47,21 @@ _GONE = frozenset({DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED})
 
 
 class Pnp:
-    """The PnP sequences of one device, and what they keep.
+    """The PnP sequences of one device, and their state.
 
     :param device: the device; its state is changed here and nowhere else
-    :param power: its power sequences
-    :param restart: called on another thread after the removal of a device that has failed and
-        shall be added again
-    :ivar state: where the sequences are, by the framework's name
-    :ivar flags: what the driver has told the PnP manager of
-    :ivar sequence: held while a sequence runs
+    :param power: the power sequences of the device
+    :param restart: a function that is called on another thread after the removal of a failed device
+        that should be added again
+    :ivar state: the state of the sequences, by the framework's name
+    :ivar flags: the state that the driver has reported to the PnP manager
+    :ivar sequence: the lock that is held while a sequence runs
     :ivar resources: the translated resources, from EvtDevicePrepareHardware to
         EvtDeviceReleaseHardware
-    :ivar raw_resources: the raw ones
-    :ivar started_changed: called when the device has started, or is torn down
-    :ivar power_changed: called when the device has entered or left D0; set by the power policy
+    :ivar raw_resources: the raw resources
+    :ivar started_changed: a function that is called when the device has started, or is torn down
+    :ivar power_changed: a function that is called when the device has entered or left D0; set by
+        the power policy
     """
 
     __slots__ = (
@@ -99,7 +100,7 @@ class Pnp:
         self.started_changed = started_changed
         self.power_changed: Callable[[], None] = _nothing
         self.sequence = Mutex(self._kernel)
-        # Locks used as test-and-set bits: a device fails once, and is pulled out once.
+        # These locks are test-and-set bits: a device fails once, and is pulled out once.
         self._failing = Lock()
         self._surprised = Lock()
         self._removing = False
@@ -123,7 +124,7 @@ class Pnp:
     def start(self) -> None:
         """Starts the device, for the first time or after :meth:`stop` [IRP_MN_START_DEVICE].
 
-        :raises NtStatusError: a step failed; what was done is undone
+        :raises NtStatusError: a step failed; the steps before it have been undone
         """
         with self.sequence:
             if self._device.state not in {DeviceState.INIT, DeviceState.STOPPED}:
@@ -197,13 +198,13 @@ class Pnp:
             for interrupt in group:
                 interrupt.synchronize_irql = highest
 
-    # Leaving D0 and returning, for idle and for sleep
+    # D0 exit and D0 entry, for idle and for sleep
 
     def exit_d0(self, target: PowerDeviceState = PowerDeviceState.D3) -> None:
-        """Has the device leave D0, as for idle or sleep.
+        """Makes the device leave D0, as for idle or sleep.
 
-        :param target: D1, D2 or D3
-        :raises NtStatusError: it is not in D0; or a callback failed: the device has failed then
+        :param target: the new power state: D1, D2 or D3
+        :raises NtStatusError: it is not in D0; or a callback failed, and with it the device
         """
         with self.sequence:
             if self._device.state is not DeviceState.STARTED:
@@ -211,7 +212,7 @@ class Pnp:
             self.leave_d0(target)
 
     def leave_d0(self, target: PowerDeviceState) -> None:
-        """Does :meth:`exit_d0` for one who has the sequence, in D0."""
+        """Like :meth:`exit_d0`, for a caller that holds `sequence` while the device is in D0."""
         self._power.note(f"exit D0 to {target.name}")
         self._device.state = DeviceState.LOW_POWER
         self._power.exit(target)
@@ -220,11 +221,11 @@ class Pnp:
         self.power_changed()
 
     def enter_d0(self, previous: PowerDeviceState | None = None) -> None:
-        """Has the device return to D0.
+        """Makes the device return to D0.
 
-        :param previous: state that EvtDeviceD0Entry is told; ``None``: the one that it is in
-        :raises NtStatusError: it is not in a low-power state; or a callback failed: the device
-            has failed then
+        :param previous: the state that is passed to EvtDeviceD0Entry; ``None``: the device's state
+        :raises NtStatusError: it is not in a low-power state; or a callback failed, and with it
+            the device
         """
         with self.sequence:
             if self._device.state is not DeviceState.LOW_POWER:
@@ -232,7 +233,7 @@ class Pnp:
             self.return_to_d0(previous)
 
     def return_to_d0(self, previous: PowerDeviceState | None = None) -> None:
-        """Does :meth:`enter_d0` for one who has the sequence, out of D0."""
+        """Like :meth:`enter_d0`, for a caller that holds `sequence` while the device is asleep."""
         previous = self._power.state if previous is None else previous
         self._power.note(f"enter D0 from {previous.name}")
         failure = self._power.enter(previous)
@@ -253,10 +254,10 @@ class Pnp:
         )
 
     def stop(self) -> None:
-        """Stops the device for new resources, if the driver agrees; :meth:`start` gives them.
+        """Stops the device, if the driver agrees, so that :meth:`start` can give it new resources.
 
-        :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed:
-            the device has failed then
+        :raises NtStatusError: the device does not run; the driver vetoes; or a callback failed, and
+            with it the device
         """
         if self._device.state not in _RUNNING:
             self._wrong_state()
@@ -280,7 +281,7 @@ class Pnp:
     def rebalance(self) -> None:
         """Gives the device other resources: :meth:`stop` and :meth:`start`.
 
-        :raises NtStatusError: as these two do
+        :raises NtStatusError: either of them failed
         """
         self.stop()
         self.start()
@@ -305,15 +306,15 @@ class Pnp:
         )
 
     def cancel_query(self) -> None:
-        """Something else has vetoed: the device goes on [IRP_MN_CANCEL_REMOVE_DEVICE]."""
+        """Cancels a stop or removal that something else vetoed [IRP_MN_CANCEL_REMOVE_DEVICE]."""
         self.state = DevicePnpState.STARTED
 
     def remove(self, *, query: bool = True) -> None:
-        """Removes the device in order, and deletes it. Idempotent.
+        """Removes and deletes the device in an orderly way. Idempotent.
 
         Handles that are still open are closed.
 
-        :param query: ask the driver first, if the device runs
+        :param query: whether to ask the driver first, if the device runs
         :raises NtStatusError: the driver vetoes
         """
         if query and self._device.state in _RUNNING:
@@ -342,9 +343,9 @@ class Pnp:
             self._kernel.threads.run(self._restart)
 
     def surprise_remove(self) -> None:
-        """Takes note that the device has gone [IRP_MN_SURPRISE_REMOVAL].
+        """Handles the loss of the device [IRP_MN_SURPRISE_REMOVAL].
 
-        What is left of it goes when the last handle is closed.
+        The rest of the device object goes when the last handle is closed.
         """
         if not self._surprised.acquire(blocking=False):
             return
@@ -363,7 +364,7 @@ class Pnp:
         self.remove_if_unused()
 
     def remove_if_unused(self) -> None:
-        """Ends a surprise removal when no handle is open any more."""
+        """Completes a surprise removal when all handles are closed."""
         if (
             self._device.state is DeviceState.SURPRISE_REMOVED
             and not self._io.files
@@ -427,18 +428,23 @@ class Pnp:
         )
 
     def fail_later(self, *, restart: bool) -> None:
-        """Has another thread remove the device; at IRQL <= DISPATCH_LEVEL."""
+        """Makes another thread remove the device; at IRQL <= DISPATCH_LEVEL.
+
+        :param restart: whether the device should be added again
+        """
         if not self._failing.acquire(blocking=False):
             return
         self._restarts = restart
         self._kernel.threads.run(self.surprise_remove)
 
-    # What else the PnP manager tells and asks
+    # Other requests of the PnP manager
 
     def usage_notification(self, kind: SpecialFileType, *, in_path: bool) -> int:
-        """A special file is put on the device, or taken off [IRP_MN_DEVICE_USAGE_NOTIFICATION].
+        """Notifies of a special file on the device [IRP_MN_DEVICE_USAGE_NOTIFICATION].
 
-        :return: NTSTATUS: the driver may refuse
+        :param kind: the kind of file
+        :param in_path: whether the file is put on the device; ``False``: it is taken off
+        :return: an NTSTATUS: the driver may refuse
         """
         callbacks = self._power.callbacks
         if callbacks.evt_device_usage_notification_ex is not None:
@@ -468,4 +474,4 @@ class Pnp:
 
 
 def _nothing() -> None:
-    """There is no power policy yet."""
+    """The default of `power_changed`, until the device has a power policy."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The PnP and power callbacks of a device, and the states that they are told of."""
+"""The PnP and power callbacks of a device, and the states that they get as arguments."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class PowerDeviceState(IntEnum):
 
 @enumeration("WDF_DEVICE_PNP_STATE", "WdfDevStatePnp", more=PNP_STATES)
 class DevicePnpState(IntEnum):
-    """WDF_DEVICE_PNP_STATE: those that a device of ours can be seen in."""
+    """WDF_DEVICE_PNP_STATE: the states in which a device here can be seen."""
 
     OBJECT_CREATED = 0x100
     INIT = 0x105
@@ -114,7 +114,7 @@ class DevicePnpState(IntEnum):
 
 @enumeration("WDF_DEVICE_POWER_STATE", "WdfDevStatePower", more=POWER_STATES)
 class DevicePowerState(IntEnum):
-    """WDF_DEVICE_POWER_STATE: those that a device of ours can be seen in."""
+    """WDF_DEVICE_POWER_STATE: the states in which a device here can be seen."""
 
     OBJECT_CREATED = 0x300
     D0 = 0x307
@@ -126,7 +126,7 @@ class DevicePowerState(IntEnum):
 
 @enumeration("WDF_DEVICE_POWER_POLICY_STATE", "WdfDevStatePwrPol", more=POWER_POLICY_STATES)
 class DevicePowerPolicyState(IntEnum):
-    """WDF_DEVICE_POWER_POLICY_STATE: those that a device of ours can be seen in."""
+    """WDF_DEVICE_POWER_POLICY_STATE: the states in which a device here can be seen."""
 
     OBJECT_CREATED = 0x500
     STARTED = 0x565
@@ -203,7 +203,7 @@ class DeviceFailedAction(IntEnum):
 )
 @dataclass(slots=True)
 class DeviceStateFlags:
-    """WDF_DEVICE_STATE: what the driver tells the PnP manager of its device."""
+    """WDF_DEVICE_STATE: the state of a device that its driver reports to the PnP manager."""
 
     disabled: TriState = TriState.USE_DEFAULT
     dont_display_in_ui: TriState = TriState.USE_DEFAULT
@@ -248,7 +248,9 @@ PowerCallback = Callable[[WdfDevice, PowerDeviceState], int | None]
 )
 @dataclass(slots=True)
 class PnpPowerEventCallbacks:
-    """WDF_PNPPOWER_EVENT_CALLBACKS: all at PASSIVE_LEVEL. ``None`` for NTSTATUS is STATUS_SUCCESS.
+    """WDF_PNPPOWER_EVENT_CALLBACKS, all called at PASSIVE_LEVEL.
+
+    A result of ``None`` in place of an NTSTATUS is STATUS_SUCCESS.
 
     :ivar evt_device_d0_entry: (device, previous_state) -> NTSTATUS
     :ivar evt_device_d0_entry_post_interrupts_enabled: (device, previous_state) -> NTSTATUS
@@ -266,7 +268,8 @@ class PnpPowerEventCallbacks:
     :ivar evt_device_query_stop: (device) -> NTSTATUS; a failure vetoes
     :ivar evt_device_usage_notification: (device, special_file_type, is_in_notification_path)
     :ivar evt_device_relations_query: (device, relation_type)
-    :ivar evt_device_usage_notification_ex: as without Ex, -> NTSTATUS; a failure refuses
+    :ivar evt_device_usage_notification_ex: (device, special_file_type, is_in_notification_path) ->
+        NTSTATUS; a failure refuses
     """
 
     evt_device_d0_entry: PowerCallback | None = None
@@ -304,12 +307,12 @@ class PnpPowerEventCallbacks:
 )
 @dataclass(slots=True)
 class PowerPolicyEventCallbacks:
-    """WDF_POWER_POLICY_EVENT_CALLBACKS: all at PASSIVE_LEVEL.
+    """WDF_POWER_POLICY_EVENT_CALLBACKS, all called at PASSIVE_LEVEL.
 
-    :ivar evt_device_arm_wake_from_s0: (device) -> NTSTATUS; a failure: not armed
-    :ivar evt_device_arm_wake_from_sx: (device) -> NTSTATUS; a failure: not armed
+    :ivar evt_device_arm_wake_from_s0: (device) -> NTSTATUS; after a failure it is not armed
+    :ivar evt_device_arm_wake_from_sx: (device) -> NTSTATUS; after a failure it is not armed
     :ivar evt_device_arm_wake_from_sx_with_reason: (device, device_wake_enabled,
-        children_armed_for_wake) -> NTSTATUS; instead of the one without reason
+        children_armed_for_wake) -> NTSTATUS, used instead of evt_device_arm_wake_from_sx
     :ivar evt_device_disarm_wake_from_s0: (device)
     :ivar evt_device_disarm_wake_from_sx: (device)
     :ivar evt_device_wake_from_s0_triggered: (device)

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """D0 entry and D0 exit of a device, step by step [powerstatemachine.cpp].
 
-The steps stand in two tables, `ENTRY` and `EXIT`, in the order of Windows. A step of the entry that
-fails is undone by the tail of the exit that its row names. A step of the exit that fails is noted,
-and the rest still runs.
+The steps are in two tables, `ENTRY` and `EXIT`, in the order of Windows. When a step of the entry
+fails, the exit undoes it, from the step on that is named in the row of the entry. When a step of
+the exit fails, the failure is noted, and the remaining steps still run.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ __all__ = ("Failure", "Power", "SelfManagedIoState")
 class Failure:
     """A step that failed.
 
-    :ivar step: the callback, or what it is about
-    :ivar status: NTSTATUS
+    :ivar step: the name of the callback, or a description of the step
+    :ivar status: its NTSTATUS
     """
 
     step: str
@@ -42,7 +42,7 @@ class Failure:
 
 
 class SelfManagedIoState(Enum):
-    """Where self-managed I/O is [selfmanagediostatemachine.cpp]."""
+    """The states of self-managed I/O [selfmanagediostatemachine.cpp]."""
 
     CREATED = "created"
     STARTED = "started"
@@ -53,17 +53,18 @@ class SelfManagedIoState(Enum):
 
 
 class Power:
-    """The power of one device.
+    """The power sequences of one device.
 
     :param device: the device, with its I/O package, interrupt resources and DMA enablers
-    :param bus: the bus driver's view of it
+    :param bus: the bus driver's view of the device
     :param callbacks: the callbacks of the driver
-    :param pageable: the power callbacks may touch pageable memory
+    :param pageable: whether the power callbacks may touch pageable memory
     :ivar state: the power state of the device
-    :ivar machine_state: where the sequences are, by the framework's name
-    :ivar failures: steps of a D0 exit that failed, since the last D0 entry
-    :ivar arm_wake: set by the power policy for one D0 exit
-    :ivar disarm_wake: set by the power policy for the D0 entry that follows
+    :ivar machine_state: the state of the sequences, by the framework's name
+    :ivar failures: the steps of D0 exits that failed since the last D0 entry
+    :ivar arm_wake: the callback that arms wake, set by the power policy for one D0 exit
+    :ivar disarm_wake: the callback that disarms it, set by the power policy for the D0 entry that
+        follows
     """
 
     __slots__ = (
@@ -103,10 +104,12 @@ class Power:
         self.disarm_wake: Callable[[], None] | None = None
 
     def call(self, step: str, callback: Callable[..., int | None] | None, *more: Any) -> int:
-        """Calls a callback of the device, if it has it, and limits its time.
+        """Calls a callback of the device with a limit on its time.
 
-        :param step: its name
-        :return: NTSTATUS
+        :param step: the name of the callback
+        :param callback: the callback; ``None``: the device does not have it
+        :param more: its arguments after the device
+        :return: its NTSTATUS
         """
         if callback is None:
             return STATUS_SUCCESS
@@ -115,13 +118,13 @@ class Power:
             return self._kernel.invoke_status(callback, self._device, *more)
 
     def note(self, step: str) -> None:
-        """Writes a step into the recorder."""
+        """Records a step."""
         kernel = self._kernel
         irql = kernel.irql()
         kernel.record((perf_counter_ns(), Event.PNP, NO_PROCESSOR, irql, self._device, step))
 
     def waiting_for_requests(self) -> Any:
-        """Limits the wait for the requests that the driver owns, as a power IRP's time is."""
+        """Limits the wait for the requests that the driver owns, like the time of a power IRP."""
         return self._kernel.watchdog.limit(
             "the wait for requests that the driver owns", self._device, "RequestCompleted"
         )
@@ -132,7 +135,7 @@ class Power:
         """Enters D0.
 
         :param previous: the state that the device leaves
-        :return: ``None``, or what failed; then the device is out of D0 again
+        :return: the failure, after which the device is out of D0 again; ``None``: it is in D0
         """
         self.failures.clear()
         self.machine_state = DevicePowerState.D0_STARTING
@@ -149,7 +152,7 @@ class Power:
         return None
 
     def exit(self, target: PowerDeviceState) -> None:
-        """Leaves D0; what fails on the way is in `failures`.
+        """Leaves D0; steps that fail are in `failures`.
 
         :param target: the state that the device enters
         """
@@ -168,15 +171,15 @@ class Power:
     def record(self, step: str, status: int | None) -> None:
         """Notes a step of an exit that has failed.
 
-        :param step: the callback, or what it is about
-        :param status: NTSTATUS; ``None``: the step had nothing to do
+        :param step: the name of the callback, or a description of the step
+        :param status: its NTSTATUS; ``None``: the step had nothing to do
         """
         if status is not None and not NT_SUCCESS(status):
             failure = Failure(step, status)
             self.failures.append(failure)
             self.note(f"failed: {failure}")
 
-    # Steps of the entry: what failed, or None
+    # Steps of the entry, which return the failure or None
 
     def _call_entry(
         self, step: str, callback: Callable[..., int | None] | None, *more: Any
@@ -210,7 +213,7 @@ class Power:
         return None
 
     def disarm(self, previous: PowerDeviceState) -> Failure | None:
-        """Disarms the wake that the power policy has armed, if it has."""
+        """Disarms wake, if the power policy has armed it."""
         disarm, self.disarm_wake = self.disarm_wake, None
         if disarm is not None:
             disarm()
@@ -282,10 +285,10 @@ class Power:
         step = "EvtDeviceD0Exit"
         self.record(step, self.call(step, self.callbacks.evt_device_d0_exit, target))
 
-    # The end of self-managed I/O, by the PnP sequences
+    # The end of self-managed I/O, for the PnP sequences
 
     def flush_self_managed_io(self) -> None:
-        """Calls EvtDeviceSelfManagedIoFlush, if self-managed I/O was ever started."""
+        """Calls EvtDeviceSelfManagedIoFlush, if self-managed I/O was started before."""
         if self._self_managed_io in {SelfManagedIoState.STOPPED, SelfManagedIoState.FAILED}:
             self.call(
                 "EvtDeviceSelfManagedIoFlush", self.callbacks.evt_device_self_managed_io_flush
@@ -293,7 +296,7 @@ class Power:
             self._self_managed_io = SelfManagedIoState.FLUSHED
 
     def clean_up_self_managed_io(self) -> None:
-        """Calls EvtDeviceSelfManagedIoCleanup, if self-managed I/O was ever started."""
+        """Calls EvtDeviceSelfManagedIoCleanup, if self-managed I/O was started before."""
         if self._self_managed_io is SelfManagedIoState.FLUSHED:
             self.call(
                 "EvtDeviceSelfManagedIoCleanup", self.callbacks.evt_device_self_managed_io_cleanup
@@ -323,4 +326,4 @@ ENTRY: tuple[tuple[EntryStep, ExitStep | None], ...] = (
     (Power._release_queues, None),
     (Power._start_self_managed_io, Power._stop_queues),
 )
-"""Each step, and the step of the exit at which its undoing begins."""
+"""Each step of the entry, and the step of the exit from which on it is undone."""

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The power policy of a device: idle, wake, and the system's sleep [powerpolicystatemachine.cpp].
 
-`_lock` guards the references that keep the device in D0, and the timer; nothing waits and no
-register is accessed under it. Whoever changes the power state has the PnP sequence lock.
+`_lock` guards the references that keep the device in D0, and the timer; code that holds it neither
+waits nor accesses a register. The power state is only changed with the PnP sequence lock held.
 """
 
 import contextlib
@@ -55,10 +55,10 @@ class PowerPolicy:
     """The power policy of one device.
 
     :param device: the device
-    :param pnp: its PnP sequences
-    :param power: its power sequences
+    :param pnp: the PnP sequences of the device
+    :param power: the power sequences of the device
     :param callbacks: the callbacks of the power policy's owner
-    :param owner: the driver decides when the device sleeps
+    :param owner: whether the driver decides when the device sleeps
     """
 
     __slots__ = (
@@ -104,7 +104,7 @@ class PowerPolicy:
         self._timer: KTimer | None = None
         self._timer_dpc = KDpc(self._kernel, self._timer_expired, device)
         self._io_count = self._io_seen = 0
-        # The device sleeps because it was idle; because the system sleeps.
+        # Whether the device sleeps because it was idle, and whether because the system sleeps.
         self._idled = False
         self._asleep = False
         pnp.power_changed = self.power_changed
@@ -112,11 +112,11 @@ class PowerPolicy:
     # Settings
 
     def assign_s0_idle_settings(self, settings: IdleSettings) -> None:
-        """Says when the device sleeps while the system works.
+        """Sets when the device sleeps while the system works.
 
-        :param settings: see there
+        :param settings: the settings
         :raises NtStatusError: the driver does not own the power policy; a value is out of range;
-            the bus cannot have the device wake from that state, or has no such state
+            the device does not have the power state, or cannot wake from it
         """
         what = "WdfDeviceAssignS0IdleSettings"
         if not isinstance(settings, IdleSettings):
@@ -143,11 +143,11 @@ class PowerPolicy:
             self._power_up_later()
 
     def assign_sx_wake_settings(self, settings: WakeSettings) -> None:
-        """Says whether the device may wake the system.
+        """Sets whether the device may wake the system.
 
-        :param settings: see there
+        :param settings: the settings
         :raises NtStatusError: the driver does not own the power policy; a value is out of range;
-            the bus cannot have the device wake from that state
+            the device cannot wake from the power state
         """
         what = "WdfDeviceAssignSxWakeSettings"
         if not isinstance(settings, WakeSettings):
@@ -168,7 +168,9 @@ class PowerPolicy:
         device, bus = self._device, self._power.bus
         deepest = bus.wakes_from
         if wakes and (deepest is PowerDeviceState.INVALID or dx_state > deepest):
-            raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {device} cannot wake from it")
+            raise NtStatusError(
+                STATUS_POWER_STATE_INVALID, f"{what}: {device} cannot wake from DxState"
+            )
         if dx_state and not bus.supports(PowerDeviceState(dx_state)):
             raise NtStatusError(STATUS_POWER_STATE_INVALID, f"{what}: {device} has no such state")
 
@@ -181,10 +183,10 @@ class PowerPolicy:
     def stop_idle(self, what: str, *, wait_for_d0: bool) -> int:
         """Keeps the device in D0 [WdfDeviceStopIdle].
 
-        :param what: the DDI, for the error
-        :param wait_for_d0: return when it is there; at PASSIVE_LEVEL
-        :return: NTSTATUS
-        :raises NtStatusError: see the DDI
+        :param what: the name of the DDI, for the error
+        :param wait_for_d0: whether to wait until the device is in D0; at PASSIVE_LEVEL
+        :return: STATUS_SUCCESS or STATUS_PENDING, see :meth:`PowerPolicyDdis.stop_idle`
+        :raises NtStatusError: the device is not kept, see :meth:`PowerPolicyDdis.stop_idle`
         """
         irql = self._kernel.irql()
         if wait_for_d0 and irql > PASSIVE_LEVEL and self._kernel.verifying:
@@ -222,7 +224,7 @@ class PowerPolicy:
     def resume_idle(self, what: str) -> None:
         """Undoes a :meth:`stop_idle` that succeeded [WdfDeviceResumeIdle].
 
-        :param what: the DDI, for the report
+        :param what: the name of the DDI, for the report
         """
         with self._lock:
             balanced = self._idle_references > 0
@@ -267,8 +269,8 @@ class PowerPolicy:
             if self._device.state is not DeviceState.STARTED or settings is None:
                 return
             with self._lock:
-                # First said, then looked: who comes from here on finds it said, and has the
-                # device powered up after this.
+                # The flag is set before references and requests are checked: one that comes from
+                # here on finds it set, and makes the device power up afterwards.
                 self._idled = True
                 idle = (
                     not self._idle_references
@@ -298,16 +300,16 @@ class PowerPolicy:
         )
 
     def io_arrived(self) -> None:
-        """A request was sent: the device does not idle; at IRQL <= DISPATCH_LEVEL."""
+        """Keeps the device from idling, as a request was sent; at IRQL <= DISPATCH_LEVEL."""
         self._io_count += 1
         if self._idled:
             self._power_up_later()
 
     def _power_up_later(self) -> None:
-        """Has another thread power the device up; at IRQL <= DISPATCH_LEVEL."""
+        """Makes another thread power the device up; at IRQL <= DISPATCH_LEVEL."""
 
         def power_up() -> None:
-            with contextlib.suppress(NtStatusError):  # then it is removed, which tells everybody
+            with contextlib.suppress(NtStatusError):  # a failure removes it, which wakes waiters
                 self._power_up()
 
         self._kernel.threads.run(power_up)
@@ -322,11 +324,11 @@ class PowerPolicy:
                     raise NtStatusError(STATUS_POWER_STATE_INVALID, str(self._device)) from error
 
     def power_changed(self) -> None:
-        """Has the idle time begin anew in D0, and end elsewhere."""
+        """Restarts the idle timer in D0, and stops it in other states."""
         if self._device.state is not DeviceState.LOW_POWER:
             self._idled = False
         self._rearm()
-        # One that came between the last look at the queues and their stop.
+        # A request may have come between the last check of the queues and their stop.
         if self._idled and self._busy:
             self._power_up_later()
 
@@ -369,7 +371,7 @@ class PowerPolicy:
         )
 
     def wake(self) -> None:
-        """The device, which idles, has signalled that it wants to wake up; at PASSIVE_LEVEL."""
+        """Handles the wake signal of a device that idles; at PASSIVE_LEVEL."""
         if not self._power.bus.wake_enabled or self._asleep:
             return
         self._power.call(
@@ -380,9 +382,9 @@ class PowerPolicy:
     # The system's sleep
 
     def enter_sleep(self) -> None:
-        """The system goes to sleep: the device leaves D0, armed if it may wake the system.
+        """Makes the device leave D0 as the system goes to sleep, armed if it may wake the system.
 
-        :raises NtStatusError: a callback failed; the device has failed then
+        :raises NtStatusError: a callback failed, and with it the device
         """
         with self._pnp.sequence:
             self._asleep = True
@@ -396,10 +398,10 @@ class PowerPolicy:
             self._pnp.leave_d0(target)
 
     def leave_sleep(self, *, triggered: bool = False) -> None:
-        """The system works again: the device returns to D0, unless it had been idle before.
+        """Makes the device return to D0 as the system wakes up, unless it was idle before.
 
-        :param triggered: it was this device that has woken the system
-        :raises NtStatusError: a callback failed; the device has failed then
+        :param triggered: whether this device woke the system
+        :raises NtStatusError: a callback failed, and with it the device
         """
         with self._pnp.sequence:
             self._asleep = False
@@ -424,7 +426,7 @@ class PowerPolicy:
 
     @property
     def state(self) -> DevicePowerPolicyState:
-        """Where the power policy is: for debugging only, it may be another one already."""
+        """The state of the power policy; for debugging only, as it may change at any time."""
         states = DevicePowerPolicyState
         if self._device.state in {DeviceState.INIT, DeviceState.PREPARING}:
             return states.OBJECT_CREATED

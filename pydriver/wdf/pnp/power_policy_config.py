@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The settings of a power policy's owner: when the device idles, and whether it can wake."""
+"""The settings of the power policy's owner for a device that idles, and for its wake."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,7 +19,7 @@ __all__ = (
 )
 
 DEFAULT_IDLE_TIMEOUT = 5000
-"""Milliseconds [IdleTimeoutDefaultConstant]."""
+"""The default idle timeout in milliseconds [IdleTimeoutDefaultConstant]."""
 
 LONGEST_IDLE_TIMEOUT = 0x7FFFFFFF
 
@@ -85,12 +85,14 @@ enumerators(
 class IdleSettings:
     """WDF_DEVICE_POWER_POLICY_IDLE_SETTINGS.
 
-    :ivar idle_caps: whether the device can wake itself up
-    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one that the capabilities allow
-    :ivar idle_timeout: milliseconds without requests; 0: 5 seconds
-    :ivar user_control_of_idle_settings: whether a user may switch it off
-    :ivar enabled: the device is put to sleep when it idles; default: yes
-    :ivar power_up_idle_device_on_system_wake: default: no
+    :ivar idle_caps: the capabilities: whether the device can wake itself up
+    :ivar dx_state: the power state of the idle device: D1, D2 or D3; INVALID: the deepest one that
+        the capabilities allow
+    :ivar idle_timeout: the time without requests in milliseconds; 0: 5 seconds
+    :ivar user_control_of_idle_settings: whether a user may switch idling off
+    :ivar enabled: whether the device is put to sleep when it idles; the default is yes
+    :ivar power_up_idle_device_on_system_wake: whether a device that idles is powered up when the
+        system wakes; the default is no
     """
 
     idle_caps: int = PowerPolicyS0IdleCapabilities.CANNOT_WAKE_FROM_S0
@@ -117,11 +119,13 @@ class IdleSettings:
 class WakeSettings:
     """WDF_DEVICE_POWER_POLICY_WAKE_SETTINGS.
 
-    :ivar dx_state: D1, D2 or D3; INVALID: the deepest one from which the device can wake
-    :ivar user_control_of_wake_settings: whether a user may switch it off
-    :ivar enabled: the device may wake the system; default: yes
-    :ivar arm_for_wake_if_children_are_armed_for_wake: told to EvtDeviceArmWakeFromSxWithReason
-    :ivar indicate_child_wake_on_parent_wake: without children, without effect
+    :ivar dx_state: the power state of the sleeping device: D1, D2 or D3; INVALID: the deepest one
+        from which the device can wake
+    :ivar user_control_of_wake_settings: whether a user may switch wake off
+    :ivar enabled: whether the device may wake the system; the default is yes
+    :ivar arm_for_wake_if_children_are_armed_for_wake: an argument of
+        EvtDeviceArmWakeFromSxWithReason
+    :ivar indicate_child_wake_on_parent_wake: an option without effect, as devices have no children
     """
 
     dx_state: int = PowerDeviceState.INVALID

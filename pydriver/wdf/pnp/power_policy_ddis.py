@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The DDIs of a device about its power policy: idle, wake, and where the sequences are."""
+"""The DDIs of a device about its power policy: idle, wake, and the state of the sequences."""
 
 from pydriver.declarations.binding import Binding
 from pydriver.wdf.object.ddi import ddi
@@ -21,11 +21,11 @@ class PowerPolicyDdis(PnpDevice):
         "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_IDLE_SETTINGS Settings)",
     )
     def assign_s0_idle_settings(self, settings: IdleSettings) -> None:
-        """Says when the device sleeps while the system works.
+        """Sets when the device sleeps while the system works.
 
-        :param settings: see there
+        :param settings: the settings
         :raises NtStatusError: the driver does not own the power policy; a value is out of range;
-            the bus cannot have the device wake from that state, or has no such state
+            the device does not have the power state, or cannot wake from it
         """
         self.policy.assign_s0_idle_settings(settings)
 
@@ -34,11 +34,11 @@ class PowerPolicyDdis(PnpDevice):
         "NTSTATUS (_In_ WDFDEVICE Device, _In_ PWDF_DEVICE_POWER_POLICY_WAKE_SETTINGS Settings)",
     )
     def assign_sx_wake_settings(self, settings: WakeSettings) -> None:
-        """Says whether the device may wake the system.
+        """Sets whether the device may wake the system.
 
-        :param settings: see there
+        :param settings: the settings
         :raises NtStatusError: the driver does not own the power policy; a value is out of range;
-            the bus cannot have the device wake from that state
+            the device cannot wake from the power state
         """
         self.policy.assign_sx_wake_settings(settings)
 
@@ -51,10 +51,10 @@ class PowerPolicyDdis(PnpDevice):
     def stop_idle(self, *, wait_for_d0: bool, tag: object = None) -> int:
         """Keeps the device in D0, and brings it there if it idles.
 
-        :param wait_for_d0: return when it is there; at PASSIVE_LEVEL
-        :param tag: what for
-        :return: STATUS_SUCCESS: it is in D0; STATUS_PENDING: it will be. Both are undone by
-            :meth:`resume_idle`
+        :param wait_for_d0: whether to wait until the device is in D0; at PASSIVE_LEVEL
+        :param tag: the reason, for the debugger
+        :return: STATUS_SUCCESS: it is in D0; STATUS_PENDING: it will be. :meth:`resume_idle` undoes
+            both
         :raises NtStatusError: STATUS_INVALID_DEVICE_STATE: the driver does not own the power
             policy; STATUS_POWER_STATE_INVALID: the device has failed or gone
         """
@@ -62,7 +62,7 @@ class PowerPolicyDdis(PnpDevice):
 
     @ddi("WdfDeviceStopIdleNoTrack", "NTSTATUS (_In_ WDFDEVICE Device, _In_ BOOLEAN WaitForD0)")
     def stop_idle_no_track(self, *, wait_for_d0: bool) -> int:
-        """As :meth:`stop_idle`, without a tag."""
+        """Like :meth:`stop_idle`, without a tag."""
         return self.policy.stop_idle("WdfDeviceStopIdleNoTrack", wait_for_d0=wait_for_d0)
 
     @ddi(
@@ -81,7 +81,7 @@ class PowerPolicyDdis(PnpDevice):
 
     @ddi("WdfDeviceGetDevicePowerState", "WDF_DEVICE_POWER_STATE (_In_ WDFDEVICE Device)")
     def get_device_power_state(self) -> DevicePowerState:
-        """Where the power sequences are: for debugging only, it may be another one already."""
+        """Returns the state of the power sequences; for debugging only, as it may change."""
         return self.power.machine_state
 
     @ddi(
@@ -89,5 +89,5 @@ class PowerPolicyDdis(PnpDevice):
         "WDF_DEVICE_POWER_POLICY_STATE (_In_ WDFDEVICE Device)",
     )
     def get_device_power_policy_state(self) -> DevicePowerPolicyState:
-        """Where the power policy is: for debugging only, it may be another one already."""
+        """Returns the state of the power policy; for debugging only, as it may change."""
         return self.policy.state
