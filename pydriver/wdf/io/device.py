@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A device as queues, requests and files know it: it has an I/O package."""
+"""The part of a device that queues, requests and files use: its I/O package."""
 
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ __all__ = ("IoDevice",)
 class IoDevice(DeviceBase, Presenting):
     """A device with an I/O package.
 
-    :ivar io: its queues and files
-    :ivar device_lock: for its own callbacks, and for queues whose scope is DEVICE
+    :ivar io: the device's queues and files
+    :ivar device_lock: the lock of its own callbacks, and of queues whose scope is DEVICE
     """
 
     __slots__ = ()
@@ -29,11 +29,11 @@ class IoDevice(DeviceBase, Presenting):
     def open(self, name: str = "", flags: int = 0, timeout: float | None = None) -> "File":
         """Opens the device [CreateFile].
 
-        :param name: of what to open on it
-        :param flags: FO_*, of the file object
-        :param timeout: seconds for the driver's answer; ``None`` waits for ever
-        :raises NtStatusError: it is not started, or the driver refuses; it is open already, and
-            exclusive
+        :param name: the name of the thing to open on the device
+        :param flags: FO_*, the flags of the file object
+        :param timeout: the time for the driver's answer, in seconds; ``None`` waits for ever
+        :raises NtStatusError: the device is not started, or the driver refuses; or the device is
+            exclusive, and open already
         :raises TimeoutError: the driver has not answered; the request has been cancelled
         """
         return self.io.open(name, flags, timeout)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Device objects as the I/O manager knows them: the device's own, and the bus driver's below it."""
+"""Device objects of the I/O manager: the device's own, and the bus driver's below it."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ IRP_MJ_CLEANUP = 0x12
     "WDF_DEVICE_IO_TYPE", "WdfDeviceIo", more={"WdfDeviceIoUndefined": 0, "WdfDeviceIoMaximum": 5}
 )
 class DeviceIoType(IntEnum):
-    """WDF_DEVICE_IO_TYPE: how the buffers of reads and writes reach the driver."""
+    """WDF_DEVICE_IO_TYPE: the way in which the buffers of reads and writes reach the driver."""
 
     NEITHER = 1
     BUFFERED = 2
@@ -35,7 +35,7 @@ class DeviceIoType(IntEnum):
 
 @constants("DO", "DO_")
 class DeviceObjectFlags(IntFlag):
-    """DO_*: flags of a device object."""
+    """DO_*: the flags of a device object."""
 
     BUFFERED_IO = 0x4
     EXCLUSIVE = 0x8
@@ -52,14 +52,14 @@ NO_FLAGS = DeviceObjectFlags(0)
 class DeviceObject:
     """DEVICE_OBJECT.
 
-    :ivar name: empty, if it has none
+    :ivar name: the name of the device; empty if it does not have one
     :ivar device_type: FILE_DEVICE_*
     :ivar characteristics: FILE_*
     :ivar flags: DO_*
     :ivar alignment_requirement: a mask: the alignment of buffers, less one
     :ivar attached_to: the device object below
-    :ivar forwarded: requests that came from above and were not for the device above, by their
-        IRP_MJ_* code; at the bottom of the stack
+    :ivar forwarded: the number of requests that came from above and were not for the device above,
+        by their IRP_MJ_* code; for the bottom of the stack
     """
 
     name: str = ""
@@ -71,10 +71,10 @@ class DeviceObject:
     forwarded: Counter[int] = field(default_factory=Counter)
 
     def forward(self, major_function: int) -> int:
-        """Passes a request on; the bus driver opens and closes, and knows nothing else.
+        """Passes a request on to the bus driver, which only knows how to open and to close.
 
-        :param major_function: IRP_MJ_* code
-        :return: NTSTATUS
+        :param major_function: the IRP_MJ_* code
+        :return: the NTSTATUS
         """
         self.forwarded[major_function] += 1
         known = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP}
@@ -86,8 +86,8 @@ class DeviceObject:
 class WdmFileObject:
     """FILE_OBJECT.
 
-    :ivar device_object: that was opened
-    :ivar file_name: of what was opened on the device
+    :ivar device_object: the device object that was opened
+    :ivar file_name: the name of the thing that was opened on the device
     :ivar flags: FO_*
     """
 

@@ -45,11 +45,11 @@ class File(Object):
     The methods that end in ``_async`` are for IRQL <= DISPATCH_LEVEL, completion callbacks
     included; the others wait.
 
-    :param device: that was opened
-    :param name: of what was opened on the device
+    :param device: the device that was opened
+    :param name: the name of the thing that was opened on the device
     :param flags: FO_*
-    :ivar closed: the application has closed it
-    :ivar gone: an event: the driver has been told the last of it
+    :ivar closed: whether the application has closed it
+    :ivar gone: an event that is set after the driver's last callback for the file
     """
 
     __slots__ = ("_irp", "closed", "device", "flags", "gone", "io", "name")
@@ -89,10 +89,10 @@ class File(Object):
     ) -> Irp:
         """Sends a read.
 
-        :param buffer: where to; or a number of bytes, for a new buffer
-        :param offset: in the device
-        :param on_complete: called when it is complete, with the request
-        :param context: kept in the request
+        :param buffer: the destination; or a number of bytes, for a new buffer
+        :param offset: the offset in the device
+        :param on_complete: the function called with the request when it is complete
+        :param context: a value that is kept in the request
         :raises NtStatusError: the file is closed; or the device has its requests' buffers in guest
             memory, and that is exhausted
         """
@@ -120,10 +120,10 @@ class File(Object):
     ) -> Irp:
         """Sends a write. ``data`` must not change until it is complete.
 
-        :param data: what to write
-        :param offset: in the device
-        :param on_complete: called when it is complete, with the request
-        :param context: kept in the request
+        :param data: the data to write
+        :param offset: the offset in the device
+        :param on_complete: the function called with the request when it is complete
+        :param context: a value that is kept in the request
         """
         if self.closed:
             self._raise_closed()
@@ -152,11 +152,11 @@ class File(Object):
         With METHOD_BUFFERED (the lower two bits of the code are 0) input and output are the same
         memory for the driver: a new buffer, as long as the longer of the two.
 
-        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param code: the control code, see :func:`pydriver.wdf.io.irp.ctl_code`
         :param data: the input
-        :param output: where the output goes to; or its length, for a new buffer
-        :param on_complete: called when it is complete, with the request
-        :param context: kept in the request
+        :param output: the destination of the output; or its length, for a new buffer
+        :param on_complete: the function called with the request when it is complete
+        :param context: a value that is kept in the request
         """
         queue = self.io.control_queue
         return self._control(DEVICE_CONTROL, queue, code, data, output, on_complete, context)
@@ -171,11 +171,11 @@ class File(Object):
     ) -> Irp:
         """Sends an internal device control, as another driver in kernel mode does.
 
-        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param code: the control code, see :func:`pydriver.wdf.io.irp.ctl_code`
         :param data: the input
-        :param output: where the output goes to; or its length, for a new buffer
-        :param on_complete: called when it is complete, with the request
-        :param context: kept in the request
+        :param output: the destination of the output; or its length, for a new buffer
+        :param on_complete: the function called with the request when it is complete
+        :param context: a value that is kept in the request
         """
         queue = self.io.internal_queue
         return self._control(
@@ -211,14 +211,14 @@ class File(Object):
     # Waiting
 
     def read(self, length: int, offset: int = 0, timeout: float | None = None) -> memoryview:
-        """Reads.
+        """Reads, and waits for the data.
 
-        :param length: bytes
-        :param offset: in the device
-        :param timeout: seconds; ``None`` waits for ever
-        :return: what was read
+        :param length: the number of bytes
+        :param offset: the offset in the device
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
+        :return: the data that was read
         :raises NtStatusError: the request failed
-        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        :raises TimeoutError: the request was not complete in time, and has been cancelled
         """
         irp = self.read_async(length, offset)
         self._finish(irp, timeout)
@@ -230,14 +230,14 @@ class File(Object):
         offset: int = 0,
         timeout: float | None = None,
     ) -> int:
-        """Writes.
+        """Writes, and waits until the request is complete.
 
-        :param data: what to write
-        :param offset: in the device
-        :param timeout: seconds; ``None`` waits for ever
-        :return: bytes that were written
+        :param data: the data to write
+        :param offset: the offset in the device
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
+        :return: the number of bytes that were written
         :raises NtStatusError: the request failed
-        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        :raises TimeoutError: the request was not complete in time, and has been cancelled
         """
         return self._finish(self.write_async(data, offset), timeout)
 
@@ -250,13 +250,13 @@ class File(Object):
     ) -> memoryview:
         """Sends a device control.
 
-        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param code: the control code, see :func:`pydriver.wdf.io.irp.ctl_code`
         :param data: the input
-        :param output_length: bytes that the output may have
-        :param timeout: seconds; ``None`` waits for ever
+        :param output_length: the number of bytes that the output may have
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
         :return: the output
         :raises NtStatusError: the request failed
-        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        :raises TimeoutError: the request was not complete in time, and has been cancelled
         """
         irp = self.device_control_async(code, data, output_length)
         self._finish(irp, timeout)
@@ -271,13 +271,13 @@ class File(Object):
     ) -> memoryview:
         """Sends an internal device control, as another driver in kernel mode does.
 
-        :param code: see :func:`pydriver.wdf.io.irp.ctl_code`
+        :param code: the control code, see :func:`pydriver.wdf.io.irp.ctl_code`
         :param data: the input
-        :param output_length: bytes that the output may have
-        :param timeout: seconds; ``None`` waits for ever
+        :param output_length: the number of bytes that the output may have
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
         :return: the output
         :raises NtStatusError: the request failed
-        :raises TimeoutError: it is not complete in time; then it has been cancelled
+        :raises TimeoutError: the request was not complete in time, and has been cancelled
         """
         irp = self.internal_device_control_async(code, data, output_length)
         self._finish(irp, timeout)
@@ -291,10 +291,10 @@ class File(Object):
             raise
 
     def close(self) -> None:
-        """Closes the handle: its requests that wait in queues are cancelled. Idempotent.
+        """Closes the handle; its requests that wait in queues are cancelled. Idempotent.
 
-        EvtFileCleanup is called before this returns, EvtFileClose when the driver has completed
-        all requests of the file.
+        EvtFileCleanup is called before this returns, EvtFileClose when the driver has completed all
+        requests of the file.
         """
         if self.closed:
             return
@@ -315,7 +315,7 @@ class File(Object):
             self._close()
 
     def _close_after(self, outstanding: list[Irp]) -> None:
-        """Closes when some requests are complete: `status` first, then `on_complete`, see Irp."""
+        """Closes when these requests are complete: `status` first, then `on_complete`, see Irp."""
         lock = Lock()
         left = set(outstanding)
 
@@ -349,7 +349,7 @@ class File(Object):
 
     @ddi("WdfFileObjectGetFlags", "ULONG (_In_ WDFFILEOBJECT FileObject)")
     def get_flags(self) -> int:
-        """The flags that it was opened with, FO_*."""
+        """The flags with which the device was opened, FO_*."""
         return self.flags
 
     @ddi(
@@ -358,7 +358,7 @@ class File(Object):
         highest=PASSIVE_LEVEL,
     )
     def get_file_name(self) -> str:
-        """The name of what was opened on the device."""
+        """The name of the thing that was opened on the device."""
         return self.name
 
     @ddi("WdfFileObjectWdmGetFileObject", "PFILE_OBJECT (_In_ WDFFILEOBJECT FileObject)")
@@ -376,7 +376,7 @@ def _buffers(
     output: "int | bytearray | memoryview",
     length: int,
 ) -> tuple[memoryview, memoryview]:
-    """Input and output of a device control, as its method has them."""
+    """The input and the output of a device control, as its method has them."""
     if code & 3 == METHOD_BUFFERED:
         size = len(data)
         shared = memoryview(bytearray(max(size, length)))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDF_FILEOBJECT_CONFIG: what a driver wants to hear of the handles of its device."""
+"""WDF_FILEOBJECT_CONFIG: a driver's callbacks for the handles of its device."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -63,16 +63,17 @@ class FileObjectClass(IntEnum):
 )
 @dataclass(slots=True)
 class FileObjectConfig:
-    """WDF_FILEOBJECT_CONFIG: all callbacks at PASSIVE_LEVEL.
+    """WDF_FILEOBJECT_CONFIG. All callbacks are at PASSIVE_LEVEL.
 
-    :ivar evt_device_file_create: (device, request, file): a handle is opened; completes the
-        request, whose status decides. Without it, and without a queue for create requests, each
-        handle can be opened
-    :ivar evt_file_close: (file), last
-    :ivar evt_file_cleanup: (file), when the handle is closed
-    :ivar auto_forward_cleanup_close: pass these requests on to the bus driver; default: a filter
-        does
-    :ivar file_object_class: NOT_REQUIRED: requests have no file object for the driver
+    :ivar evt_device_file_create: (device, request, file), called when a handle is opened; it
+        completes the request, whose status decides. Without it, and without a queue for create
+        requests, each handle can be opened
+    :ivar evt_file_close: (file), called last
+    :ivar evt_file_cleanup: (file), called when the handle is closed
+    :ivar auto_forward_cleanup_close: whether to pass these requests on to the bus driver; by
+        default, a filter does
+    :ivar file_object_class: the kind of file object; with NOT_REQUIRED, requests do not have one
+        for the driver
     """
 
     evt_device_file_create: "Callable[[WdfDevice, Request, File | None], None] | None" = None
@@ -87,8 +88,8 @@ def serializes_file_callbacks(
 ) -> bool:
     """Whether the file callbacks run under the device's presentation lock.
 
-    :param attributes: of file objects
-    :param device_level: effective execution level of the device
+    :param attributes: the attributes of the file objects
+    :param device_level: the effective execution level of the device
     :param what: the DDI, for the error
     :raises NtStatusError: the synchronization scope is not possible [fxpkggeneral.cpp]
     """
@@ -101,6 +102,7 @@ def serializes_file_callbacks(
         return False
     if device_level is not ExecutionLevel.PASSIVE:
         raise NtStatusError(
-            STATUS_INVALID_DEVICE_REQUEST, f"{what}: file objects of scope Device, above PASSIVE"
+            STATUS_INVALID_DEVICE_REQUEST,
+            f"{what}: file objects of scope Device, for a device above PASSIVE",
         )
     return True

@@ -5,12 +5,12 @@
 The device reaches such a buffer by DMA, without a copy by this process, and code in the guest
 reaches it as Python does. The application's own buffer is memory of this process, unless it is a
 view of guest memory already, which is used as it is. So the request has blocks of guest memory,
-which are filled when it is sent, copied back when it is complete, and freed then:
+which are filled when it is sent, and copied back and freed when it is complete:
 
-- buffered I/O: one system buffer, for input and output of a device control. What comes back is what
-  the driver says that it has written, and of a request that has failed, nothing.
-- direct I/O: pages that stand for the application's. All of them come back, however it ended: what
-  a device has written is there.
+- buffered I/O: one system buffer, for input and output of a device control. The bytes that the
+  driver reports as written are copied back; if the request has failed, none are.
+- direct I/O: pages that stand for the application's. All of them are copied back, whatever the
+  status: they have the bytes that a device has written.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ SEVERITY_ERROR: Final = 3
 
 
 def irp_class(device: "IoDevice") -> type[Irp]:
-    """The class of the requests for a device: here it is decided where their buffers are."""
+    """The class of the requests for a device, which decides where their buffers are."""
     return Irp if device.guest_memory is None else GuestIrp
 
 
@@ -64,7 +64,7 @@ class GuestIrp(Irp):
             kernel, file, kind, length, offset, code, source, buffer, on_complete, context
         )
         self._source, self._target = source, buffer
-        self._back: memoryview | None = None  # what is copied to the application's buffer
+        self._back: memoryview | None = None  # the bytes to copy to the application's buffer
         self._blocks: list[GuestBlock] = []
         control = kind in CONTROLS
         if control:
@@ -82,7 +82,7 @@ class GuestIrp(Irp):
             raise
 
     def _place_together(self) -> None:
-        """Input and output of a buffered control: one system buffer, as long as the longer."""
+        """Makes a buffered control's system buffer, as long as the longer of input and output."""
         source, target = self._source, self._target
         assert source is not None
         assert target is not None
@@ -114,7 +114,7 @@ class GuestIrp(Irp):
         return view.toreadonly() if buffer.readonly else view
 
     def _allocate(self, size: int, *, pages: bool) -> memoryview:
-        """A new block; with ``pages`` no other block is on any of its pages."""
+        """A new block; with ``pages``, its pages are not shared with other blocks."""
         if not size:
             return memoryview(b"")
         device = self.file.device
@@ -143,7 +143,7 @@ class GuestIrp(Irp):
             target.cast("B")[:size] = back[:size]
         for mine, theirs in ((self.input, self._source), (self.buffer, target)):
             if mine is not None and mine is not theirs:
-                with contextlib.suppress(BufferError):  # somebody looks at it through a library
+                with contextlib.suppress(BufferError):  # a library still exports a view of it
                     mine.release()
         self.input, self.buffer, self._back = self._source, target, None
         self._free()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""An I/O request as its sender sees it: what it asked, how it ended, and how to wait for that.
+"""I/O requests from the sender's side: the parameters, the result, and the wait for it.
 
-`status` is written once, last, by whoever completes the request. A waiter stores `_waiter` and
-then looks at `status` again; the completer writes `status` and then looks at `_waiter`: one of the
-two sees the other.
+`status` is written once, last, by the code that completes the request. A waiter stores `_waiter`
+and then looks at `status` again; the completer writes `status` and then looks at `_waiter`: so one
+of them sees the other.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ class RequestType(IntEnum):
     more={"MaximumMode": 2},
 )
 class ProcessorMode(IntEnum):
-    """KPROCESSOR_MODE: who sent a request."""
+    """KPROCESSOR_MODE: the mode of the sender of a request."""
 
     KERNEL = 0
     USER = 1
@@ -101,9 +101,9 @@ def ctl_code(
 ) -> int:
     """A device control code [CTL_CODE].
 
-    :param function: 0 to 0xfff; 0x800 and above are the driver's own
+    :param function: the function, 0 to 0xfff; 0x800 and above are the driver's own
     :param method: 0 buffered, 1 in direct, 2 out direct, 3 neither
-    :param device_type: FILE_DEVICE_UNKNOWN for most
+    :param device_type: FILE_DEVICE_*; FILE_DEVICE_UNKNOWN for most
     :param access: 0 any, 1 read, 2 write
     """
     return device_type << 16 | access << 14 | function << 2 | method
@@ -114,16 +114,16 @@ class Irp:
     """One request of an application, or of another driver.
 
     :ivar kind: READ, WRITE, DEVICE_CONTROL or DEVICE_CONTROL_INTERNAL
-    :ivar length: bytes to read or to write; the output's length of a device control
-    :ivar offset: in the device, for READ and WRITE
-    :ivar code: of a device control
-    :ivar input: what the driver reads; ``None`` for READ
-    :ivar buffer: what the driver writes; ``None`` for WRITE
-    :ivar on_complete: called with the request when it is complete, by whoever completes it, at
-        IRQL <= DISPATCH_LEVEL
-    :ivar status: NTSTATUS; STATUS_PENDING until it is complete
-    :ivar information: bytes that were transferred
-    :ivar context: the application's own
+    :ivar length: the number of bytes to read or to write; the output's length of a device control
+    :ivar offset: the offset in the device, for READ and WRITE
+    :ivar code: the control code of a device control
+    :ivar input: the bytes that the driver reads; ``None`` for READ
+    :ivar buffer: the buffer that the driver writes; ``None`` for WRITE
+    :ivar on_complete: the function called with the request when it is complete, on the thread that
+        completes it, at IRQL <= DISPATCH_LEVEL
+    :ivar status: the NTSTATUS; STATUS_PENDING until it is complete
+    :ivar information: the number of bytes that were transferred
+    :ivar context: a value of the application's own
     """
 
     __slots__ = (
@@ -174,12 +174,12 @@ class Irp:
 
     @property
     def done(self) -> bool:
-        """Whether it is complete."""
+        """Whether the request is complete."""
         return self.status != STATUS_PENDING
 
     @property
     def priority_boost(self) -> int:
-        """What the driver wished for the thread that waits; no scheduler here grants it."""
+        """The driver's boost for the thread that waits; no scheduler here applies it."""
         return getattr(self, "_boost", 0)
 
     @priority_boost.setter
@@ -188,13 +188,13 @@ class Irp:
 
     @property
     def requestor_mode(self) -> ProcessorMode:
-        """Who sent it: internal device controls come from drivers, all else from applications."""
+        """The sender: a driver for internal device controls, an application for all others."""
         internal = self.kind is RequestType.DEVICE_CONTROL_INTERNAL
         return ProcessorMode.KERNEL if internal else ProcessorMode.USER
 
     @property
     def output(self) -> memoryview:
-        """What the driver has written: the first ``information`` bytes of the buffer."""
+        """The driver's output: the first ``information`` bytes of the buffer."""
         if self.buffer is None:
             return memoryview(b"")
         return self.buffer[: self.information]
@@ -202,9 +202,9 @@ class Irp:
     def wait(self, timeout: float | None = None) -> int:
         """Waits until the request is complete; at PASSIVE_LEVEL.
 
-        :param timeout: seconds; ``None`` waits for ever
-        :return: NTSTATUS
-        :raises TimeoutError: it is not complete in time
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
+        :return: the NTSTATUS
+        :raises TimeoutError: the request is not complete in time
         :raises BugCheck: the system has stopped
         """
         if self.status != STATUS_PENDING:
@@ -220,16 +220,16 @@ class Irp:
             if not kernel.wait(waiter, timeout) and self.status == STATUS_PENDING:
                 raise TimeoutError(f"{self} is not complete after {timeout} s")
             with contextlib.suppress(RuntimeError):  # it was complete just after the time-out
-                waiter.release()  # for the next one who waits
+                waiter.release()  # for the next thread that waits
         return self.status
 
     def result(self, timeout: float | None = None) -> int:
-        """Waits, and raises what was not a success.
+        """Waits, and raises an error if the request was not a success.
 
-        :param timeout: seconds; ``None`` waits for ever
-        :return: bytes that were transferred
+        :param timeout: the longest wait, in seconds; ``None`` waits for ever
+        :return: the number of bytes that were transferred
         :raises NtStatusError: the request failed
-        :raises TimeoutError: it is not complete in time
+        :raises TimeoutError: the request is not complete in time
         """
         status = self.wait(timeout)
         if not NT_SUCCESS(status):
@@ -237,9 +237,9 @@ class Irp:
         return self.information
 
     def cancel(self) -> bool:
-        """Asks for the request to be cancelled [IoCancelIrp].
+        """Asks for the cancellation of the request [IoCancelIrp].
 
-        :return: ``False`` if it was complete already; otherwise it will be, some time
+        :return: ``False`` if the request was complete already; otherwise it will be, some time
         """
         request = self.request
         if request is None or self.status != STATUS_PENDING:
@@ -248,10 +248,10 @@ class Irp:
         return True
 
     def finish(self, status: int, information: int) -> None:
-        """Completes the request; by the framework."""
+        """Completes the request; called by the framework."""
         self.information = information
         self.status = status
-        self.request = None  # else the two would keep each other until the garbage collector runs
+        self.request = None  # else the two would keep each other alive until a garbage collection
         waiter = self._waiter
         if waiter is not None:
             with contextlib.suppress(RuntimeError):  # the system's failure woke it first

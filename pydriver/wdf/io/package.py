@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The I/O package of a device: its queues, its files, and which request goes where [fxpkgio.cpp].
+"""The I/O package of a device: its queues, its files, and the dispatching [fxpkgio.cpp].
 
 `lock` guards the queues and the requests; nothing waits and no register is accessed under it.
 """
@@ -45,17 +45,19 @@ class IoPackage:
 
     :param device: the device
     :param device_object: the device's own device object
-    :param filter_driver: the driver is a filter: it passes on what its queues do not handle
+    :param filter_driver: whether the driver is a filter: it passes on the requests that its queues
+        do not handle
     :param file_config: the callbacks of file objects
     :param file_attributes: the attributes of file objects
-    :param files_serialized: the file callbacks run under the device's presentation lock
+    :param files_serialized: whether the file callbacks run under the device's presentation lock
     :param request_attributes: the attributes of the requests that are presented
     :param caller_context: EvtIoInCallerContext
     :ivar queues: all queues, in the order of creation
-    :ivar files: open handles
-    :ivar powered: the device is in D0, and the queues present requests
-    :ivar sees_requests: each request goes through :meth:`dispatch`
-    :ivar file_closed: called when a handle is closed, or was not opened; set by the PnP sequences
+    :ivar files: the open handles
+    :ivar powered: whether the device is in D0, so that the queues present requests
+    :ivar sees_requests: whether each request goes through :meth:`dispatch`
+    :ivar file_closed: the function called when a handle is closed, or was not opened; set by the
+        PnP sequences
     """
 
     __slots__ = (
@@ -128,9 +130,9 @@ class IoPackage:
     # Dispatching
 
     def configure_dispatching(self, queue: IoQueue, request_type: RequestType, what: str) -> None:
-        """Has a queue take all requests of a type [WdfDeviceConfigureRequestDispatching].
+        """Makes a queue take all requests of a type [WdfDeviceConfigureRequestDispatching].
 
-        :raises NtStatusError: that is not possible [fxdeviceapi.cpp]
+        :raises NtStatusError: the queue cannot take them, or it is too late [fxdeviceapi.cpp]
         """
         if request_type not in _DISPATCHABLE:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)
@@ -139,7 +141,9 @@ class IoPackage:
         if not self.device.initializing:
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, what)
         if not queue.handles(request_type):
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: no handler in {queue}")
+            raise NtStatusError(
+                STATUS_INVALID_DEVICE_REQUEST, f"{what}: {queue} has no handler for such requests"
+            )
         if request_type in self._dispatched:
             raise NtStatusError(STATUS_WDF_BUSY, what)
         self._dispatched[request_type] = queue
@@ -149,8 +153,8 @@ class IoPackage:
     def enqueue(self, request: "Request", what: str) -> None:
         """Gives a request of EvtIoInCallerContext to its queue [WdfDeviceEnqueueRequest].
 
-        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: it comes from elsewhere, or no queue
-            takes it; the driver still owns it
+        :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the request comes from elsewhere, or
+            none of the queues takes it; the driver still owns it
         """
         kind = request.irp.kind
         queue = self._dispatched.get(kind)
@@ -163,7 +167,7 @@ class IoPackage:
             raise NtStatusError(status, what)
 
     def set_default_queue(self, queue: IoQueue) -> None:
-        """Has a queue take what no other takes; by its creation."""
+        """Makes a queue take the requests that no other takes; called by its creation."""
         self.default_queue = queue
         self._update_dispatch()
 
@@ -181,9 +185,9 @@ class IoPackage:
         self.create_queue = self._dispatched.get(RequestType.CREATE)
 
     def watch(self, io_arrived: "Callable[[], None] | None") -> None:
-        """Has a function called for each request that arrives; by the power policy.
+        """Calls a function for each request that arrives, for the power policy.
 
-        :param io_arrived: the function, at IRQL <= DISPATCH_LEVEL; ``None``: no more
+        :param io_arrived: the function, called at IRQL <= DISPATCH_LEVEL; ``None`` ends the calls
         """
         self._io_arrived = io_arrived
         self.sees_requests = io_arrived is not None or self._caller_context is not None
@@ -192,7 +196,7 @@ class IoPackage:
         """Takes a request that does not go straight into a queue; at IRQL <= DISPATCH_LEVEL.
 
         :param irp: the request
-        :param queue: the queue that it is for; ``None``: the driver has none for it
+        :param queue: the queue for the request; ``None``: the driver does not have one for it
         """
         if self._io_arrived is not None:
             self._io_arrived()
@@ -220,7 +224,7 @@ class IoPackage:
         return queue.own(irp)
 
     def outstanding_irps(self) -> list[Irp]:
-        """Requests that wait in the queues, or that the driver owns."""
+        """The requests that wait in the queues, or that the driver owns."""
         with self.lock:
             return [
                 request.irp for queue in self.queues for request in (*queue.queued, *queue.owned)
@@ -271,7 +275,7 @@ class IoPackage:
             raise
 
     def call_for_file(self, callback: "Callable[..., Any] | None", *arguments: Any) -> None:
-        """Calls one of the file callbacks, at PASSIVE_LEVEL, under the device's lock if it must."""
+        """Calls a file callback, at PASSIVE_LEVEL, under the device's lock if it is serialized."""
         if callback is None:
             return
         if not self._files_serialized:
@@ -283,12 +287,12 @@ class IoPackage:
         lock.release(irql)
 
     def file_of(self, request: "RequestBase") -> File | None:
-        """What WdfRequestGetFileObject returns for a request of the device."""
+        """The result of WdfRequestGetFileObject for a request of the device."""
         config = self.file_config
         if config is None:
             self._kernel.verifier.violation(
                 "FileObjectConfigured",
-                f"WdfRequestGetFileObject({request}), but {self.device} has no file object"
+                f"WdfRequestGetFileObject({request}), but {self.device} does not have a file object"
                 " configuration",
                 request,
             )
@@ -305,4 +309,4 @@ class IoPackage:
 
 
 def _nothing() -> None:
-    """Nobody asks when a handle is closed."""
+    """The default of `file_closed`, until the PnP sequences set theirs."""

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """WDFQUEUE: sequential, parallel and manual queues [fxioqueue.cpp].
 
-`io_queue_presentation` calls the driver, `io_queue_states` starts and stops, `io_queue_power`
-follows the device's power, `io_queue_retrieval` gives requests that the driver asks for.
+`queue_presentation` calls the driver, `queue_states` starts and stops, `queue_power` follows the
+device's power, and `queue_retrieval` gives the driver the requests that it asks for.
 """
 
 from dataclasses import replace
@@ -61,21 +61,29 @@ class IoQueue(QueueRetrieval):
     ) -> Self:
         """Creates a queue.
 
-        :param device: that it belongs to
-        :param config: what it presents, and how; copied
-        :param attributes: a parent other than the device must be below the device
+        :param device: the device that the queue belongs to
+        :param config: the configuration, which is copied
+        :param attributes: the attributes; a parent other than the device must be below the device
         :raises NtStatusError: a check failed [WdfIoQueueCreate]
         """
         what = "WdfIoQueueCreate"
         attributes = cls.check_attributes(attributes, ParentRule.OPTIONAL, what)
         parent = attributes.parent_object or device
         if parent.device_above is not device:
-            raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what}: parent {parent}")
+            raise NtStatusError(
+                STATUS_INVALID_DEVICE_REQUEST,
+                f"{what}: the parent {parent} is not below the device",
+            )
         _check_config(config, what)
         if config.default_queue and not device.initializing:
-            raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: default queue after start")
+            raise NtStatusError(
+                STATUS_INVALID_DEVICE_STATE,
+                f"{what}: a default queue for a started device; create it in EvtDriverDeviceAdd",
+            )
         if config.default_queue and device.io.default_queue is not None:
-            raise NtStatusError(STATUS_UNSUCCESSFUL, f"{what}: a second default queue")
+            raise NtStatusError(
+                STATUS_UNSUCCESSFUL, f"{what}: the device has a default queue already"
+            )
         scope = effective_scope(attributes, device.synchronization_scope)
         level = effective_level(attributes, device.execution_level)
         if scope is SynchronizationScope.DEVICE and level is not device.execution_level:
@@ -141,7 +149,7 @@ class IoQueue(QueueRetrieval):
     def own(self, irp: "Irp") -> Request | None:
         """Makes a request that the driver owns, and that the queue does not present.
 
-        :return: ``None`` if the queue accepts nothing; then the request is complete
+        :return: the request; ``None`` if the queue does not accept any: it is complete then
         """
         request = Request(irp, self)
         irp.request = request
@@ -167,9 +175,11 @@ class IoQueue(QueueRetrieval):
 
 
 def _check_config(config: IoQueueConfig, what: str) -> None:
-    """Validates what does not depend on the device [FxIoQueue::Initialize].
+    """Validates the part of the configuration that is independent of the device.
 
-    :raises NtStatusError: it is not valid
+    The checks are those of FxIoQueue::Initialize.
+
+    :raises NtStatusError: the configuration is not valid
     """
     kind = config.dispatch_type
     if kind not in set(IoQueueDispatchType):
@@ -187,4 +197,7 @@ def _check_config(config: IoQueueConfig, what: str) -> None:
     elif not any(handlers):
         raise NtStatusError(STATUS_WDF_NO_CALLBACK, what)
     if config.number_of_presented_requests and kind != IoQueueDispatchType.PARALLEL:
-        raise NtStatusError(STATUS_INVALID_PARAMETER, f"{what}: a limit, but not parallel")
+        raise NtStatusError(
+            STATUS_INVALID_PARAMETER,
+            f"{what}: NumberOfPresentedRequests is for parallel queues only",
+        )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a driver says about a queue, and the queue's states [wdfio.h]."""
+"""The configuration of a queue, and the queue's states [wdfio.h]."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,29 +73,29 @@ class IoQueueState(IntFlag):
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is owned [WDF_IO_QUEUE_IDLE]."""
+        """Whether nothing waits and nothing is owned [WDF_IO_QUEUE_IDLE]."""
         return self & _NOTHING == _NOTHING
 
     @property
     def ready(self) -> bool:
-        """It accepts and presents [WDF_IO_QUEUE_READY]."""
+        """Whether it accepts and presents [WDF_IO_QUEUE_READY]."""
         return self & (_RUNS | IoQueueState.PNP_HELD) == _RUNS
 
     @property
     def stopped(self) -> bool:
-        """It accepts, presents nothing, and nothing is owned [WDF_IO_QUEUE_STOPPED]."""
+        """Whether it accepts, presents nothing, and nothing is owned [WDF_IO_QUEUE_STOPPED]."""
         wanted = IoQueueState.ACCEPT_REQUESTS | IoQueueState.DRIVER_NO_REQUESTS
         return self & (_RUNS | wanted) == wanted
 
     @property
     def drained(self) -> bool:
-        """It accepts nothing, would present, and is idle [WDF_IO_QUEUE_DRAINED]."""
+        """Whether it accepts nothing, would present, and is idle [WDF_IO_QUEUE_DRAINED]."""
         wanted = IoQueueState.DISPATCH_REQUESTS | _NOTHING
         return self & (_RUNS | wanted) == wanted
 
     @property
     def purged(self) -> bool:
-        """It accepts nothing and is idle [WDF_IO_QUEUE_PURGED]."""
+        """Whether it accepts nothing and is idle [WDF_IO_QUEUE_PURGED]."""
         return self & (IoQueueState.ACCEPT_REQUESTS | _NOTHING) == _NOTHING
 
 
@@ -156,19 +156,19 @@ class IoQueueConfig:
     :ivar evt_io_write: EvtIoWrite(queue, request, length)
     :ivar evt_io_device_control: EvtIoDeviceControl(queue, request, output_length,
         input_length, code)
-    :ivar evt_io_internal_device_control: EvtIoInternalDeviceControl, as the one before, for the
-        requests of other drivers
+    :ivar evt_io_internal_device_control: EvtIoInternalDeviceControl, with the same arguments, for
+        the requests of other drivers
     :ivar evt_io_stop: EvtIoStop(queue, request, action_flags), for each owned request when the
         device leaves D0; for queues that are power managed
-    :ivar evt_io_resume: EvtIoResume(queue, request), when it is back, for a request that was
-        acknowledged and kept
-    :ivar evt_io_canceled_on_queue: EvtIoCanceledOnQueue(queue, request), for one that was
+    :ivar evt_io_resume: EvtIoResume(queue, request), when the device is back, for a request that
+        was acknowledged and kept
+    :ivar evt_io_canceled_on_queue: EvtIoCanceledOnQueue(queue, request), for a request that was
         presented before; the driver completes it
-    :ivar number_of_presented_requests: limit of a parallel queue; ``None``: no limit; with 0
+    :ivar number_of_presented_requests: the limit of a parallel queue; ``None``: unlimited; with 0
         nothing is ever presented
-    :ivar default_queue: takes what no other queue of the device takes
-    :ivar power_managed: nothing is presented outside of D0; that is the default
-    :ivar allow_zero_length_requests: present them, instead of completing them at once
+    :ivar default_queue: whether it takes the requests that no other queue of the device takes
+    :ivar power_managed: whether nothing is presented outside of D0, which is the default
+    :ivar allow_zero_length_requests: whether to present them, instead of completing them at once
     """
 
     dispatch_type: IoQueueDispatchType

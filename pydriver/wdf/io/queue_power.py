@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the device's power and removal sequences do with a queue; all at PASSIVE_LEVEL.
+"""The effects of the device's power and removal on a queue; all at PASSIVE_LEVEL.
 
-Leaving D0: first every queue is held, which waits for the handlers on the stacks; then EvtIoStop
-is called for each owned request, and the sequence waits until each has been completed, has gone to
-another queue, or is acknowledged [FxPkgIo::StopProcessingForPower].
+When the device leaves D0, every queue is held first, which waits for the handlers on the stacks.
+Then EvtIoStop is called for each owned request, and the sequence waits until each has been
+completed, has gone to another queue, or is acknowledged [FxPkgIo::StopProcessingForPower].
 """
 
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ("QueuePower",)
 
 PATIENCE: Final = -100_000_000
-"""How long a request may hold the power-down up before the verifier names it: 10 s."""
+"""The time for which a request may hold the power-down up before the verifier names it: 10 s."""
 
 
 class QueuePower(QueueStates):
@@ -37,7 +37,7 @@ class QueuePower(QueueStates):
             return tuple(sorted(self.owned, key=lambda request: request.number))
 
     def hold(self) -> None:
-        """Presents nothing more, and waits until no handler is on a stack."""
+        """Stops presenting, and waits until no handler is on a stack."""
         if not self.config.power_managed or not self.powered:
             return
         with self.lock:
@@ -48,13 +48,13 @@ class QueuePower(QueueStates):
     def power_down(self, action: IoStopAction) -> None:
         """Waits until each owned request has ended or is acknowledged; after :meth:`hold`.
 
-        :param action: SUSPEND or PURGE, for EvtIoStop
+        :param action: the flag for EvtIoStop, SUSPEND or PURGE
         """
         if not self.config.power_managed:
             return
         self.hold()
         with self.lock:
-            for request in self.owned:  # kept by another queue once, and forwarded then
+            for request in self.owned:  # another queue may have kept it, and forwarded it then
                 request.stop_state = StopState.RUNNING
         self._stop_owned(action)
         settled = self.event_when(self._settled)
@@ -74,13 +74,17 @@ class QueuePower(QueueStates):
             if request.stop_state is not StopState.KEPT:
                 self._kernel.verifier.violation(
                     "EvtIoStopCompleteOrStopAck" if stops else "DrvAckIoStop",
-                    f"{request} keeps {self.device} from leaving D0: it is neither completed nor "
-                    + ("acknowledged in EvtIoStop" if stops else "is there an EvtIoStop"),
+                    f"{request} keeps {self.device} from leaving D0: it is not completed, and "
+                    + (
+                        "EvtIoStop has not acknowledged it"
+                        if stops
+                        else "the queue has no EvtIoStop to acknowledge it"
+                    ),
                     request,
                 )
 
     def _stop_owned(self, action: IoStopAction) -> None:
-        """Calls EvtIoStop for each owned request, and takes back what shall be requeued."""
+        """Calls EvtIoStop for each owned request, and takes the requests to requeue back."""
         if self.config.evt_io_stop is None:
             return
         requests = self.owned_requests
@@ -90,7 +94,7 @@ class QueuePower(QueueStates):
             self._take_back(request)
 
     def _stop(self, request: Request, action: IoStopAction) -> None:
-        """Calls EvtIoStop for one request; its cancellation waits meanwhile."""
+        """Calls EvtIoStop for one request, whose cancellation waits meanwhile."""
         with self.lock:
             if request not in self.owned:
                 return
@@ -122,7 +126,7 @@ class QueuePower(QueueStates):
             end_cancelled(request, self, given=given)
 
     def power_up(self) -> None:
-        """The device is in D0: resumes what was kept, and presents what has waited."""
+        """Follows the device into D0: resumes the kept requests, and presents the waiting ones."""
         if self.powered:
             return
         with self.lock:
@@ -139,16 +143,17 @@ class QueuePower(QueueStates):
         self.opened()
 
     def shut_down(self) -> None:
-        """The device is being removed: asks for what is owned back, and closes the queue."""
+        """Follows the removal: asks for the owned requests back, and closes the queue."""
         if self.config.power_managed:
             self._stop_owned(IoStopAction.PURGE)
         self.close()
 
     def close(self) -> None:
-        """Nothing is accepted ever again: cancels what waits, and waits for what is owned.
+        """Closes the queue for ever: cancels waiting requests, and waits for the owned ones.
 
-        A request that the driver never completes is waited for without end; `owned_requests` says
-        which. Where a handler of this queue is what removes it, that handler is not waited for.
+        A request that the driver never completes is waited for without end; it is one of
+        `owned_requests`. If a handler of this queue causes the removal, that handler is not waited
+        for.
         """
         with self.lock:
             self.shut = True
@@ -162,7 +167,7 @@ class QueuePower(QueueStates):
         return not self.owned and not self.queued
 
     def cancel_of_file(self, file: "File") -> None:
-        """A handle was closed: cancels its requests that wait here."""
+        """Cancels the requests of a closed handle that wait here."""
         with self.lock:
             requests = [request for request in self.queued if request.irp.file is file]
         for request in requests:

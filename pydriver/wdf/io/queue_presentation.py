@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How a queue presents requests, and calls the driver: under which lock, on which thread.
+"""The presentation of requests: the calls of the driver, their lock and their thread.
 
 Invariants, all under the device's I/O lock, under which nothing waits and no register is accessed:
 
 - a request is in `queued`, or in `owned`, or in neither and completed;
 - a request is presented only if the queue dispatches, is powered, and fewer than `limit` are
   owned;
-- whoever takes a request out of `queued` presents it. Its `presenting` names the queue while a
-  handler of that queue is called with it: completing it there does not present the next one, the
-  loop that called the handler does. So handlers do not recurse;
+- the thread that takes a request out of `queued` presents it. The request's `presenting` names the
+  queue while a handler of that queue is called with it: completing it there does not present the
+  next one, the loop that called the handler does. So handlers do not recurse;
 - `handlers` counts the handlers on all stacks.
 
 A queue without a lock and without a level (the default) presents wherever a request arrives or
-leaves: `open` and `straight` say that it may. A *gated* one, with a presentation lock or with
-handlers at PASSIVE_LEVEL, presents only in `dispatch`; `open` and `straight` are never set for
-it. Where the calling thread holds the lock already, or runs at too high an IRQL, what is to be
-called is left to a DPC or to a worker thread [FxIoQueue::DispatchEvents].
+leaves: `open` and `straight` say that it may. A *gated* queue, with a presentation lock or with
+handlers at PASSIVE_LEVEL, presents only in `dispatch`; its `open` and `straight` are never set. If
+the calling thread holds the lock already, or runs at too high an IRQL, a gated queue leaves the
+call to a DPC or to a worker thread [FxIoQueue::DispatchEvents].
 """
 
 from collections import deque
@@ -64,7 +64,7 @@ __all__ = ("QueuePresentation",)
 
 UNLIMITED = 0xFFFFFFFF
 TRANSFERS = frozenset({RequestType.READ, RequestType.WRITE})
-"""What is completed at once if it has no bytes, unless the driver wants it."""
+"""The requests that are completed at once if they are empty, unless the driver wants them."""
 
 _PRESENT = Event.PRESENT
 _now = perf_counter_ns
@@ -78,15 +78,15 @@ class QueuePresentation(Presenting):
 
     :ivar device: the device that the queue belongs to
     :ivar io: the device's I/O package
-    :ivar config: as at creation, defaults resolved
-    :ivar accepting: requests may be added
-    :ivar dispatching: neither stopped nor purged
-    :ivar powered: the device is in D0, or the queue is not power managed
-    :ivar queued: requests that wait, the oldest first
-    :ivar owned: requests that the driver has
-    :ivar handlers: handlers that are on a stack now
-    :ivar manual: the driver retrieves the requests
-    :ivar gated: handlers are called under a lock, or at PASSIVE_LEVEL
+    :ivar config: the configuration at creation, with the defaults resolved
+    :ivar accepting: whether requests may be added
+    :ivar dispatching: whether it is neither stopped nor purged
+    :ivar powered: whether the device is in D0, or the queue is not power managed
+    :ivar queued: the requests that wait, the oldest first
+    :ivar owned: the requests that the driver has
+    :ivar handlers: the number of handlers that are on a stack now
+    :ivar manual: whether the driver retrieves the requests
+    :ivar gated: whether handlers are called under a lock, or at PASSIVE_LEVEL
     """
 
     __slots__ = (
@@ -146,7 +146,7 @@ class QueuePresentation(Presenting):
         self.dispatching = True
         self.powered = device.io.powered or not config.power_managed
         self._ready: tuple[StateCallback, Any] | None = None
-        # Called once, outside of the lock, as soon as its condition holds.
+        # Each is called once, outside of the lock, as soon as its condition holds.
         self.watchers: list[tuple[Callable[[], bool], Callable[[], None]]] = []
         self._by_kind = self._make_handlers()
         self._deferred: deque[Callable[[], None]] = deque()
@@ -171,7 +171,7 @@ class QueuePresentation(Presenting):
         self.gated = self.passive or self.serialization_lock is not None
 
     def update(self) -> None:
-        """After a change of what they depend on; the I/O lock is held."""
+        """Updates the summaries after a change of what they depend on; the I/O lock is held."""
         self._wide = self.dispatching and self.powered and not self.manual
         self.open = self._wide and not self.gated
         self.straight = self.open and self.accepting
@@ -198,14 +198,14 @@ class QueuePresentation(Presenting):
         }
 
     def _checked(self, callback: Callback | None) -> Callback | None:
-        """With the verifier on, through the checks of `Kernel.invoke`."""
+        """A callback with the checks of `Kernel.invoke`, if the verifier is on."""
         kernel = self._kernel
         if callback is None or not (kernel.verifying or kernel.probe):
             return callback
         return partial(kernel.invoke, callback)
 
     def _transfer(self, callback: Callback | None, fallback: Handler) -> Handler:
-        """Reads and writes: one of no bytes is the framework's, unless the driver wants it."""
+        """A handler of reads or writes that completes empty ones, unless the driver wants them."""
         checked = self._checked(callback)
         wanted = self.config.allow_zero_length_requests
 
@@ -235,9 +235,9 @@ class QueuePresentation(Presenting):
     # Requests that arrive and leave
 
     def told(self, *, first: bool) -> None:
-        """A request was put into `queued`: sees to it that somebody takes it.
+        """Called when a request was put into `queued`, so that a thread takes it.
 
-        :param first: nothing had waited before it; looked at together with that
+        :param first: whether nothing was waiting before it, as seen when it was put there
         """
         if self.gated:
             self.dispatch()
@@ -245,7 +245,7 @@ class QueuePresentation(Presenting):
             self.notify_ready()
 
     def left(self, request: Request) -> None:
-        """A request has left the driver, or this queue: present the next one."""
+        """Presents the next request, after one has left the driver or this queue."""
         lock = self.lock
         lock.acquire()
         self.owned.discard(request)
@@ -262,7 +262,7 @@ class QueuePresentation(Presenting):
             self.watch()
 
     def resume(self) -> None:
-        """Presents what is waiting, after the queue was opened."""
+        """Presents the waiting requests, after the queue was opened."""
         if self.gated:
             self.dispatch()
             return
@@ -322,9 +322,9 @@ class QueuePresentation(Presenting):
             self.watch()
 
     def dispatch(self) -> None:
-        """Presents what waits in a gated queue; later, if this thread must not.
+        """Presents the waiting requests of a gated queue; later, if this thread must not.
 
-        The first look is without the lock: who changes what it depends on calls this afterwards.
+        The first look is without the lock: code that changes its conditions calls this afterwards.
         """
         if not self._wide or not self.queued or len(self.owned) >= self.limit:
             return
@@ -358,7 +358,7 @@ class QueuePresentation(Presenting):
     # Other callbacks
 
     def deliver(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Calls a callback as the handlers are called; later, if this thread must not."""
+        """Calls a callback in the same way as the handlers; later, if this thread must not."""
         if not self.gated:
             self._kernel.invoke(callback, *arguments)
         elif self.deferring:
@@ -367,7 +367,7 @@ class QueuePresentation(Presenting):
             self.call_gated(self._kernel.invoke, (callback, *arguments))
 
     def call_gated(self, routine: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        """Calls something under the presentation lock, if there is one."""
+        """Calls a function under the presentation lock, if there is one."""
         gate = self.serialization_lock
         if gate is None:
             routine(*arguments)
@@ -378,17 +378,17 @@ class QueuePresentation(Presenting):
 
     @property
     def deferring(self) -> bool:
-        """The calling thread must not call the driver: it holds the lock, or its IRQL is high."""
+        """Whether this thread must not call the driver: it holds the lock, or its IRQL is high."""
         gate = self.serialization_lock
         if gate is not None and gate.held_here:
             return True
         return self.passive and self._kernel.irql() > PASSIVE_LEVEL
 
     def defer(self, work: Callable[[], None]) -> None:
-        """Leaves something to a DPC, or to a worker thread."""
+        """Leaves a call to a DPC, or to a worker thread."""
         self._deferred.append(work)
         if isinstance(self.serialization_lock, DispatchLock):
-            self._kdpc.insert()  # if it is queued already it has not looked yet
+            self._kdpc.insert()  # if it is queued already, it has not looked yet
         else:
             self._kernel.workers.queue(self._run_deferred)
 
@@ -401,7 +401,7 @@ class QueuePresentation(Presenting):
             work()
 
     def notify_ready(self) -> None:
-        """Tells the driver that the manual queue has got requests, if it may have them."""
+        """Tells the driver that the manual queue has got requests, if the driver may have them."""
         ready = self._ready
         if ready is None or not self.dispatching or not self.powered:
             return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Taking requests out of a queue, and looking for them there [WdfIoQueueRetrieve*, Find]."""
+"""The retrieval of requests from a queue, and the search in it [WdfIoQueueRetrieve*, Find]."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ __all__ = ("QueueRetrieval",)
 class QueueRetrieval(QueuePower):
     """The part of a queue from which the driver takes requests itself."""
 
-    # Requests that were found and still have their reference from that, while verifying.
+    # The requests that were found and still have the reference from that, while verifying.
     __slots__ = ("_found",)
 
     def __init__(
@@ -53,7 +53,7 @@ class QueueRetrieval(QueuePower):
     def retrieve_next_request(self) -> Request | None:
         """Takes the oldest request out of the queue.
 
-        :return: ``None`` for STATUS_NO_MORE_ENTRIES
+        :return: the request; ``None`` for STATUS_NO_MORE_ENTRIES
         :raises NtStatusError: STATUS_WDF_PAUSED: the queue is stopped, or the device not in D0
         """
         return self._retrieve("WdfIoQueueRetrieveNextRequest", None)
@@ -67,7 +67,7 @@ class QueueRetrieval(QueuePower):
     def retrieve_request_by_file_object(self, file: File) -> Request | None:
         """Takes the oldest request of a file out of the queue.
 
-        :return: ``None`` for STATUS_NO_MORE_ENTRIES
+        :return: the request; ``None`` for STATUS_NO_MORE_ENTRIES
         :raises NtStatusError: STATUS_WDF_PAUSED: the queue is stopped, or the device not in D0
         """
         what = "WdfIoQueueRetrieveRequestByFileObject"
@@ -92,9 +92,10 @@ class QueueRetrieval(QueuePower):
         The request that is returned is a tag for :meth:`retrieve_found_request` and for the next
         search; it has one more reference, which the driver drops.
 
-        :param found: where to go on: an earlier tag; ``None``: at the oldest request
-        :param file: look for requests of this file only
-        :return: the tag and what was asked; ``None`` for STATUS_NO_MORE_ENTRIES
+        :param found: an earlier tag, after which the search goes on; ``None``: it starts at the
+            oldest request
+        :param file: a file, to find its requests only
+        :return: the tag and the parameters; ``None`` for STATUS_NO_MORE_ENTRIES
         :raises NtStatusError: STATUS_INVALID_DEVICE_REQUEST: the queue is not manual;
             STATUS_NOT_FOUND: ``found`` is no longer in the queue
         """
@@ -129,7 +130,7 @@ class QueueRetrieval(QueuePower):
 
         :param found: the tag, whose reference the driver still has to drop
         :raises NtStatusError: STATUS_WDF_PAUSED: the queue is stopped, or the device not in D0;
-            STATUS_NOT_FOUND: it was cancelled or retrieved meanwhile;
+            STATUS_NOT_FOUND: the request was cancelled or retrieved meanwhile;
             STATUS_INVALID_DEVICE_REQUEST: the queue is not manual; only while verifying
         """
         what = f"WdfIoQueueRetrieveFoundRequest({self})"
@@ -141,7 +142,7 @@ class QueueRetrieval(QueuePower):
             if found not in self._tags_held():
                 kernel.verifier.violation(
                     "WdfIoQueueRetrieveFoundRequest",
-                    f"{what}: {found} was not found, or has lost the reference from that",
+                    f"{what}: {found} was not found, or the reference from that is dropped",
                     found,
                 )
         with self.lock:
@@ -160,14 +161,15 @@ class QueueRetrieval(QueuePower):
         "_In_opt_ WDFCONTEXT Context)",
     )
     def ready_notify(self, queue_ready: StateCallback | None, context: Any = None) -> int:
-        """Has a callback called when the manual queue gets its first request.
+        """Sets a callback for the first request that the manual queue gets.
 
-        Also when the queue is started, or the device enters D0, and the queue is not empty.
+        It is also called when the queue is started, or the device enters D0, and the queue is not
+        empty.
 
-        :param queue_ready: EvtIoQueueState(queue, context); ``None`` ends it, while the queue is
+        :param queue_ready: EvtIoQueueState(queue, context); ``None`` removes it, while the queue is
             stopped
-        :return: STATUS_INVALID_DEVICE_REQUEST: the queue is not manual, or has a callback; or it
-            has none, or is not stopped, and ``None`` was given
+        :return: STATUS_SUCCESS; or STATUS_INVALID_DEVICE_REQUEST: the queue is not manual, or has a
+            callback; or it has none, or is not stopped, and ``None`` was given
         """
         if not self.manual or (queue_ready is None) == (self._ready is None):
             return STATUS_INVALID_DEVICE_REQUEST
@@ -181,7 +183,7 @@ class QueueRetrieval(QueuePower):
             self.notify_ready()
         return STATUS_SUCCESS
 
-    # How
+    # The steps
 
     def _retrieve(self, what: str, file: File | None) -> Request | None:
         if self._kernel.verifying:
@@ -205,7 +207,7 @@ class QueueRetrieval(QueuePower):
         self.owned.add(request)
 
     def _unwanted(self, request: Request) -> bool:
-        """A read or a write of no bytes, which the framework completes."""
+        """Whether a request is an empty read or write, which the framework completes."""
         return (
             not request.length
             and request.irp.kind in TRANSFERS
@@ -222,7 +224,7 @@ class QueueRetrieval(QueuePower):
         if sequential and not self.owned:
             violation(
                 "SequentialRetrieve",
-                f"{what} from {self}, which is sequential, while the driver owns none of it",
+                f"{what} from {self}, which is sequential, while the driver owns no request",
                 self,
             )
         if not by_file and self._tags_held():

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The states of a queue: start, stop, drain, purge, and telling when a change is complete.
+"""The states of a queue: start, stop, drain, purge, and the report of a complete change.
 
-One change that ends in a callback, or that somebody waits for, may be pending of each kind: to
-idle (stop), and to empty (drain, purge). Both are complete only when no handler of the queue is on
-a stack [FxIoQueue::QueueIdle, QueuePurge].
+One change of each kind may be pending, with a callback or a waiting thread at its end: to idle
+(stop), and to empty (drain, purge). A change is complete only when no handler of the queue is on a
+stack [FxIoQueue::QueueIdle, QueuePurge].
 """
 
 import sys
@@ -38,8 +38,8 @@ class Change(Enum):
 class QueueStates(QueuePresentation):
     """The part of a queue that changes its state.
 
-    :ivar pending: state changes that are not complete yet
-    :ivar shut: the device is being removed: nothing is ever accepted again
+    :ivar pending: the state changes that are not complete yet
+    :ivar shut: whether the device is being removed, so that nothing is ever accepted again
     """
 
     __slots__ = ("pending", "shut")
@@ -79,7 +79,7 @@ class QueueStates(QueuePresentation):
 
     @ddi("WdfIoQueueStart", "VOID (_In_ WDFQUEUE Queue)")
     def start(self) -> None:
-        """Accepts and presents requests again; while the device is removed it accepts nothing."""
+        """Accepts and presents requests again; accepts nothing while the device is removed."""
         self._check_change("WdfIoQueueStart")
         self._set(accepting=True, dispatching=True)
         self.opened()
@@ -92,8 +92,8 @@ class QueueStates(QueuePresentation):
     def stop(self, stop_complete: StateCallback | None = None, context: Any = None) -> None:
         """Presents nothing more, but still accepts.
 
-        :param stop_complete: EvtIoQueueState(queue, context), when the driver owns none; called
-            without the presentation lock
+        :param stop_complete: EvtIoQueueState(queue, context), called without the presentation lock
+            when the driver owns no request
         """
         self._check_change("WdfIoQueueStop", Change.IDLE if stop_complete else None)
         self._set(dispatching=False)
@@ -109,7 +109,7 @@ class QueueStates(QueuePresentation):
     ) -> None:
         """Presents nothing more, but still accepts; cancels as :meth:`purge` does.
 
-        :param stop_and_purge_complete: as for :meth:`stop`
+        :param stop_and_purge_complete: EvtIoQueueState(queue, context), called as for :meth:`stop`
         """
         self._check_change(
             "WdfIoQueueStopAndPurge", Change.IDLE if stop_and_purge_complete else None
@@ -124,9 +124,10 @@ class QueueStates(QueuePresentation):
         "_In_opt_ WDFCONTEXT Context)",
     )
     def drain(self, drain_complete: StateCallback | None = None, context: Any = None) -> None:
-        """Accepts nothing more, but presents what is waiting.
+        """Accepts nothing more, but presents the waiting requests.
 
-        :param drain_complete: EvtIoQueueState(queue, context), when nothing waits or is owned
+        :param drain_complete: EvtIoQueueState(queue, context), called when nothing waits or is
+            owned
         """
         self._check_change("WdfIoQueueDrain", Change.EMPTY if drain_complete else None)
         self._set(accepting=False, dispatching=True)
@@ -139,9 +140,10 @@ class QueueStates(QueuePresentation):
         "_In_opt_ WDFCONTEXT Context)",
     )
     def purge(self, purge_complete: StateCallback | None = None, context: Any = None) -> None:
-        """Accepts nothing more; cancels what is waiting, and what is owned and cancelable.
+        """Accepts nothing more; cancels the waiting requests, and the owned cancelable ones.
 
-        :param purge_complete: EvtIoQueueState(queue, context), when nothing waits or is owned
+        :param purge_complete: EvtIoQueueState(queue, context), called when nothing waits or is
+            owned
         """
         self._check_change("WdfIoQueuePurge", Change.EMPTY if purge_complete else None)
         self._set(accepting=False)
@@ -155,7 +157,7 @@ class QueueStates(QueuePresentation):
         refusal=None,
     )
     def stop_synchronously(self) -> None:
-        """As :meth:`stop`, and waits until the driver owns no request."""
+        """Stops as :meth:`stop`, and waits until the driver owns no request."""
         waits = self._check_wait("WdfIoQueueStopSynchronously", Change.IDLE)
         self._set(dispatching=False)
         self._wait_for(Change.IDLE, waits=waits)
@@ -167,7 +169,7 @@ class QueueStates(QueuePresentation):
         refusal=None,
     )
     def stop_and_purge_synchronously(self) -> None:
-        """As :meth:`stop_and_purge`, and waits until the driver owns no request."""
+        """Stops as :meth:`stop_and_purge`, and waits until the driver owns no request."""
         waits = self._check_wait("WdfIoQueueStopAndPurgeSynchronously", Change.IDLE)
         self._set(dispatching=False)
         self.cancel_all()
@@ -180,7 +182,7 @@ class QueueStates(QueuePresentation):
         refusal=None,
     )
     def drain_synchronously(self) -> None:
-        """As :meth:`drain`, and waits until nothing waits or is owned."""
+        """Drains as :meth:`drain`, and waits until nothing waits or is owned."""
         waits = self._check_wait("WdfIoQueueDrainSynchronously", Change.EMPTY)
         self._set(accepting=False, dispatching=True)
         self.opened()
@@ -193,13 +195,13 @@ class QueueStates(QueuePresentation):
         refusal=None,
     )
     def purge_synchronously(self) -> None:
-        """As :meth:`purge`, and waits until nothing waits or is owned."""
+        """Purges as :meth:`purge`, and waits until nothing waits or is owned."""
         waits = self._check_wait("WdfIoQueuePurgeSynchronously", Change.EMPTY)
         self._set(accepting=False)
         self.cancel_all()
         self._wait_for(Change.EMPTY, waits=waits)
 
-    # How
+    # The steps
 
     def _set(self, *, accepting: bool | None = None, dispatching: bool | None = None) -> None:
         with self.lock:
@@ -210,31 +212,31 @@ class QueueStates(QueuePresentation):
             self.update()
 
     def opened(self) -> None:
-        """The queue may present again: tells the driver, or presents what waits."""
+        """Tells the driver, or presents the waiting requests, when the queue may present again."""
         if self.queued and self._ready is not None:
             self.notify_ready()
         self.resume()
 
     def cancel_all(self) -> None:
-        """Cancels what waits, and what is owned and cancelable."""
+        """Cancels the waiting requests, and the owned cancelable ones."""
         with self.lock:
             requests = [*self.queued, *self.owned]
         for request in requests:
             cancel(request, purging=True)
 
     def idle(self) -> bool:
-        """The driver owns nothing, and no handler is on a stack; the I/O lock is held."""
+        """Whether the driver owns nothing and no handler is on a stack; the I/O lock is held."""
         return not self.owned and not self.handlers
 
     def empty(self) -> bool:
-        """Nothing waits, either; the I/O lock is held."""
+        """Whether the queue is idle, and nothing waits either; the I/O lock is held."""
         return not self.owned and not self.handlers and not self.queued
 
     def _condition(self, change: Change) -> Callable[[], bool]:
         return self.idle if change is Change.IDLE else self.empty
 
     def _check_change(self, what: str, change: Change | None = None) -> None:
-        """A change of a queue that is being deleted, or of which one of the kind is pending."""
+        """Reports a change of a queue that is being deleted, or has a pending one of the kind."""
         if self._phase is not Phase.ALIVE or change in self.pending:
             why = (
                 f"a {change.value} is pending" if change in self.pending else "it is being deleted"
@@ -297,7 +299,7 @@ class QueueStates(QueuePresentation):
     def event_when(self, condition: Callable[[], bool]) -> KEvent:
         """An event that is set as soon as a condition of the queue holds.
 
-        :param condition: looked at with the I/O lock held
+        :param condition: the condition, evaluated with the I/O lock held
         """
         event = KEvent(self._kernel)
 
@@ -321,13 +323,13 @@ _CALLERS: frozenset[CodeType] = frozenset(
         QueuePresentation.call_gated,
     )
 )
-"""What calls the driver: each is a method of the queue that is calling."""
+"""The methods that call the driver: each is one of the queue that is calling."""
 
 
 def calling_queues() -> list[QueuePresentation]:
-    """The queues whose callbacks are on the calling thread's stack, found by looking at it.
+    """The queues whose callbacks are on the calling thread's stack, which is searched for them.
 
-    Nothing is noted for this when a callback is called: it is needed only where a call would wait.
+    A call of a callback notes nothing for this: it is needed only where a call would wait.
     """
     found: list[QueuePresentation] = []
     frame: FrameType | None = sys._getframe(1)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WDFREQUEST: a request that a queue presents to the driver, or that a driver made [fxrequest.cpp].
+"""WDFREQUEST: requests that a queue presents, and those that a driver made [fxrequest.cpp].
 
 `state`, `presenting`, `stop_state` and the cancel routine are guarded by the device's I/O lock,
-under which nothing waits and no register is accessed. Whoever changes `state` to COMPLETED
-completes the IRP. A request that the driver owns and that is not cancelable is touched by nobody
-else: its driver looks at it without the lock.
+under which nothing waits and no register is accessed. The thread that changes `state` to COMPLETED
+completes the IRP. While the driver owns a request that is not cancelable, no other code touches it:
+the driver looks at it without the lock.
 
-How it ends is in `request_completion`, how it is cancelled in `request_cancellation`.
+`request_completion` has the end of a request, and `request_cancellation` its cancellation.
 
-What a driver must not do is a violation for the verifier; the call then does what is said at it.
+A driver's mistake is a violation for the verifier; each method says what its call does then.
 """
 
 from typing import TYPE_CHECKING, Self, cast
@@ -46,16 +46,16 @@ __all__ = ("Request",)
 _RUNNING = StopState.RUNNING
 
 
-handle("WDFIOTARGET")  # there are no I/O targets: a driver in C passes NULL
+handle("WDFIOTARGET")  # I/O targets do not exist here: a driver in C passes NULL
 
 
 @handle("WDFREQUEST")
 class Request(RequestBase):
-    """A request: one that a queue presents, or one that the driver has made."""
+    """A request that a queue presents, or that the driver has made."""
 
     __slots__ = ()
 
-    # Requests that a driver makes
+    # Requests of the driver's own
 
     @classmethod
     @creation_ddi(
@@ -67,13 +67,13 @@ class Request(RequestBase):
     def create(cls, attributes: ObjectAttributes) -> Self:
         """Makes a request of the driver's own, which the driver deletes.
 
-        :param attributes: with a parent: there is no current driver whose object could be the
-            default one
+        :param attributes: the attributes, which must name a parent: there is no current driver
+            whose object could be the default
         :raises NtStatusError: the attributes are not valid
         """
         attributes, parent = cls.check_attributes_with_parent(attributes, "WdfRequestCreate")
         request = cls.__new__(cls)
-        # It has neither, and `state` keeps everybody from looking.
+        # It has neither queue nor IRP, and its `state` keeps all code from looking for them.
         request.irp, request.queue = cast("Irp", None), cast("IoQueue", None)
         Object.__init__(request, parent._kernel, parent, attributes)
         request.number = next(parent._tree.request_numbers)
@@ -92,9 +92,9 @@ class Request(RequestBase):
         binding=Binding(parameters={"ReuseParams": "parameters"}),
     )
     def reuse(self, parameters: RequestReuseParams) -> None:
-        """Makes a request ready to be used again: one that the driver made, or that it owns.
+        """Makes a request that the driver made, or that it owns, ready to be used again.
 
-        :param parameters: the status that it shall have
+        :param parameters: the status that it gets
         :raises NtStatusError: STATUS_WDF_REQUEST_INVALID_STATE: a new IRP for a request that was
             not made from one; STATUS_INVALID_DEVICE_REQUEST: the driver does not have the request
         """
@@ -109,7 +109,7 @@ class Request(RequestBase):
 
     @ddi("WdfRequestGetStatus", "NTSTATUS (_In_ WDFREQUEST Request)")
     def get_status(self) -> int:
-        """The status of a request that the driver has made: what WdfRequestReuse gave it."""
+        """The status that WdfRequestReuse gave a request of the driver's own."""
         if self.state == CREATED:
             return self._status
         self.violation(
@@ -121,12 +121,12 @@ class Request(RequestBase):
 
     @ddi("WdfRequestComplete", "VOID (_In_ WDFREQUEST Request, _In_ NTSTATUS Status)")
     def complete(self, status: int) -> None:
-        """Completes the request with the information set before; the driver owns it no more.
+        """Completes the request with the information set before; the driver no longer owns it.
 
-        A request that the driver does not own is left alone; one that is cancelable is completed.
-        Both are violations.
+        A request that the driver does not own is left alone; a cancelable one is completed. Both
+        are violations.
 
-        :param status: NTSTATUS
+        :param status: the NTSTATUS
         """
         complete(self, status, self.information)
 
@@ -137,8 +137,8 @@ class Request(RequestBase):
     def complete_with_information(self, status: int, information: int) -> None:
         """Completes the request, as :meth:`complete` does.
 
-        :param status: NTSTATUS
-        :param information: bytes that were transferred
+        :param status: the NTSTATUS
+        :param information: the number of bytes that were transferred
         """
         complete(self, status, information)
 
@@ -149,8 +149,8 @@ class Request(RequestBase):
     def complete_with_priority_boost(self, status: int, priority_boost: int) -> None:
         """Completes the request, as :meth:`complete` does.
 
-        :param status: NTSTATUS
-        :param priority_boost: for the thread that waits, -128 to 127; kept in the IRP
+        :param status: the NTSTATUS
+        :param priority_boost: the boost for the thread that waits, -128 to 127; kept in the IRP
         """
         if self.state == OWNED:
             self.irp.priority_boost = priority_boost
@@ -166,8 +166,8 @@ class Request(RequestBase):
         """Allows cancellation while the driver owns the request.
 
         :param evt_request_cancel: EvtRequestCancel(request), at IRQL <= DISPATCH_LEVEL, under the
-            queue's presentation lock; has the request completed with STATUS_CANCELLED. Called if
-            the request is cancelled already, possibly before this returns
+            queue's presentation lock; it has to get the request completed with STATUS_CANCELLED. It
+            is called, possibly before this returns, if the request is cancelled already
         """
         mark(self, evt_request_cancel, "WdfRequestMarkCancelable", call=True)
 
@@ -176,10 +176,12 @@ class Request(RequestBase):
         "NTSTATUS (_In_ WDFREQUEST Request, _In_ PFN_WDF_REQUEST_CANCEL EvtRequestCancel)",
     )
     def mark_cancelable_ex(self, evt_request_cancel: CancelCallback) -> int:
-        """As :meth:`mark_cancelable`, but a request that is cancelled already is left alone.
+        """Allows cancellation, as :meth:`mark_cancelable`, but only of an uncancelled request.
 
-        :return: STATUS_SUCCESS; STATUS_CANCELLED: then the driver completes it;
-            STATUS_INVALID_DEVICE_REQUEST: it is not owned, or cancelable already
+        A request that is cancelled already is left alone.
+
+        :return: STATUS_SUCCESS; STATUS_CANCELLED: the driver has to complete the request now;
+            STATUS_INVALID_DEVICE_REQUEST: the request is not owned, or cancelable already
         """
         return mark(self, evt_request_cancel, "WdfRequestMarkCancelableEx", call=False)
 
@@ -187,24 +189,27 @@ class Request(RequestBase):
     def unmark_cancelable(self) -> int:
         """Forbids cancellation again, before completion.
 
-        :return: STATUS_SUCCESS: the driver may complete it; STATUS_CANCELLED: the cancel callback
-            has run, or will: the request must not be touched; STATUS_INVALID_DEVICE_REQUEST: it
-            was not cancelable
+        :return: STATUS_SUCCESS: the driver may complete the request; STATUS_CANCELLED: the cancel
+            callback has run, or will, and the request must not be touched;
+            STATUS_INVALID_DEVICE_REQUEST: the request was not cancelable
         """
         return unmark(self)
 
     @ddi("WdfRequestIsCanceled", "BOOLEAN (_In_ WDFREQUEST Request)")
     def is_canceled(self) -> bool:
-        """Whether cancellation was asked for; while the request is not cancelable."""
+        """Whether cancellation was asked for; for a request that is not cancelable."""
         if self.state != OWNED:
             self.misused("WdfRequestIsCanceled")
         elif self.cancelable:
-            self.violation("ReqIsCancOnCancReq", f"{self} is asked, and is cancelable")
+            self.violation(
+                "ReqIsCancOnCancReq",
+                f"WdfRequestIsCanceled of {self}, which is cancelable: its callback reports it",
+            )
             return False
         return self.canceled
 
     def cancel(self) -> None:
-        """The application's wish [IoCancelIrp]; by its IRP."""
+        """Carries out the application's wish to cancel [IoCancelIrp]; called by the IRP."""
         cancel(self)
 
     # Moving
@@ -216,9 +221,9 @@ class Request(RequestBase):
     def forward_to_io_queue(self, queue: "IoQueue") -> int:
         """Gives the request to another queue of the device, at its tail.
 
-        :return: STATUS_SUCCESS: the driver owns it no more; STATUS_INVALID_DEVICE_REQUEST: it is
-            not owned, or cancelable, or the queue is the same or another device's;
-            STATUS_WDF_BUSY: the queue does not accept
+        :return: STATUS_SUCCESS: the driver no longer owns the request;
+            STATUS_INVALID_DEVICE_REQUEST: the request is not owned, or cancelable, or the queue is
+            the same or another device's; STATUS_WDF_BUSY: the queue does not accept
         """
         source = self.queue
         if (
@@ -272,8 +277,8 @@ class Request(RequestBase):
     def requeue(self) -> int:
         """Puts the request back at the head of its manual queue.
 
-        :return: STATUS_INVALID_DEVICE_REQUEST: the queue is not manual, or the request is not
-            owned, or cancelable
+        :return: STATUS_SUCCESS; or STATUS_INVALID_DEVICE_REQUEST: the queue is not manual, or the
+            request is not owned, or cancelable
         """
         queue = self.queue
         if self.state != OWNED or self.cancel_routine is not None:
@@ -315,10 +320,10 @@ class Request(RequestBase):
     def stop_acknowledge(self, *, requeue: bool) -> None:
         """Lets the device leave D0 although the driver owns the request; in EvtIoStop.
 
-        Elsewhere, and for a cancelable request that shall be requeued, nothing happens.
+        Outside of EvtIoStop, and for a cancelable request that is to be requeued, nothing happens.
 
-        :param requeue: put it back at the head of its queue, to be presented again in D0, instead
-            of keeping it until EvtIoResume
+        :param requeue: whether to put the request back at the head of its queue, to be presented
+            again in D0, instead of keeping it until EvtIoResume
         """
         if self.state != OWNED or self.stop_state is not StopState.STOPPING:
             self.violation("StopAckWithinEvtIoStop", f"{self} is acknowledged outside of EvtIoStop")

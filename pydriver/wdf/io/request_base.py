@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a request is, what it asks and where it comes from; what becomes of it is in `request`."""
+"""The part of a request that tells its parameters, its buffers and its origin.
+
+`request` has the rest: its completion, its cancellation and its way through queues.
+"""
 
 import os
 import struct
@@ -46,17 +49,17 @@ _RUNNING = StopState.RUNNING
 
 
 class RequestBase(Object):
-    """A request, without what becomes of it.
+    """A request, without its completion, its cancellation and its way through queues.
 
-    :ivar number: counts the system's requests; in the recorder it stands for the request
-    :ivar length: bytes to read or write, or that a device control may return
-    :ivar offset: in the device
-    :ivar state: who has it
-    :ivar presented: the driver has had it, and has given it back to a queue
+    :ivar number: the number among the system's requests, which the recorder uses
+    :ivar length: the number of bytes to read or write, or that a device control may return
+    :ivar offset: the offset in the device
+    :ivar state: the present holder: a queue, the driver, or none
+    :ivar presented: whether the driver has had it, and has given it back to a queue
     :ivar presenting: the queue whose handler is called with it now, or ``None``
-    :ivar canceled: cancellation was asked for
-    :ivar cancel_routine: see :mod:`pydriver.wdf.io.request_cancellation`
-    :ivar stop_state: what EvtIoStop has said about it
+    :ivar canceled: whether cancellation was asked for
+    :ivar cancel_routine: the cancel routine, see :mod:`pydriver.wdf.io.request_cancellation`
+    :ivar stop_state: the effect of EvtIoStop on it
     """
 
     fx_type: ClassVar[int] = 0x1008
@@ -115,17 +118,17 @@ class RequestBase(Object):
 
     @property
     def cancelable(self) -> bool:
-        """The driver has allowed cancellation, and the callback has not been taken."""
+        """Whether the driver has allowed cancellation, and the callback has not been taken."""
         return self.cancel_routine not in NOT_CANCELABLE
 
     # Misuse
 
     def violation(self, rule: str, message: str) -> None:
-        """Tells the verifier of something about this request."""
+        """Reports a violation about this request to the verifier."""
         self._kernel.verifier.violation(rule, message, self)
 
     def misused(self, what: str) -> None:
-        """Tells the verifier of a DDI for owned requests that was called for another one."""
+        """Reports a DDI for owned requests that was called for another one to the verifier."""
         why = {
             QUEUED: "the driver does not own",
             COMPLETED: "is complete",
@@ -137,21 +140,21 @@ class RequestBase(Object):
 
     @ddi("WdfRequestSetInformation", "VOID (_In_ WDFREQUEST Request, _In_ ULONG_PTR Information)")
     def set_information(self, information: int) -> None:
-        """Sets what :meth:`complete` reports."""
+        """Sets the number of bytes that :meth:`complete` reports."""
         if self.state != OWNED:
             self.misused("WdfRequestSetInformation")
         self.information = information
 
     @ddi("WdfRequestGetInformation", "ULONG_PTR (_In_ WDFREQUEST Request)")
     def get_information(self) -> int:
-        """What :meth:`complete` would report."""
+        """The number of bytes that :meth:`complete` would report."""
         if self.state != OWNED:
             self.misused("WdfRequestGetInformation")
         return self.information
 
     @property
     def parameters(self) -> RequestParameters:
-        """What was asked; for the framework."""
+        """The parameters of the request; for the framework."""
         return parameters_of(self.irp)
 
     @ddi(
@@ -159,7 +162,7 @@ class RequestBase(Object):
         "VOID (_In_ WDFREQUEST Request, _Inout_ PWDF_REQUEST_PARAMETERS Parameters)",
     )
     def get_parameters(self) -> RequestParameters:
-        """What was asked."""
+        """The parameters of the request."""
         if self.state != OWNED:
             self.misused("WdfRequestGetParameters")
         return parameters_of(self.irp)
@@ -174,10 +177,10 @@ class RequestBase(Object):
         ),
     )
     def retrieve_input_buffer(self, minimum_length: int = 0) -> memoryview:
-        """What the application sends.
+        """The bytes that the application sends.
 
-        :param minimum_length: bytes that the driver needs
-        :raises NtStatusError: a read has none; there is none; it is too small
+        :param minimum_length: the number of bytes that the driver needs
+        :raises NtStatusError: the request is a read, has no input, or too little of it
         """
         what = "WdfRequestRetrieveInputBuffer"
         self._check_buffer(what)
@@ -193,10 +196,10 @@ class RequestBase(Object):
         ),
     )
     def retrieve_output_buffer(self, minimum_length: int = 0) -> memoryview:
-        """Where the application wants its answer.
+        """The buffer for the application's answer.
 
-        :param minimum_length: bytes that the driver needs
-        :raises NtStatusError: a write has none; there is none; it is too small
+        :param minimum_length: the number of bytes that the driver needs
+        :raises NtStatusError: the request is a write, has no output buffer, or too small a one
         """
         what = "WdfRequestRetrieveOutputBuffer"
         self._check_buffer(what)
@@ -225,16 +228,16 @@ class RequestBase(Object):
             raise NtStatusError(STATUS_BUFFER_TOO_SMALL, f"{what}: {self}")
         return buffer
 
-    # Where it comes from
+    # The memory of the buffers, and the origin
 
     @ddi(
         "WdfRequestRetrieveInputMemory",
         "NTSTATUS (_In_ WDFREQUEST Request, _Out_ WDFMEMORY *Memory)",
     )
     def retrieve_input_memory(self) -> RequestMemory:
-        """What the application sends, as a memory object that ends with the request.
+        """The bytes that the application sends, as a memory object that ends with the request.
 
-        :raises NtStatusError: a read has none; there is none
+        :raises NtStatusError: the request is a read, or has no input
         """
         return self._memory("WdfRequestRetrieveInputMemory", output=False)
 
@@ -243,25 +246,25 @@ class RequestBase(Object):
         "NTSTATUS (_In_ WDFREQUEST Request, _Out_ WDFMEMORY *Memory)",
     )
     def retrieve_output_memory(self) -> RequestMemory:
-        """Where the application wants its answer, as a memory object that ends with the request.
+        """The buffer for the application's answer, as a memory object that ends with the request.
 
-        :raises NtStatusError: a write has none; there is none
+        :raises NtStatusError: the request is a write, or has no output buffer
         """
         return self._memory("WdfRequestRetrieveOutputMemory", output=True)
 
     @ddi("WdfRequestRetrieveInputWdmMdl", "NTSTATUS (_In_ WDFREQUEST Request, _Outptr_ PMDL *Mdl)")
     def retrieve_input_wdm_mdl(self) -> Mdl:
-        """The description of what the application sends.
+        """The description of the bytes that the application sends.
 
-        :raises NtStatusError: a read has none; there is none
+        :raises NtStatusError: the request is a read, or has no input
         """
         return self._memory("WdfRequestRetrieveInputWdmMdl", output=False).mdl
 
     @ddi("WdfRequestRetrieveOutputWdmMdl", "NTSTATUS (_In_ WDFREQUEST Request, _Outptr_ PMDL *Mdl)")
     def retrieve_output_wdm_mdl(self) -> Mdl:
-        """The description of where the application wants its answer.
+        """The description of the buffer for the application's answer.
 
-        :raises NtStatusError: a write has none; there is none
+        :raises NtStatusError: the request is a write, or has no output buffer
         """
         return self._memory("WdfRequestRetrieveOutputWdmMdl", output=True).mdl
 
@@ -285,12 +288,12 @@ class RequestBase(Object):
 
     @ddi("WdfRequestGetRequestorMode", "KPROCESSOR_MODE (_In_ WDFREQUEST Request)")
     def get_requestor_mode(self) -> ProcessorMode:
-        """Whether an application sent the request, or a driver; the driver's own are KERNEL."""
+        """The sender's mode: USER for an application, KERNEL for a driver and its own requests."""
         return ProcessorMode.KERNEL if self.state == CREATED else self.irp.requestor_mode
 
     @ddi("WdfRequestGetRequestorProcessId", "ULONG (_In_ WDFREQUEST Request)")
     def get_requestor_process_id(self) -> int:
-        """The process that sent the request: this one, in which the application is, too."""
+        """The process that sent the request: this one, which is also the application's."""
         return os.getpid()
 
     @ddi("WdfRequestIsFrom32BitProcess", "BOOLEAN (_In_ WDFREQUEST Request)", highest=APC_LEVEL)
@@ -312,5 +315,5 @@ class RequestBase(Object):
 
     @property
     def device_above(self) -> "DeviceBase | None":
-        """The device that the request was sent to; of a driver's own request, its parent's."""
+        """The device that the request was sent to; for a driver's own request, its parent's."""
         return super().device_above if self.queue is None else self.queue.io.device

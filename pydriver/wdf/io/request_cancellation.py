@@ -3,8 +3,9 @@
 """Cancellation of requests, and its race with the driver [fxrequest.cpp, fxioqueue.cpp].
 
 Under the device's I/O lock `Request.cancel_routine` is one of: ``None``, the request is not
-cancelable; the driver's callback; CALLED or LOST, it was taken and is called, or will be. Whoever
-replaces the callback has won: `unmark` gives the request back to the driver, `cancel` calls it.
+cancelable; the driver's callback; CALLED or LOST, the callback was taken and is called, or will be.
+The thread that replaces the callback has won: `unmark` gives the request back to the driver,
+`cancel` calls the callback.
 """
 
 from time import perf_counter_ns
@@ -48,10 +49,12 @@ callbacks(
 def mark(request: "Request", routine: CancelCallback, what: str, *, call: bool) -> int:
     """Makes a request cancelable.
 
+    :param request: the request
+    :param routine: the cancel callback
     :param what: the DDI, for the verifier
-    :param call: call the routine if the request is cancelled already
-    :return: STATUS_SUCCESS; STATUS_CANCELLED; or STATUS_INVALID_DEVICE_REQUEST: not owned, or
-        cancelable already
+    :param call: whether to call the routine if the request is cancelled already
+    :return: STATUS_SUCCESS; STATUS_CANCELLED; or STATUS_INVALID_DEVICE_REQUEST: the request is
+        not owned, or cancelable already
     """
     check_pointer(request._kernel, routine, f"{what}: EvtRequestCancel", request)
     if request.state != OWNED:
@@ -88,9 +91,13 @@ def unmark(request: "Request") -> int:
 
 
 def cancel(request: "Request", *, purging: bool = False) -> None:
-    """The application's wish, or the purge of a queue. At IRQL <= DISPATCH_LEVEL.
+    """Cancels a request, for the application or for the purge of a queue.
 
-    :param purging: leave a request alone that the driver owns and has not made cancelable
+    It is called at IRQL <= DISPATCH_LEVEL.
+
+    :param request: the request
+    :param purging: whether to leave a request alone that the driver owns and has not made
+        cancelable
     """
     with request.device.io.lock:
         queue = request.queue
@@ -123,7 +130,7 @@ def cancel(request: "Request", *, purging: bool = False) -> None:
 
 
 def cancel_held(request: "Request") -> None:
-    """EvtIoStop has returned: cancels a request whose cancellation came meanwhile."""
+    """Cancels a request whose cancellation came during EvtIoStop, which has returned."""
     with request.device.io.lock:
         routine = request.cancel_routine
         if request.state != OWNED or not request.canceled or not request.cancelable:
@@ -135,9 +142,9 @@ def cancel_held(request: "Request") -> None:
 
 
 def cancel_in(request: "Request", queue: "QueuePresentation") -> bool:
-    """A cancelled request that waits in a queue, or is just being put there; the lock is held.
+    """Takes a cancelled request that waits in a queue, or is being put there; the lock is held.
 
-    :return: the driver is given it, by EvtIoCanceledOnQueue: it has had it before
+    :return: whether the driver gets it by EvtIoCanceledOnQueue, because it has had it before
     """
     if request.presented and queue.config.evt_io_canceled_on_queue is not None:
         request.state = OWNED
@@ -148,7 +155,7 @@ def cancel_in(request: "Request", queue: "QueuePresentation") -> bool:
 
 
 def end_cancelled(request: "Request", queue: "QueuePresentation", *, given: bool) -> None:
-    """After :func:`cancel_in`, with the lock released."""
+    """Ends a cancellation after :func:`cancel_in`, with the lock released."""
     if given:
         callback = queue.config.evt_io_canceled_on_queue
         assert callback is not None

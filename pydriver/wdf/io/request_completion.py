@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How a request ends: the checks, the translation of its status, and the order of its end.
+"""The completion of a request: the checks, the translation of its status, and the order.
 
-Its cleanup callbacks come before the IRP is complete, its destruction after that.
+The cleanup callbacks of a request come before the IRP is complete, its destruction after that.
 """
 
 from time import perf_counter_ns
@@ -45,7 +45,7 @@ _now = perf_counter_ns
 
 
 def complete(request: "Request", status: int, information: int) -> None:
-    """Completes a request that the driver owns; any other is misuse, and is left alone."""
+    """Completes a request that the driver owns; any other is a misuse, and is left alone."""
     if request.state != OWNED or request.cancel_routine is not None:
         if not _may_complete(request):
             return
@@ -96,9 +96,9 @@ def complete(request: "Request", status: int, information: int) -> None:
 
 
 def _may_complete(request: "Request") -> bool:
-    """Decides about a completion that is not plain; takes the request if it goes on."""
+    """Decides about a misused completion; takes the request if the completion goes on."""
     if request.state == CREATED:
-        request.violation("ReqDelete", f"{request} is completed; the driver has to delete it")
+        request.violation("ReqDelete", f"{request} is completed; the driver must delete it instead")
         return False
     with request.queue.lock:
         state = request.state

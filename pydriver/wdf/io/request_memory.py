@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The WDFMEMORY and the MDL of a request's buffer: they live in the request [fxrequest.cpp]."""
+"""The WDFMEMORY and the MDL of a request's buffer, which live in the request [fxrequest.cpp]."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,9 +20,9 @@ __all__ = ("RequestMemory", "end_memory", "request_memory")
 class RequestMemory(Memory):
     """The memory of a request's input, or of its output.
 
-    :ivar request: that it is in
-    :ivar output: the application's output, not its input
-    :ivar mdl: of the same buffer
+    :ivar request: the request that the memory belongs to
+    :ivar output: whether it is the application's output, not its input
+    :ivar mdl: the MDL of the same buffer
     """
 
     __slots__ = ("mdl", "output", "request")
@@ -41,7 +41,7 @@ class RequestMemory(Memory):
         return f"memory of {self.request}"
 
     def allocate_context(self, attributes: ObjectAttributes) -> tuple[int, Any]:
-        """Not possible: the object is a part of its request.
+        """Refuses the context: the object is a part of its request.
 
         :raises NtStatusError: always
         """
@@ -55,7 +55,7 @@ class RequestMemory(Memory):
                 WdfViolation.VERIFIER_FATAL_ERROR,
                 id(self.request),
                 self._references,
-                message=f"{self.request} is completed, and a reference keeps its memory"
+                message=f"{self.request} is completed, but a reference keeps its memory"
                 + "".join(f" (tag {each.tag!r})" for each in self.references),
                 subject=self.request,
             )
@@ -64,14 +64,14 @@ class RequestMemory(Memory):
 
 
 class ReadMemory(RequestMemory):
-    """Of a read."""
+    """The memory of a read."""
 
     __slots__ = ()
     freed_rule: ClassVar[str] = "MemAfterReqCompletedRead"
 
 
 class WriteMemory(RequestMemory):
-    """Of a write."""
+    """The memory of a write."""
 
     __slots__ = ()
     freed_rule: ClassVar[str] = "MemAfterReqCompletedWrite"
@@ -81,10 +81,11 @@ _KINDS = {RequestType.READ: ReadMemory, RequestType.WRITE: WriteMemory}
 
 
 def request_memory(request: "RequestBase", buffer: memoryview, *, output: bool) -> RequestMemory:
-    """The memory object of a request's buffer: the same one each time.
+    """The memory object of a request's buffer, which is the same one each time.
 
+    :param request: the request
     :param buffer: the request's input or output
-    :param output: which of the two
+    :param output: whether it is the output
     """
     for each in request.children:
         if isinstance(each, RequestMemory) and each.output is output:
@@ -94,11 +95,11 @@ def request_memory(request: "RequestBase", buffer: memoryview, *, output: bool) 
 
 
 def end_memory(disposed: list[Object]) -> None:
-    """Ends the memory objects among what a request's completion has disposed of.
+    """Ends the memory objects among the objects that a request's completion has disposed of.
 
-    Before the request is complete: the application has its buffer back then.
+    It is called before the request is complete, when the application gets its buffer back.
 
-    :param disposed: they are taken out
+    :param disposed: the disposed objects; the memory objects are taken out
     """
     for each in [each for each in disposed if isinstance(each, RequestMemory)]:
         disposed.remove(each)

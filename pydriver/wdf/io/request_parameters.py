@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a request asks, and how a driver's own one is made anew [wdfrequest.h]."""
+"""The parameters of a request, and those of the reuse of a driver's own one [wdfrequest.h]."""
 
 from dataclasses import dataclass
 
@@ -58,14 +58,14 @@ class RequestParameters:
     """WDF_REQUEST_PARAMETERS.
 
     :ivar type: the IRP's major function
-    :ivar length: bytes to read or write
-    :ivar device_offset: where in the device
-    :ivar output_buffer_length: of a device control
-    :ivar input_buffer_length: of a device control
-    :ivar io_control_code: of a device control
-    :ivar type3_input_buffer: what the application sends with METHOD_NEITHER, as it is
+    :ivar length: the number of bytes to read or write
+    :ivar device_offset: the offset in the device
+    :ivar output_buffer_length: the length of a device control's output, in bytes
+    :ivar input_buffer_length: the length of a device control's input, in bytes
+    :ivar io_control_code: the control code of a device control
+    :ivar type3_input_buffer: the application's input with METHOD_NEITHER, as it is
     :ivar minor_function: the IRP's minor function: 0, IRP_MN_NORMAL
-    :ivar key: of a read or a write: 0, nothing is locked
+    :ivar key: the key of a read or a write: 0, because nothing is locked
     """
 
     type: RequestType
@@ -80,7 +80,7 @@ class RequestParameters:
 
 
 def parameters_of(irp: Irp) -> RequestParameters:
-    """What an IRP asks."""
+    """The parameters of an IRP."""
     if irp.kind not in CONTROLS:
         return RequestParameters(irp.kind, irp.length, irp.offset, 0, 0, 0)
     size = 0 if irp.input is None else len(irp.input)
@@ -104,8 +104,8 @@ def parameters_of(irp: Irp) -> RequestParameters:
 class RequestReuseParams:
     """WDF_REQUEST_REUSE_PARAMS.
 
-    :ivar status: that the request has from then on
-    :ivar new_irp: only a request that was made from an IRP can get another
+    :ivar status: the status that the request has from then on
+    :ivar new_irp: a new IRP, which only a request that was made from an IRP can get
     """
 
     status: int = STATUS_SUCCESS

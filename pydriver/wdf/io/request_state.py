@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Where a request is: who has it, whether it may be cancelled, and what EvtIoStop said."""
+"""The states of a request: its holder, its cancellation, and the effect of EvtIoStop."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -35,12 +35,12 @@ CancelCallback = Callable[["Request"], None]
 
 
 def CALLED(request: "Request") -> NoReturn:  # noqa: N802 -- a value, like the ones above
-    """Stands for a cancel callback that has been taken to be called."""
+    """Stands for a cancel callback that has been taken, to be called."""
     raise AssertionError(f"{request} is cancelled twice")
 
 
 def LOST(request: "Request") -> NoReturn:  # noqa: N802
-    """As CALLED, and the driver knows: WdfRequestUnmarkCancelable has told it STATUS_CANCELLED."""
+    """Like CALLED, but the driver has got STATUS_CANCELLED from WdfRequestUnmarkCancelable."""
     raise AssertionError(f"{request} is cancelled twice")
 
 
@@ -48,7 +48,7 @@ NOT_CANCELABLE = (None, CALLED, LOST)
 
 
 class StopState(Enum):
-    """What becomes of an owned request while its queue is powered down."""
+    """The fate of an owned request while its queue is powered down."""
 
     RUNNING = "running"
     STOPPING = "in EvtIoStop"
