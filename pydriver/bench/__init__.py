@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What things cost: measurements in one run, to be read as ratios."""
+"""The benchmarks: all measurements of one run, which should be read as ratios."""
 
 from pydriver.bench.disk import DISK_LOADS, DiskFigure, measure_disk
 from pydriver.bench.figures import Figure, Progress

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Reads of 4 KiB from NVMe: through the driver, and from Python by QEMU's qtest.
 
-The medium is QEMU's null device, so that the way to it is measured.
+The medium is QEMU's null device, so that only the path to it is measured.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ __all__ = ("DISK_LOADS", "DiskFigure", "measure_disk")
 
 BLOCK = 4096
 PLACES = 1000
-"""Blocks of the medium that are read."""
+"""Number of blocks of the medium that are read."""
 DEPTHS = (1, 4, 16, 64)
 QUEUES = (1, 4)
 VENDOR, MODEL = 0x1B36, 0x0010
@@ -37,13 +37,13 @@ DISK_LOADS = len(DEPTHS) * len(WAYS)
 
 @dataclass(frozen=True)
 class DiskFigure:
-    """One way to read at one depth.
+    """The figure of one way to read at one depth.
 
     :ivar way: one of `WAYS`
-    :ivar depth: reads in flight, in all
+    :ivar depth: the total number of reads in flight
     :ivar us: microseconds for one read
-    :ivar p99_us: latency that 99 of 100 reads did not exceed
-    :ivar ratio: reads in the time of one by qtest, at the same depth
+    :ivar p99_us: latency in microseconds that 99 of 100 reads did not exceed
+    :ivar ratio: number of reads in the time that qtest takes for one, at the same depth
     """
 
     way: str
@@ -54,12 +54,12 @@ class DiskFigure:
 
 
 def measure_disk(repetitions: int, reads: int, accel: str, progress: Progress) -> list[DiskFigure]:
-    """Runs the measurements, all in one run.
+    """Makes the measurements, all in one run.
 
-    :param repetitions: of each; the medians are over these
-    :param reads: in each of them
+    :param repetitions: the number of repetitions of each, whose median is taken
+    :param reads: the number of reads in each repetition
     :param accel: ``tcg`` or ``kvm``
-    :param progress: told of each
+    :param progress: the function that is called with the name of each measurement before it
     """
     devices = tuple(f"nvme,serial=q{each},drive=d{each}" for each in QUEUES)
     disks = tuple(

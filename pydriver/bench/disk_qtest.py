@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""An NVMe disk from Python by QEMU's qtest: what there is without a driver framework.
+"""An NVMe disk used from Python through QEMU's qtest: the alternative to a driver framework.
 
-Each access to a register is a message to QEMU and its answer, and so is each to memory; with shared
-memory, which qtest itself does not have, only those to registers. Completions are polled for. Rings
+Each access to a register or to memory is a message to QEMU and its answer. With shared memory,
+which qtest itself does not have, only accesses to registers are. Completions are polled for. Rings
 and commands are the NVMe driver's own.
 """
 
@@ -52,9 +52,9 @@ DATA = 8 << 20
 class _Messages:
     """Memory that is read and written by messages.
 
-    :param machine: that has it
-    :param address: where it begins
-    :param length: bytes
+    :param machine: the machine the memory belongs to
+    :param address: the guest-physical address of its start
+    :param length: the length in bytes
     """
 
     def __init__(self, machine: QtestMachine, address: int, length: int) -> None:
@@ -80,12 +80,12 @@ class _Messages:
         self._machine.memwrite(self._address + begin, data)
 
     def release(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing, because nothing is held."""
 
 
 @dataclass
 class _Memory:
-    """Memory, as rings want it."""
+    """Memory in the form that rings need."""
 
     view: View
     logical_address: int
@@ -94,10 +94,10 @@ class _Memory:
 class QtestDisk:
     """A disk with one I/O queue pair.
 
-    :param machine: with an NVMe controller in slot 4
-    :param ram: the machine's
-    :param block: bytes of a read
-    :param offset: of the read in a place
+    :param machine: the machine, with an NVMe controller in slot 4
+    :param ram: the machine's RAM
+    :param block: the length of a read in bytes
+    :param offset: the function that returns the byte offset of the read in a place
     """
 
     def __init__(
@@ -117,12 +117,12 @@ class QtestDisk:
     def started(
         cls, medium: str, block: int, offset: Callable[[int], int], *, shared: bool
     ) -> Iterator[Self]:
-        """A disk in a machine of its own.
+        """Starts a machine of its own with a disk.
 
-        :param medium: as QEMU's -blockdev takes it, without its node's name
-        :param block: bytes of a read
-        :param offset: of the read in a place
-        :param shared: look into the machine's memory; otherwise it is read by messages
+        :param medium: the value of QEMU's -blockdev, without the name of its node
+        :param block: the length of a read in bytes
+        :param offset: the function that returns the byte offset of the read in a place
+        :param shared: whether the machine's memory is accessed directly, not by messages
         """
         options = ("-blockdev", f"{medium},node-name=d0")
         device = ("-device", f"nvme,serial=qtest,drive=d0,addr={SLOT:#x}")
@@ -140,13 +140,13 @@ class QtestDisk:
         return _Memory(_Messages(self._machine, address, size), address)
 
     def close(self) -> None:
-        """Lets go of the memory."""
+        """Releases the memory."""
         for pair in (self._admin, self._io):
             pair.forget()
         self._ram.release()
 
     def write32(self, offset: int, value: int) -> None:
-        """Writes a register; a doorbell, for example."""
+        """Writes a register, for example a doorbell."""
         self._machine.write(REGISTERS + offset, value, 4)
 
     def _map(self) -> None:
@@ -193,8 +193,8 @@ class QtestDisk:
     def read(self, depth: int, reads: int) -> Load:
         """Keeps reads in flight.
 
-        :param depth: how many
-        :param reads: in all
+        :param depth: the number of reads in flight
+        :param reads: the total number of reads
         """
         pair, ram, block = self._io, self._ram, self._block
         buffers = [bytearray(block) for _ in range(depth)]

@@ -31,7 +31,7 @@ WRITE: int = lib.MQDMA_REG_INT_ACK_LO
 
 @dataclass
 class BenchDevice:
-    """The device's context: one interrupt for each message that is used."""
+    """The device's context: an interrupt for each message in use."""
 
     interrupts: list[Interrupt] = field(default_factory=list)
     registers: MappedRegisters = field(init=False)

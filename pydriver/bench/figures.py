@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What measurements give, and how they are repeated."""
+"""The figures of measurements, and the repetition of measurements."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -20,18 +20,18 @@ P99 = 99
 T = TypeVar("T")
 
 Progress = Callable[[str], object]
-"""Called with the name of each measurement before it is made."""
+"""A function that is called with the name of each measurement before it is made."""
 
 Submit = Callable[[int, Callable[[Irp], object], int], object]
-"""Sends a request: the number of its place, what to call when it is complete, its context."""
+"""A function that sends a request, given its place, its completion function and its context."""
 
 Begin = Callable[[Callable[[int], None], int], object]
-"""Calls a function with each place below the number that it is given, from wherever it likes."""
+"""A function that calls its first argument with each place below the second, on any thread."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement: the median over the repetitions, the least and the most."""
+    """The median, the least and the most of a measurement over its repetitions."""
 
     median: float
     least: float
@@ -39,16 +39,16 @@ class Figure:
 
     @classmethod
     def of(cls, samples: list[float]) -> "Figure":
-        """From the repetitions."""
+        """Makes a figure from the values of the repetitions."""
         return cls(statistics.median(samples), min(samples), max(samples))
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a number of requests took, of which some were always in flight.
+    """The time that a number of requests took, with a constant number in flight.
 
-    :ivar us: microseconds for one: the time by the number
-    :ivar p99_us: 99 of 100 were complete after as many microseconds
+    :ivar us: microseconds for one request: the whole time, divided by the number of requests
+    :ivar p99_us: latency in microseconds that 99 of 100 requests did not exceed
     """
 
     us: float
@@ -56,24 +56,24 @@ class Load:
 
 
 def percentile(nanoseconds: list[int]) -> float:
-    """The 99th percentile, in microseconds."""
+    """Returns the 99th percentile, in microseconds."""
     return statistics.quantiles(nanoseconds, n=100)[P99 - 1] / 1000
 
 
 def from_here(send: Callable[[int], None], depth: int) -> None:
-    """The first requests come from the calling thread."""
+    """Sends the first requests on the calling thread."""
     for place in range(depth):
         send(place)
 
 
 def closed_loop(submit: Submit, depth: int, requests: int, begin: Begin = from_here) -> Load:
-    """Keeps requests in flight: each one that is complete sends the next in its place.
+    """Keeps requests in flight: each one that completes sends the next in its place.
 
-    :param submit: sends one
-    :param depth: in flight
-    :param requests: in all
-    :param begin: sends the first ones
-    :raises TimeoutError: they do not complete
+    :param submit: the function that sends a request
+    :param depth: the number of requests in flight
+    :param requests: the total number of requests
+    :param begin: the function that sends the first ones
+    :raises TimeoutError: the requests do not complete
     """
     tickets = count(depth)  # its next() is atomic: completions come on several processors
     times: list[int] = []
@@ -99,11 +99,11 @@ def closed_loop(submit: Submit, depth: int, requests: int, begin: Begin = from_h
 def in_turn(
     subjects: Mapping[str, Callable[[], T]], repetitions: int, progress: Progress
 ) -> dict[str, list[T]]:
-    """Makes measurements in turn, so that a busy moment of the machine hits them all.
+    """Makes measurements in turn, so that a busy moment of the machine affects them all.
 
-    :param subjects: by name
-    :param repetitions: of each
-    :param progress: told of each
+    :param subjects: the measurements by name
+    :param repetitions: the number of repetitions of each
+    :param progress: the function that is called with the name of each measurement before it
     """
     results: dict[str, list[T]] = {name: [] for name in subjects}
     for _ in range(repetitions):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The measurements. Each is repeated in turn with the others, so that a busy moment hits them all.
+"""The measurements of interrupts, made in turn, so that a busy moment affects them all.
 
-Interrupts are raised by the guest itself, in C, by a write to mqdma's INT_RAISE, one after the
-other; so `floor_us`, `upcall_us`, `isr_us` and `isr_dpc_us` differ in nothing but in who serves.
-The verifier is off, but for `cycle_verifier_us`: `cycle_us` on a second system that has it; and
-`cycle_trace_us` is the same on a third, which is traced.
+Interrupts are raised by the guest itself, in C, by a write to mqdma's INT_RAISE, one at a time. So
+`floor_us`, `upcall_us`, `isr_us` and `isr_dpc_us` differ only in the code that serves the
+interrupt. The verifier is off, except for `cycle_verifier_us`, which is `cycle_us` on a second
+system with the verifier on; `cycle_trace_us` is the same on a third system, which is traced.
 """
 
 import os
@@ -42,27 +42,27 @@ INTERRUPT_FIGURES = 11
 class InterruptReport:
     """All figures of one run.
 
-    :ivar figures: by key; ``_us`` are microseconds for one, ``_ms`` milliseconds
-    :ivar conditions: what the figures depend on: accelerator, vCPUs, processors, waiting
+    :ivar figures: the figures by key; ``_us`` are microseconds for one, ``_ms`` milliseconds
+    :ivar conditions: the conditions of the run: accelerator, vCPUs, processors, way of waiting
     """
 
     figures: dict[str, Figure]
     conditions: dict[str, str | int | float]
 
     def ratio(self, key: str, to: str) -> float:
-        """The median of one figure as a multiple of another's."""
+        """Returns the median of one figure as a multiple of another's."""
         return self.figures[key].median / self.figures[to].median
 
 
 def measure_interrupts(
     repetitions: int, count: int, accel: str, progress: Progress
 ) -> InterruptReport:
-    """Runs all measurements.
+    """Makes all measurements.
 
-    :param repetitions: of each; the medians are over these
-    :param count: interrupts, accesses and requests in each repetition
+    :param repetitions: the number of repetitions of each, whose median is taken
+    :param count: the number of interrupts, accesses or requests in each repetition
     :param accel: ``tcg`` or ``kvm``
-    :param progress: called with the name of each measurement before it is made
+    :param progress: the function that is called with the name of each measurement before it
     """
     config = MachineConfig(
         accel=accel,
@@ -104,7 +104,7 @@ def measure_interrupts(
 def _subjects(
     system: System, verified: System, traced: System, count: int
 ) -> dict[str, Callable[[], float]]:
-    """What is measured, by key; each gives microseconds for one."""
+    """Returns the measurements by key; each returns microseconds for one."""
     driver = system.load_driver(bench_driver.driver_entry)
     function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 0)
     device = driver.add_device(function, interrupts=InterruptMode.MSIX)
@@ -157,7 +157,7 @@ def _subjects(
 
 
 def _load_cycle(system: System) -> Device:
-    """The device whose requests are measured."""
+    """Loads the driver of the device whose requests are measured, and returns that device."""
     driver = system.load_driver(mqdma.driver_entry_with(mqdma.Parameters(depth=4, block=4096)))
     function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE, 1)
     return driver.add_device(function, interrupts=InterruptMode.MSIX)
@@ -175,9 +175,9 @@ def _repeat(work: Callable[[], object], count: int) -> None:
 
 
 def _cycles(device: Device, count: int) -> float:
-    """From doorbell write to completed request, one request at a time.
+    """Measures from doorbell write to completed request, one request at a time.
 
-    A completion submits the next request; what that takes until its doorbell is not counted.
+    A completion submits the next request; the time from there to its doorbell is not counted.
     """
     queue = device.get_typed_context(mqdma.MqdmaDevice).queues[0]
     write32 = queue.write32
@@ -212,7 +212,7 @@ def _cycles(device: Device, count: int) -> float:
 
 
 def _each_handover(system: System, count: int) -> list[int]:
-    """Nanoseconds of single hand-overs there and back, for the percentile."""
+    """Measures single hand-overs there and back, in nanoseconds, for the percentile."""
     link = system.kernel.processors[0].link
     times = []
     with system.kernel.borrowed():
@@ -224,7 +224,7 @@ def _each_handover(system: System, count: int) -> list[int]:
 
 
 def _boot(accel: str) -> float:
-    """Milliseconds from the creation of the QEMU process to the first upcall."""
+    """Measures the milliseconds from the creation of the QEMU process to the first upcall."""
     arrived: list[float] = []
     machine = Machine(MachineConfig(accel=accel, bar2=0))
     start = perf_counter()

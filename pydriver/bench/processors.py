@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Two busy queues, each with a vector of its own, on machines with more processors.
+"""Two busy queues, each with a vector of its own, on machines with one to eight processors.
 
 Queue i's vector arrives on processor i modulo their number, and its DPC runs there. That DPC
-completes requests, and the next ones are sent in their places: a processor keeps its queue busy.
+completes requests and sends the next ones in their places, so each processor keeps its queue busy.
 """
 
 import contextlib
@@ -27,24 +27,24 @@ DEPTH = 8
 """Requests in flight on each queue."""
 
 COPY = 65536
-"""Bytes: the largest request that the driver takes, unless it is told otherwise."""
+"""Length of a copy in bytes: the largest request that the driver takes by default."""
 
 LOADS = {"empty request": 0, f"copy of {COPY >> 10} KiB": COPY}
-"""Bytes that the device copies, by the load's name."""
+"""Number of bytes that the device copies, by the name of the load."""
 
 COPY_SHARE = 8
-"""There are as many copies as there are empty requests, divided by this: they take longer."""
+"""Number of empty requests for each copy; there are fewer copies because they take longer."""
 
 
 @dataclass(frozen=True)
 class ProcessorsFigure:
-    """A load with so many processors.
+    """The figure of a load on a number of processors.
 
-    :ivar load: its name
-    :ivar processors: vCPUs
+    :ivar load: the name of the load
+    :ivar processors: the number of vCPUs
     :ivar us: microseconds for one request
-    :ivar p99_us: latency that 99 of 100 requests did not exceed
-    :ivar ratio: throughput, as a multiple of that with one processor
+    :ivar p99_us: latency in microseconds that 99 of 100 requests did not exceed
+    :ivar ratio: throughput, as a multiple of the throughput with one processor
     """
 
     load: str
@@ -57,12 +57,12 @@ class ProcessorsFigure:
 def measure_processors(
     repetitions: int, requests: int, accel: str, progress: Progress
 ) -> list[ProcessorsFigure]:
-    """Runs the measurements, all in one run.
+    """Makes the measurements, all in one run.
 
-    :param repetitions: of each; the medians are over these
-    :param requests: in each of them, if they are empty
+    :param repetitions: the number of repetitions of each, whose median is taken
+    :param requests: the number of empty requests in each repetition
     :param accel: ``tcg`` or ``kvm``
-    :param progress: told of each
+    :param progress: the function that is called with the name of each measurement before it
     """
     with contextlib.ExitStack() as stack:
         files = {
@@ -120,7 +120,7 @@ def _cycles(file: File, size: int, requests: int) -> Load:
 
 
 def _on_processors(kernel: Kernel, send: Callable[[int], None], depth: int) -> None:
-    """The first requests come from a DPC on the processor of each queue."""
+    """Sends the first requests from a DPC on the processor of each queue."""
 
     def routine(dpc: KDpc, context: None, first: int, last: int) -> None:
         for place in range(first, last):
