@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Opening the link: handshake with the guest, spin budgets, doorbells."""
+"""The opening of the link: handshake with the guest, spin budgets, doorbells."""
 
 import os
 import time
@@ -15,15 +15,16 @@ from pydriver.machine import Machine
 __all__ = ("Link",)
 
 BOOT_TIMEOUT = 20.0
-"""Seconds: a loaded machine takes long to start a process; the guest itself takes microseconds."""
+"""Seconds for the boot: the guest takes microseconds, but a loaded machine starts QEMU slowly."""
 
 SPIN_US = 300
 SPIN_CROWDED_US = 50
-"""How long a side spins before it sleeps. A vCPU spins for the shorter time when there are as many
-as host processors; the host does not spin at all while more spin or run than there are."""
+"""Microseconds that a side spins before it sleeps. A vCPU spins for the shorter time when there are
+as many vCPUs as host processors; the host does not spin at all while more threads spin or run than
+there are host processors."""
 
 LOOK_US = 120
-"""After this time, and again each time, a spinning host looks who else runs on the machine. It is
+"""Microseconds after which, each time, a spinning host checks what else runs on the machine. It is
 longer than a wake-up takes: once both sides have slept, one of them finds the other awake."""
 
 MakeProcessor = Callable[[int, Any, Callable[[], MachineDied]], ProcessorLink]
@@ -34,10 +35,11 @@ STRUCTURES = ("link_command", "link_registers", "link_frame", "link_mailbox", "l
 class Link:
     """All vCPUs of a running machine.
 
-    :param machine: it has been started
-    :param make: makes a processor's mailbox: :class:`ProcessorLink`, or one that looks at accesses
-    :ivar processors: one for each vCPU
-    :ivar x2apic: the local APICs are in x2APIC mode
+    :param machine: the machine, which must have been started
+    :param make: the class of a processor's mailbox: :class:`ProcessorLink`, or one whose accesses
+        are observed
+    :ivar processors: the mailboxes, one for each vCPU
+    :ivar x2apic: whether the local APICs are in x2APIC mode
     """
 
     def __init__(self, machine: Machine, make: MakeProcessor = ProcessorLink) -> None:
@@ -60,10 +62,10 @@ class Link:
         self.close()
 
     def open(self) -> None:
-        """Waits for the guest, checks that both sides mean the same, starts its processors.
+        """Waits for the guest, checks that both sides have the same version, starts its processors.
 
-        :raises LinkError: if the guest does not come up, or is of another version
-        :raises MachineDied: if QEMU ended instead
+        :raises LinkError: the guest does not start, or has another version
+        :raises MachineDied: QEMU has ended
         """
         machine, control, host = self.machine, self._control, self._host
         machine.image.check_layout("link.c", STRUCTURES)
@@ -85,10 +87,10 @@ class Link:
         self.x2apic = bool(control.x2apic)
 
     def set_doorbell(self, address: int) -> None:
-        """Lets the guest sleep: it can now ring, and be woken.
+        """Allows the guest to sleep, because it can now ring and be woken.
 
-        :param address: guest-physical address of ivshmem's Doorbell register, whose MSI-X vector i
-            interrupts processor i with ``LINK_VECTOR_WAKE``
+        :param address: the guest-physical address of ivshmem's Doorbell register, whose MSI-X
+            vector i interrupts processor i with ``LINK_VECTOR_WAKE``
         """
         for number in range(len(self.processors)):
             mailbox = self._control.mailboxes[number]
@@ -103,7 +105,7 @@ class Link:
         self._host.stopped = 1
 
     def close(self) -> None:
-        """Frees what :meth:`open` made. No thread may use the link any more."""
+        """Frees the structures of :meth:`open`. No thread may use the link after that."""
         self.processors = []
         while self._cpus:
             lib.link_cpu_free(self._cpus.pop())

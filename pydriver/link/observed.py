@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """A processor whose accesses are observed: by a register trace, a debugger, or both.
 
-There is such a processor only where there is an observer; without one nothing is looked at. The
-observers are called in their order and before the access is made. So one that holds the thread goes
-before one that records, and the record of a QEMU that dies of a write has the write.
+Such a processor exists only if there is an observer; without one, nothing is observed. The
+observers are called in their order, and before the access is made. So an observer that holds the
+thread should come before one that records, and if a write kills QEMU, the record has that write.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ _Write = Callable[["ObservedProcessorLink", int, int], None]
 
 
 def _reader(plain: _Read, width: int) -> _Read:
-    """A read of one element.
+    """Makes the observed read of one element.
 
-    :param plain: the method that makes it
-    :param width: bytes of the element
+    :param plain: the method that makes the access
+    :param width: the size of the element in bytes
     """
 
     def read(link: "ObservedProcessorLink", address: int) -> int:
@@ -41,10 +41,10 @@ def _reader(plain: _Read, width: int) -> _Read:
 
 
 def _writer(plain: _Write, width: int) -> _Write:
-    """A write of one element.
+    """Makes the observed write of one element.
 
-    :param plain: the method that makes it
-    :param width: bytes of the element
+    :param plain: the method that makes the access
+    :param width: the size of the element in bytes
     """
 
     def write(link: "ObservedProcessorLink", address: int, value: int) -> None:
@@ -55,15 +55,15 @@ def _writer(plain: _Write, width: int) -> _Write:
 
 
 def _answer(told: Sequence[Answered], value: Value) -> None:
-    # Without an answer too: it may be what QEMU has died of.
+    # Without an answer too: the access may be the one that killed QEMU.
     for answered in told:
         answered(value)
 
 
 class ObservedProcessorLink(ProcessorLink):
-    """As :class:`ProcessorLink`.
+    """A :class:`ProcessorLink` whose accesses are observed.
 
-    :param observers: called before each access, in this order
+    :param observers: the observers, which are called before each access in this order
     """
 
     __slots__ = ("_observers",)
@@ -81,9 +81,9 @@ class ObservedProcessorLink(ProcessorLink):
     def tell(
         self, kind: AccessKind, width: int, elements: int, address: int, value: Value = None
     ) -> list[Answered]:
-        """Tells the observers of an access.
+        """Reports an access to the observers.
 
-        :return: what is to be called with the answer
+        :return: the functions to call with the answer
         """
         access = RegisterAccess(kind, self.number, self.state.irql, width, elements, address, value)
         return [told for each in self._observers if (told := each(access)) is not None]

@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """One vCPU as the controller sees it: commands, and the upcalls that interrupt them.
 
-Who may call what. A mailbox has one owner at a time. The thread in :meth:`ProcessorLink.serve` owns
-it while it serves an upcall; any other thread borrows it with :meth:`ProcessorLink.acquire`. Only
-the owner may call the command methods. Each of those that waits is a place where an interrupt can
-come in: it is served before the method returns, on the same Python stack, as an interrupt handler
-runs on the stack of what it interrupted.
+Ownership: a mailbox has one owner at a time. The thread in :meth:`ProcessorLink.serve` owns it
+while it serves an upcall; any other thread borrows it with :meth:`ProcessorLink.acquire`. Only the
+owner may call the command methods. An interrupt can come in during each of those that waits: it is
+served before the method returns, on the same Python stack, as an interrupt handler runs on the
+stack of the code that it interrupted.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from pydriver.errors import AccessFault, LinkError, LinkStopped, MachineDied
 __all__ = ("Handler", "ProcessorLink")
 
 Handler = Callable[[], int]
-"""Serves one upcall and returns the flags of its RETURN: ``enum link_return``."""
+"""A function that serves one upcall and returns the flags of its RETURN: ``enum link_return``."""
 
-# Bound once: every one of these is on the interrupt path.
+# Bound once, because each of these is on the interrupt path.
 _read = lib.link_read
 _write = lib.link_write
 _post = lib.link_post
@@ -40,12 +40,12 @@ _OP_SET_CR8: int = lib.LINK_OP_SET_CR8
 class ProcessorLink:
     """The mailbox of one vCPU.
 
-    :param number: of the processor, from 0
+    :param number: the number of the processor, from 0
     :param cpu: ``struct link_cpu *``
-    :param died: makes the error that says how QEMU ended
-    :ivar handlers: what serves an upcall, by vector; index 256 serves guest code that calls the
-        framework. Set before the vector can arrive.
-    :ivar state: ``struct link_cpu *``, for who reads its ``irql`` often
+    :param died: the function that makes the error with the reason why QEMU ended
+    :ivar handlers: the functions that serve upcalls, by vector; index 256 serves guest code that
+        calls the framework. Each must be set before its vector can arrive.
+    :ivar state: ``struct link_cpu *``, for code that reads its ``irql`` often
     """
 
     __slots__ = ("_died", "_mailbox", "apic_id", "handlers", "number", "state")
@@ -60,27 +60,27 @@ class ProcessorLink:
 
     @property
     def cr8(self) -> int:
-        """CR8 of the frame that the owner's code runs in, as the guest stored it: the IRQL."""
+        """The IRQL: CR8 of the frame in which the owner's code runs, as the guest stored it."""
         return self.state.irql  # type: ignore[no-any-return]
 
     @property
     def depth(self) -> int:
-        """Upcalls that the guest has not returned from."""
+        """The number of upcalls from which the guest has not returned."""
         return self._mailbox.depth  # type: ignore[no-any-return]
 
     @property
     def asleep(self) -> bool:
-        """The vCPU halts until it is woken."""
+        """Whether the vCPU halts until it is woken."""
         return bool(self._mailbox.asleep)
 
     @property
     def frame(self) -> Any:
-        """``struct link_frame *`` of the upcall that is being served, written by the guest."""
+        """The ``struct link_frame *`` of the current upcall, written by the guest."""
         return self.state.frame
 
     @property
     def statistics(self) -> dict[str, int]:
-        """How often this side slept and was woken late, and how often the guest halted."""
+        """Counts of how often this side slept and was woken late, and the guest halted."""
         cpu = self.state
         return {
             "upcalls": cpu.upcalls,
@@ -104,9 +104,9 @@ class ProcessorLink:
     def read32(self, address: int, /) -> int:
         """Reads four bytes (waits).
 
-        :param address: guest-physical, naturally aligned
-        :raises AccessFault: if the address is not mapped in the guest
-        :raises MachineDied: if QEMU is gone
+        :param address: a guest-physical address, naturally aligned
+        :raises AccessFault: the address is not mapped in the guest
+        :raises MachineDied: QEMU has ended
         """
         value: int = _read(self.state, address, 4)
         return value if value >= 0 else self._finish(value, lib.LINK_OP_READ, 4, address)
@@ -153,11 +153,11 @@ class ProcessorLink:
             self._command(lib.LINK_OP_WRITE_BLOCK, width, address + first * width, count=length)
 
     def port_in(self, port: int, width: int) -> int:
-        """IN from an I/O port; ``width`` is 1, 2 or 4 (waits)."""
+        """Reads an I/O port [IN]; ``width`` is 1, 2 or 4 (waits)."""
         return self._command(lib.LINK_OP_IN, width, port)
 
     def port_out(self, port: int, width: int, value: int) -> None:
-        """OUT to an I/O port; ``width`` is 1, 2 or 4 (posted)."""
+        """Writes an I/O port [OUT]; ``width`` is 1, 2 or 4 (posted)."""
         self._send(lib.LINK_OP_OUT, width, port, value)
 
     def rdmsr(self, msr: int) -> int:
@@ -173,7 +173,7 @@ class ProcessorLink:
         return self._command(lib.LINK_OP_GET_CR8, 0, 0)
 
     def set_cr8(self, level: int) -> None:
-        """Writes CR8, 0 to 15; what becomes deliverable is served before this returns."""
+        """Writes CR8, 0 to 15; interrupts that it lets through are served before this returns."""
         if outcome := _execute(self.state, _OP_SET_CR8, 0, 0, 0, level):
             self._finish(outcome, _OP_SET_CR8, 0, 0, level)
 
@@ -186,7 +186,7 @@ class ProcessorLink:
         self._send(lib.LINK_OP_EOI, 0, 0)
 
     def call(self, address: int, *arguments: int) -> int:
-        """Calls a guest function of up to four 64-bit arguments, interrupts enabled (waits)."""
+        """Calls a guest function with up to four 64-bit arguments, interrupts enabled (waits)."""
         padded = (*arguments, 0, 0, 0, 0)[:4]
         outcome = lib.link_call(self.state, address, *padded)
         while outcome <= _NOT_POSTED:
@@ -200,17 +200,17 @@ class ProcessorLink:
             self._finish(outcome, _OP_NOP, 0, 0)
 
     def flush(self) -> None:
-        """As :meth:`sync`, but at no cost if every posted command has been executed already.
+        """As :meth:`sync`, but without cost if every posted command has already been executed.
 
-        A lock that other processors wait for may only be released after this: a write that is
-        still on its way would otherwise come after theirs.
+        A lock that other processors wait for may be released only after this: a write that has not
+        been executed yet would otherwise come after theirs.
         """
         frame = self.state.frame
         if frame.posted != frame.done:
             self.sync()
 
     def set_service_result(self, value: int) -> None:
-        """What guest code that called the framework gets, when its upcall returns."""
+        """Sets the result for guest code that called the framework; it gets it on return."""
         self.state.service_value = value
 
     # Ownership and upcalls
@@ -226,7 +226,7 @@ class ProcessorLink:
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator["ProcessorLink"]:
-        """The processor, borrowed for the time of a ``with`` block."""
+        """Borrows the processor for the duration of a ``with`` block."""
         self.acquire()
         try:
             yield self
@@ -236,7 +236,7 @@ class ProcessorLink:
     def serve(self) -> None:
         """Serves upcalls until the link is stopped.
 
-        :raises MachineDied: when QEMU has ended
+        :raises MachineDied: QEMU has ended
         """
         cpu = self.state
         handlers = self.handlers
@@ -252,7 +252,7 @@ class ProcessorLink:
                 raise self._died()
             outcome = wait(cpu)
 
-    # What remains is off the fast path.
+    # The rest is off the fast path.
 
     def _send(self, op: int, width: int, address: int, value: int = 0) -> None:
         if outcome := _post(self.state, op, width, 0, address, value):
@@ -270,7 +270,7 @@ class ProcessorLink:
     def _finish(
         self, outcome: int, op: int, width: int, address: int, value: int = 0, count: int = 0
     ) -> int:
-        """Brings a command that waits to its end, whatever came first."""
+        """Completes a command that waits, whatever came first."""
         while outcome <= _NOT_POSTED:
             self._before_post(outcome)
             outcome = _execute(self.state, op, width, count, address, value)
@@ -288,7 +288,7 @@ class ProcessorLink:
         return cpu.value  # type: ignore[no-any-return]
 
     def _before_post(self, outcome: int) -> None:
-        """Does what has to be done before there is room to post."""
+        """Does the work that is needed before there is room to post."""
         outcome -= _NOT_POSTED
         if outcome <= _ACCEPTED:
             lib.link_return(self.state, self.handlers[_ACCEPTED - outcome]())
@@ -296,7 +296,7 @@ class ProcessorLink:
             self._check(outcome)
 
     def _check(self, outcome: int) -> None:
-        """Raises what an outcome means; returns if it means to try again."""
+        """Raises the error that an outcome means; returns if it means to try again."""
         if outcome == _FAULTED:
             self._raise_status()
         if outcome == _STOPPED:
@@ -313,7 +313,7 @@ class ProcessorLink:
     def _unexpected(self) -> int:
         frame = self.frame
         raise LinkError(
-            f"processor {self.number}: nobody handles vector {frame.vector:#x} "
+            f"processor {self.number}: no handler is set for vector {frame.vector:#x} "
             f"at RIP {frame.rip:#x}, CR8 {frame.cr8}"
         )
 
