@@ -97,8 +97,8 @@ RULES = {
     "WdfInterruptLock": "WdfInterruptAcquireLock and WdfInterruptReleaseLock alternate, while the "
     "interrupt is connected.",
     "WdfInterruptLockRelease": "An interrupt lock is released in the callback that acquires it.",
-    "WdfIoQueueRetrieveFoundRequest": "What WdfIoQueueRetrieveFoundRequest retrieves was found "
-    "by WdfIoQueueFindRequest.",
+    "WdfIoQueueRetrieveFoundRequest": "WdfIoQueueRetrieveFoundRequest retrieves a request that "
+    "was found by WdfIoQueueFindRequest.",
     "WdfIoQueueRetrieveNextRequest": "After WdfIoQueueFindRequest, "
     "WdfIoQueueRetrieveFoundRequest retrieves.",
     "WdfSpinlock": "WdfSpinLockAcquire and WdfSpinLockRelease alternate: the lock is not "

@@ -115,7 +115,9 @@ class Views:
         if not candidates:
             raise CommandError(f"there is no object of the type {wanted.__name__}")
         named = ", ".join(f"{self.handles.of(each)} ({each})" for each in candidates[:8])
-        raise CommandError(f"which one? {named}{', ...' if len(candidates) > 8 else ''}")
+        raise CommandError(
+            f"there are several: name one of {named}{', ...' if len(candidates) > 8 else ''}"
+        )
 
     def any_object(self, words: list[str]) -> "Object":
         """Returns the object that a word names."""

@@ -75,7 +75,7 @@ __all__ = (
 )
 
 _MOVED = ("System", "SystemConfig")
-"""Names that drivers' tests import from here since before ``pydriver.system`` was a package."""
+"""Names that older tests of drivers still import from here, now in ``pydriver.system``."""
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Register and port accesses on the processor that the caller runs on.
 
-A passive thread runs on none: it borrows one for each access. This is what the PCI package is
-given, and what mapped registers fall back on.
+A passive thread runs on no processor: it borrows one for each access. The PCI package uses this
+class, and mapped registers fall back on it.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ __all__ = ("CurrentAccess",)
 class CurrentAccess:
     """All widths; addresses are guest-physical. Reads wait; writes are posted.
 
-    :param kernel: whose processors carry the accesses
+    :param kernel: the kernel whose processors make the accesses
     """
 
     __slots__ = ("_current", "_kernel")
@@ -135,7 +135,7 @@ class CurrentAccess:
             link.port_out(port, width, value)
 
     def sync(self) -> None:
-        """Wait until every posted write of this processor was executed."""
+        """Wait until every posted write of this processor has been executed."""
         processor = self._current.processor
         if processor is not None:
             processor.link.sync()

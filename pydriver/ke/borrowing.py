@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Borrowing a processor: for a passive thread that wants to do something on one."""
+"""The borrowing of a processor by a passive thread that needs one."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Borrowing(Callbacks):
         return processor
 
     def give_back(self, processor: Processor) -> None:
-        """Ends what :meth:`borrow` began; interrupts that came meanwhile have been served."""
+        """Undoes :meth:`borrow`; all interrupts that came meanwhile have been served."""
         try:
             processor.link.release()
         finally:
@@ -59,10 +59,9 @@ class Borrowing(Callbacks):
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[ProcessorLink]:
-        """The link of the current processor, or of a borrowed one for the time of the block.
+        """The link of the current processor, or of one borrowed for the duration of the block.
 
-        What waits in the block for something that other threads do waits for ever, if they need
-        the processor.
+        The block must not wait for other threads that need the processor: it would wait for ever.
         """
         current = self.current
         processor = current.processor

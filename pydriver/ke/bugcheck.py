@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Bug checks: what Windows would stop with, and the report that says why.
+"""Bug checks, with which Windows would stop, and the report that explains them.
 
 The four parameters are those that Windows or WDF defines for the code. Where WDF only breaks into
 the debugger there is no bug check: see `pydriver.ke.verifier`.
@@ -126,7 +126,7 @@ REPORTED_FRAMES = 12
 
 
 def bug_check_name(code: int) -> str:
-    """``WDF_VIOLATION``; the number if it has no name here."""
+    """Returns the name of a code, such as ``WDF_VIOLATION``; the number if it has no name here."""
     return _NAMES.get(code, f"0x{code:X}")
 
 
@@ -174,21 +174,21 @@ KMDF_RULES = frozenset(
         "WdfWaitlockRelease",
     }
 )
-"""Rules of the KMDF rule sets that this verifier checks; each has a documentation page of its
-name, ``kmdf-<rule>`` [DDI Compliance Rules, KMDF]."""
+"""Rules of the KMDF rule sets that this verifier checks; each has a documentation page named
+``kmdf-<rule>`` [DDI Compliance Rules, KMDF]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """What is known about a moment at which a rule was broken.
+    """The facts about a moment at which a rule was broken.
 
     :ivar rule: the rule, by its name in the KMDF rule sets where it has one
-    :ivar message: what happened, in one sentence
-    :ivar subject: the object that it is about; empty if none
-    :ivar callback: the driver's callback that was running, with its line; empty if none
-    :ivar processor: number, or ``None`` for a passive thread on none
-    :ivar irql: of that processor when it happened
-    :ivar frames: the driver's call stack, or the traceback of the exception, outermost first; of
+    :ivar message: the event, in one sentence
+    :ivar subject: the object concerned; empty if there is none
+    :ivar callback: the driver's callback that was running, with its line; empty if there was none
+    :ivar processor: the number of the processor, or ``None`` for a passive thread on none
+    :ivar irql: the IRQL of that processor at that moment
+    :ivar frames: the driver's call stack, or the traceback of the exception, outermost first; for
         a callback that has returned, the line that made its return wrong
     :ivar objects: the state of the objects that were involved, as lines
     :ivar events: the recorder's last events, as lines
@@ -216,11 +216,11 @@ class Incident:
 
     @property
     def cause(self) -> str:
-        """What a report names as broken: the rule."""
+        """The rule that a report names as broken."""
         return self.rule
 
     def lines(self, title: str, *, events: bool) -> list[str]:
-        """All of it as lines, under a title."""
+        """Returns all facts as lines, under a title."""
         where = "no processor" if self.processor is None else f"processor {self.processor}"
         page = f" (documented as {self.page})" if self.page else ""
         lines = [
@@ -247,10 +247,10 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class BugCheckState(Incident):
-    """Everything that is known about a bug check.
+    """All facts about a bug check.
 
-    :ivar code: Windows' bug check code
-    :ivar parameters: four, as Windows documents them for the code
+    :ivar code: the bug check code of Windows
+    :ivar parameters: the four parameters, as Windows documents them for the code
     """
 
     code: int
@@ -258,26 +258,26 @@ class BugCheckState(Incident):
 
     @property
     def name(self) -> str:
-        """The code's name, ``WDF_VIOLATION``."""
+        """The name of the code, such as ``WDF_VIOLATION``."""
         return bug_check_name(self.code)
 
     @property
     def cause(self) -> str:
-        """The rule; without one Windows' name of parameter 1 of WDF_VIOLATION, or of the code."""
+        """The rule; if there is none, the name of parameter 1 of WDF_VIOLATION, or of the code."""
         names = WDF_VIOLATION_NAMES if self.code == WDF_VIOLATION else {}
         return self.rule or names.get(self.parameters[0], self.name)
 
     def report(self) -> str:
-        """All of it, for people."""
+        """The whole report, for people."""
         parameters = ", ".join(f"0x{value:X}" for value in self.parameters)
         title = f"*** BUG CHECK 0x{self.code:X} {self.name} ({parameters})"
         return "\n".join(self.lines(title, events=True))
 
 
 class BugCheck(BaseException):
-    """The system has stopped. Not an ``Exception``: a driver that catches those must not go on.
+    """The system has stopped. Not an ``Exception``, so that a driver that catches those stops too.
 
-    :ivar state: what the report says
+    :ivar state: the facts that the report shows
     """
 
     def __init__(self, state: BugCheckState) -> None:
@@ -286,7 +286,7 @@ class BugCheck(BaseException):
 
     @property
     def code(self) -> int:
-        """Windows' bug check code."""
+        """The bug check code of Windows."""
         return self.state.code
 
     @property

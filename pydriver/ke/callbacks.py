@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Calling a driver: how its callbacks return, and what becomes of an exception that leaves one."""
+"""Calls of a driver's callbacks: checks of how they return, and of exceptions that leave them."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -28,8 +28,8 @@ __all__ = ("Callbacks",)
 class Callbacks(FailStop):
     """The part of the kernel that calls drivers.
 
-    :ivar verifier: the broken rules
-    :ivar verifying: the verifier is on
+    :ivar verifier: the verifier, with the broken rules
+    :ivar verifying: whether the verifier is on
     """
 
     verifier: Verifier
@@ -43,16 +43,16 @@ class Callbacks(FailStop):
         code: int = KMODE_EXCEPTION_NOT_HANDLED,
         statuses: bool = False,
     ) -> Any:
-        """Calls a driver's callback. What escapes from it is a bug check.
+        """Calls a driver's callback. An exception that leaves it is a bug check.
 
-        With the verifier on, the callback must return at the IRQL that it was called at, and
-        without a lock that it has acquired.
+        With the verifier on, the callback must return at the IRQL at which it was called, and
+        must have released the locks that it has acquired.
 
-        :param enhanced: it is one of the callbacks that WDF's enhanced verifier wraps: another
-            IRQL is WDF_VIOLATION 0xE then
-        :param code: of the bug check for an exception: 0x1E, or 0x7E for a worker thread
-        :param statuses: an :class:`NtStatusError` that leaves the callback is its result
-        :return: what the callback returned
+        :param enhanced: whether it is one of the callbacks that WDF's enhanced verifier wraps: a
+            return at another IRQL is then WDF_VIOLATION 0xE
+        :param code: the code of the bug check for an exception: 0x1E, or 0x7E for a worker thread
+        :param statuses: whether an :class:`NtStatusError` that leaves the callback is its result
+        :return: the result of the callback
         """
         if self.probe is not None:
             self.probe(
@@ -89,17 +89,17 @@ class Callbacks(FailStop):
         return error.status
 
     def invoke_status(self, callback: Callable[..., int | None], *arguments: Any) -> int:
-        """Calls a callback that returns NTSTATUS; ``None`` is STATUS_SUCCESS.
+        """Calls a callback that returns NTSTATUS; ``None`` means STATUS_SUCCESS.
 
-        :class:`NtStatusError` that leaves it is its status, as ``return status`` after
-        ``if (!NT_SUCCESS(status))`` would be.
+        The status of an :class:`NtStatusError` that leaves it is its result, as ``return status``
+        after ``if (!NT_SUCCESS(status))`` would be.
         """
         status = self.invoke(callback, *arguments, statuses=True)
         if status is None:
             return STATUS_SUCCESS
         if not isinstance(status, int) or isinstance(status, bool):
             self.escaped(
-                TypeError(f"{callback_name(callback)} returned {status!r}, which is no NTSTATUS")
+                TypeError(f"{callback_name(callback)} returned {status!r}, not an NTSTATUS")
             )
         return status
 
@@ -113,12 +113,12 @@ class Callbacks(FailStop):
         *,
         enhanced: bool,
     ) -> None:
-        """Reports a callback that has not returned as it was called.
+        """Reports a callback that has changed the state of its thread.
 
-        :param entered: IRQL at which it was called
-        :param left: IRQL at which it returned
-        :param held: locks that the thread held when it was called
-        :param regions: critical regions that it was in
+        :param entered: the IRQL at which it was called
+        :param left: the IRQL at which it returned
+        :param held: the number of locks that the thread held when it was called
+        :param regions: the number of critical regions that the thread was in then
         :param enhanced: see :meth:`invoke`
         """
         name = callback_name(callback)
@@ -161,12 +161,13 @@ class Callbacks(FailStop):
         )
 
     def report_kept(self, name: str, held: int, callback: object = None) -> Place | None:
-        """Tells the verifier of locks that a callback has kept, and forgets them.
+        """Reports the locks that a callback has kept to the verifier, and forgets them.
 
-        :param name: of the callback
-        :param held: locks that the thread held when it was called
-        :param callback: it, or a routine that calls it; ``None``: it is still on the stack
-        :return: the line that acquired the first of them
+        :param name: the name of the callback
+        :param held: the number of locks that the thread held when it was called
+        :param callback: the callback, or a routine that calls it; ``None`` if it is still on the
+            stack
+        :return: the line that acquired the first of the locks
         """
         kept = self.current.held[held:]
         del self.current.held[held:]
@@ -174,7 +175,7 @@ class Callbacks(FailStop):
         for lock, place in zip(kept, places, strict=True):
             self.verifier.violation(
                 getattr(lock, "held_rule", "WdfSpinlockRelease"),
-                f"{name} returned and holds {lock}",
+                f"{name} returned and still holds {lock}",
                 lock,
                 returned=callback,
                 origin=place,
@@ -182,7 +183,7 @@ class Callbacks(FailStop):
         return next(filter(None, places), None)
 
     def escaped(self, error: Exception, code: int = KMODE_EXCEPTION_NOT_HANDLED) -> NoReturn:
-        """A Python exception has left a driver's callback: a bug check, unless the system ended.
+        """Stops the system because an exception left a driver's callback, unless it has ended.
 
         :param error: the exception
         :param code: 0x1E, or 0x7E for a worker thread

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The clock that timers go by: the host's, or one that a test steps.
+"""The clocks that timers use: the host's, or one that a test steps.
 
 Times are in Windows' unit, 100 ns. Interrupt time counts from the start of the clock; system time
 from 1 January 1601.
@@ -26,7 +26,7 @@ TICKS_PER_MS: Final = 10_000
 NS_PER_TICK: Final = 100
 
 CLOCK_INTERVAL: Final = 156_250
-"""Between two clock interrupts of Windows: 15.625 ms."""
+"""Time between two clock interrupts of Windows, 15.625 ms."""
 
 UNIX_EPOCH: Final = 11_644_473_600 * TICKS_PER_SECOND
 """1 January 1970 as a system time."""
@@ -37,22 +37,22 @@ class Clock(ABC):
 
     @abstractmethod
     def now(self) -> int:
-        """Interrupt time, in units of 100 ns; never goes back."""
+        """Returns the interrupt time in units of 100 ns; it never decreases."""
 
     @abstractmethod
     def system_time(self) -> int:
-        """System time (UTC), in units of 100 ns since 1601."""
+        """Returns the system time (UTC) in units of 100 ns since 1601."""
 
     @abstractmethod
     def attach(self, changed: Condition) -> None:
-        """Tells the clock whose time it is: the condition that the timers' thread waits on."""
+        """Gives the clock the condition that the timers' thread waits on."""
 
     @abstractmethod
     def wait(self, changed: Condition, deadline: int | None) -> None:
-        """Waits until a time, or until there is another one to wait for.
+        """Waits until a time, or until the condition is notified because the time has changed.
 
-        :param changed: held by the caller; notified when there is something new
-        :param deadline: interrupt time; ``None``: only for ``changed``
+        :param changed: the condition, which the caller holds
+        :param deadline: an interrupt time, or ``None`` to wait only for ``changed``
         """
 
 
@@ -63,15 +63,15 @@ class MonotonicClock(Clock):
         self._start = monotonic_ns()
 
     def now(self) -> int:
-        """Time since the clock was made."""
+        """Returns the time since the clock was made."""
         return (monotonic_ns() - self._start) // NS_PER_TICK
 
     def system_time(self) -> int:
-        """The host's wall clock."""
+        """Returns the time of the host's wall clock."""
         return time_ns() // NS_PER_TICK + UNIX_EPOCH
 
     def attach(self, changed: Condition) -> None:
-        """Needs nothing: it goes on by itself."""
+        """Does nothing, because the clock runs by itself."""
 
     def wait(self, changed: Condition, deadline: int | None) -> None:
         """Sleeps on the condition."""
@@ -84,10 +84,10 @@ class MonotonicClock(Clock):
 class ManualClock(Clock):
     """A clock that stands still until a test calls :meth:`advance`.
 
-    `_changed`, the condition of the timers' thread, guards all fields; `_idle` says that the
-    thread has done what was due, and waits.
+    `_changed`, the condition of the timers' thread, guards all fields; `_idle` is true when the
+    thread has done all that was due and waits.
 
-    :param system_time: at the start
+    :param system_time: the system time at the start
     """
 
     def __init__(self, system_time: int = UNIX_EPOCH) -> None:
@@ -97,19 +97,19 @@ class ManualClock(Clock):
         self._idle = False
 
     def now(self) -> int:
-        """What was advanced so far."""
+        """Returns the sum of all advances so far."""
         return self._now
 
     def system_time(self) -> int:
-        """The time at the start, and what was advanced so far."""
+        """Returns the system time at the start plus all advances so far."""
         return self._epoch + self._now
 
     def attach(self, changed: Condition) -> None:
-        """From now on :meth:`advance` waits for the thread."""
+        """Makes :meth:`advance` wait for the thread from now on."""
         self._changed = changed
 
     def wait(self, changed: Condition, deadline: int | None) -> None:
-        """Waits for the test."""
+        """Waits until the test advances the clock."""
         if deadline is not None and deadline <= self._now:
             return
         self._idle = True
@@ -118,11 +118,11 @@ class ManualClock(Clock):
         self._idle = False
 
     def advance(self, ticks: int, timeout: float = 10.0) -> None:
-        """Lets time go by; what is due then has been done (DPCs: queued) when this returns.
+        """Advances the time; all that is due has been done, or queued as DPC, on return.
 
-        :param ticks: units of 100 ns
-        :param timeout: seconds that the timers' thread may need for it
-        :raises TimeoutError: it needs longer
+        :param ticks: the time to advance by, in units of 100 ns
+        :param timeout: the longest time in seconds that the timers' thread may need
+        :raises TimeoutError: the thread needs longer
         """
         changed = self._changed
         assert changed is not None, "TimerQueue.use() was not called"
@@ -131,13 +131,13 @@ class ManualClock(Clock):
             self._idle = False
             changed.notify_all()
             if not changed.wait_for(lambda: self._idle, timeout):
-                raise TimeoutError("the timers' thread does not come to rest")
+                raise TimeoutError(f"the timers' thread has not finished within {timeout} s")
 
 
 def timeout_ticks(clock: Clock, due_time: int) -> int:
-    """How long from now: a time as timers and waits take it.
+    """Converts a time, as timers and waits take it, to the time from now.
 
-    :param due_time: in units of 100 ns; negative: relative; else absolute, since 1601
-    :return: units of 100 ns, not negative
+    :param due_time: the time in units of 100 ns; relative if negative, else absolute, since 1601
+    :return: the time from now in units of 100 ns, not negative
     """
     return -due_time if due_time < 0 else max(0, due_time - clock.system_time())

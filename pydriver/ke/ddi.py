@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The registry of what a driver may call: framework DDIs, and the kernel routines of this package.
+"""The registry of the calls that a driver can make: framework DDIs, and kernel routines.
 
 Each is declared once, at its Python function or method; `pydriver.wdf.object.ddi` adds the IRQL
 check of the framework's DDIs.
@@ -25,11 +25,11 @@ __all__ = ("REGISTRY", "Ddi", "function_ddi", "register")
 class Ddi:
     """One DDI.
 
-    :ivar name: exact WDF name, ``WdfDpcEnqueue``
-    :ivar signature: in C: result and parameters
-    :ivar lowest: lowest IRQL at which it may be called
-    :ivar highest: highest one
-    :ivar method: where it is in Python, ``pydriver.wdf.sync.dpc:Dpc.enqueue``
+    :ivar name: the exact WDF name, such as ``WdfDpcEnqueue``
+    :ivar signature: the result and the parameters, in C
+    :ivar lowest: the lowest IRQL at which it may be called
+    :ivar highest: the highest IRQL at which it may be called
+    :ivar method: the Python method, such as ``pydriver.wdf.sync.dpc:Dpc.enqueue``
     :ivar binding: deviations of the method from the signature
     """
 
@@ -75,11 +75,11 @@ def register(
 ) -> Ddi:
     """Declares a DDI.
 
-    :param name: exact Windows name
-    :param signature: in C
-    :param lowest: lowest IRQL at which it may be called
-    :param highest: highest one
-    :param method: where it is in Python, ``module:Class.method``
+    :param name: the exact Windows name
+    :param signature: the result and the parameters, in C
+    :param lowest: the lowest IRQL at which it may be called
+    :param highest: the highest IRQL at which it may be called
+    :param method: the Python method, as ``module:Class.method``
     :param binding: deviations of the method from the signature
     :raises TypeError: another method has that name
     """
@@ -97,14 +97,14 @@ def function_ddi(
     lowest: int = PASSIVE_LEVEL,
     binding: Binding = DEFAULT,
 ) -> Callable[[F], F]:
-    """Registers a function, or a method of what is no framework object: a kernel routine.
+    """Registers a kernel routine: a function, or a method of an object outside the framework.
 
-    It checks its IRQL itself, by the rules of the kernel: a broken one is a bug check.
+    It checks its IRQL itself, by the rules of the kernel: breaking one is a bug check.
 
-    :param name: exact Windows name, ``KeSetEvent``
-    :param signature: in C
-    :param highest: highest IRQL at which it may be called
-    :param lowest: lowest one
+    :param name: the exact Windows name, such as ``KeSetEvent``
+    :param signature: the result and the parameters, in C
+    :param highest: the highest IRQL at which it may be called
+    :param lowest: the lowest IRQL at which it may be called
     :param binding: deviations of the function from the signature
     """
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The software interrupt at DISPATCH_LEVEL, which works off a processor's DPC queue; its traps.
+"""The software interrupt at DISPATCH_LEVEL, which empties a processor's DPC queue; its traps.
 
-When DPCs run. One that is queued at or above DISPATCH_LEVEL runs when the IRQL falls below it,
-and each way down sees to that: an ISR's return asks the guest for the software interrupt
-(LINK_RETURN_DISPATCH), `Kernel.lower_irql` sends it to itself before it lowers, and the loop in
-`drain` goes on until the queue is empty. One that is queued below DISPATCH_LEVEL sends the
-software interrupt at once.
+The time at which DPCs run: a DPC that is queued at or above DISPATCH_LEVEL runs when the IRQL falls
+below it, and each way down makes sure of that: the return from an ISR asks the guest for the
+software interrupt (LINK_RETURN_DISPATCH), `Kernel.lower_irql` sends it to its own processor before
+it lowers, and the loop in `drain` continues until the queue is empty. A DPC that is queued below
+DISPATCH_LEVEL sends the software interrupt at once.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ DPC_CHANGED_APC_COUNT: Final = 4
 
 
 def connect_dispatch(kernel: Callbacks, processor: Processor) -> None:
-    """Serves the traps and the software interrupt of a processor.
+    """Connects the handlers of a processor's traps and of its software interrupt.
 
     :param kernel: the kernel that the processor belongs to
     :param processor: the processor, which has executed nothing yet
@@ -58,7 +58,7 @@ def connect_dispatch(kernel: Callbacks, processor: Processor) -> None:
 
 
 def verify_dispatch(kernel: Callbacks, processor: Processor) -> None:
-    """Looks from now on at how each DPC of a processor returns."""
+    """Checks, from now on, how each DPC of a processor returns."""
     processor.link.handlers[VECTOR_DISPATCH] = _make_verified_drain(kernel, processor)
 
 
@@ -93,7 +93,7 @@ def _make_drain(kernel: Callbacks, processor: Processor) -> Callable[[], int]:
 
 
 def _make_verified_drain(kernel: Callbacks, processor: Processor) -> Callable[[], int]:
-    """The same, and looks at how each DPC returns."""
+    """Makes a handler that also checks how each DPC returns."""
     current = kernel.current
     dpcs = processor.dpcs
     state = processor.state
@@ -110,7 +110,7 @@ def _make_verified_drain(kernel: Callbacks, processor: Processor) -> Callable[[]
         regions = current.critical_regions
         try:
             while dpcs:
-                # A DPC that queues itself again would keep the thread for ever.
+                # A DPC that queues itself again would otherwise keep the thread for ever.
                 if kernel.failure is not None:
                     kernel.raise_failure()
                 try:

@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """Deferred procedure calls: KDPC [KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc].
 
-When the queue is worked off. High and MediumHigh importance ask for it at once, and so does Medium
-on the processor that inserts. Low, and Medium on another processor, wait: until the queue has
-`MAXIMUM_DEPTH` entries, until the IRQL of the processor falls below DISPATCH_LEVEL for another
-reason, or for the next tick of the clock, whatever is first. (Windows looks at the rate of
-requests too, which has no meaning here.)
+The time at which the queue is emptied: High and MediumHigh importance request it at once, and so
+does Medium on the inserting processor. Low, and Medium on another processor, wait until the queue
+has `MAXIMUM_DEPTH` entries, until the IRQL of the processor falls below DISPATCH_LEVEL for another
+reason, or until the next tick of the clock, whichever is first. (Windows also considers the rate of
+requests, which has no meaning here.)
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ("Importance", "KDpc", "flush_queued_dpcs")
 
 MAXIMUM_DEPTH: Final = 4
-"""DPCs in a queue that wait no longer [MaximumDpcQueueDepth]."""
+"""Number of DPCs in a queue at which they wait no longer [MaximumDpcQueueDepth]."""
 
 
 @enumeration(
@@ -41,7 +41,7 @@ MAXIMUM_DEPTH: Final = 4
     },
 )
 class Importance(IntEnum):
-    """Where in the queue a DPC is inserted: High at the head [KeSetImportanceDpc]."""
+    """The importance of a DPC; High inserts it at the head of the queue [KeSetImportanceDpc]."""
 
     LOW = 0
     MEDIUM = 1
@@ -53,12 +53,12 @@ class Importance(IntEnum):
 class KDpc(QueuedDpc):
     """One DPC. It is in one queue at most; it leaves the queue before its routine is called.
 
-    :param kernel: that runs it
-    :param routine: called at DISPATCH_LEVEL
+    :param kernel: the kernel that runs it
+    :param routine: the function to call at DISPATCH_LEVEL
     :param owner: the object that records and reports name
-    :ivar importance: change it before insertion
-    :ivar processor: in whose queue it is, or was last
-    :ivar target: the processor whose queue it goes into; ``None``: the inserting one's
+    :ivar importance: the importance; a change affects later insertions
+    :ivar processor: the processor whose queue has it, or had it last
+    :ivar target: the processor whose queue takes it; ``None`` for the inserting processor
     """
 
     # _flag is a lock used as a test-and-set bit: held while the DPC is in a queue.
@@ -77,7 +77,7 @@ class KDpc(QueuedDpc):
         self._kernel = kernel
         self._current = kernel.current
         self._flag = Lock()
-        # Who takes the DPC from its queue clears the flag before the routine.
+        # The thread that takes the DPC from its queue clears the flag before it calls the routine.
         super().__init__(
             probed(kernel.probe, Point.DPC, callback_name(routine), owner, routine),
             owner,
@@ -102,18 +102,19 @@ class KDpc(QueuedDpc):
         routine: "Callable[[KDpc, Any, Any, Any], object]",
         context: Any = None,
     ) -> Self:
-        """A DPC of a driver: Medium importance, no target processor.
+        """Makes a DPC for a driver, of Medium importance and without a target processor.
 
-        :param routine: CustomDpc(dpc, context, argument1, argument2), at DISPATCH_LEVEL
-        :param context: passed to it
+        :param routine: the driver's CustomDpc(dpc, context, argument1, argument2), which is called
+            at DISPATCH_LEVEL
+        :param context: the second argument of the routine
         """
         name = getattr(routine, "__name__", "-")
         dpc = cls(kernel, lambda: None, f"KDPC {name}")
         current = kernel.current
         release = dpc.dequeued
 
-        # As soon as the flag is cleared another insertion may set the arguments, and another
-        # processor take them: these are of the run that this thread begins.
+        # As soon as the flag is cleared, another insertion may set the arguments, and another
+        # processor may take them: so the run that this thread begins has a copy of its own.
         def dequeued() -> None:
             current.dpc_arguments = dpc._arguments
             release()
@@ -131,7 +132,7 @@ class KDpc(QueuedDpc):
 
     @property
     def queued(self) -> bool:
-        """Whether it is in a queue: inserted, and not yet started."""
+        """Whether it is in a queue: inserted, but not yet started."""
         return self._flag.locked()
 
     @function_ddi(
@@ -141,10 +142,10 @@ class KDpc(QueuedDpc):
         highest=HIGH_LEVEL,
     )
     def insert(self, *arguments: Any) -> bool:
-        """Queues it, at any IRQL.
+        """Queues it; may be called at any IRQL.
 
-        :param arguments: none, or both of what the routine is called with
-        :return: ``False`` if it was in a queue already; then nothing changes
+        :param arguments: none, or both of the routine's last two arguments
+        :return: ``False`` if it was already in a queue; then nothing changes
         """
         if not self.take_flag(False):
             return False
@@ -161,14 +162,14 @@ class KDpc(QueuedDpc):
         return True
 
     def insert_taken(self) -> None:
-        """Queues it on a passive thread; the caller has taken its flag."""
+        """Queues it from a passive thread; the caller must have taken its flag."""
         self._insert_elsewhere(None)
 
     @function_ddi("KeRemoveQueueDpc", "BOOLEAN (_Inout_ PRKDPC Dpc)", highest=HIGH_LEVEL)
     def remove(self) -> bool:
-        """Takes it out of its queue, at any IRQL.
+        """Removes it from its queue; may be called at any IRQL.
 
-        :return: ``True`` if it was there: then it does not run; ``False``: it may be running
+        :return: ``True`` if it was in a queue and so does not run; ``False`` if it may be running
         """
         processor = self.processor
         if processor is None:
@@ -186,7 +187,7 @@ class KDpc(QueuedDpc):
         highest=HIGH_LEVEL,
     )
     def set_importance(self, importance: Importance) -> None:
-        """Says where later insertions put it, and whether they wait."""
+        """Sets where later insertions put it, and whether they wait."""
         self.importance = Importance(importance)
 
     @function_ddi(
@@ -195,9 +196,9 @@ class KDpc(QueuedDpc):
         highest=HIGH_LEVEL,
     )
     def set_target_processor(self, number: int) -> None:
-        """Says in which processor's queue later insertions put it.
+        """Sets the processor whose queue later insertions use.
 
-        :param number: of the processor; ignored if there is none of that number
+        :param number: the number of the processor; ignored if there is no such processor
         """
         processors = self._kernel.processors
         if 0 <= number < len(processors):

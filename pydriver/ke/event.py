@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a thread can wait for: the dispatcher objects, of which the event is the plain one."""
+"""The dispatcher objects, on which a thread can wait, and the plainest of them, the event."""
 
 import contextlib
 from collections import deque
@@ -30,7 +30,7 @@ SET_EVENT_ABOVE_DISPATCH = 0x80
     names={"NOTIFICATION": "NotificationEvent", "SYNCHRONIZATION": "SynchronizationEvent"},
 )
 class EventType(IntEnum):
-    """What a signal does to the waiters [EVENT_TYPE, TIMER_TYPE]."""
+    """The effect of a signal on the waiters [EVENT_TYPE, TIMER_TYPE]."""
 
     NOTIFICATION = 0
     """releases all, and stays set"""
@@ -43,9 +43,9 @@ class Dispatcher:
 
     `_lock` guards `_set` and `_waiting`; nothing waits or accesses the machine under it.
 
-    :param kernel: that it belongs to
+    :param kernel: the kernel the object belongs to
     :param kind: notification or synchronization
-    :param state: it is signaled at first
+    :param state: whether it is signaled at first
     """
 
     __slots__ = ("_kernel", "_kind", "_lock", "_set", "_waiting")
@@ -65,7 +65,7 @@ class Dispatcher:
         return self._set
 
     def clear(self) -> None:
-        """Makes it not signaled [KeClearEvent]."""
+        """Makes the object not signaled [KeClearEvent]."""
         self._set = False
 
     @function_ddi(
@@ -78,8 +78,8 @@ class Dispatcher:
     def wait(self, timeout: int | None = None) -> int:
         """Waits until it is signaled; at or below APC_LEVEL, or DISPATCH_LEVEL with a time of 0.
 
-        :param timeout: in units of 100 ns. ``None``: for ever; 0: only look; negative: relative;
-            positive: absolute, since 1601
+        :param timeout: the time-out in units of 100 ns: ``None`` waits for ever, 0 does not wait, a
+            negative value is relative, a positive one absolute, since 1601
         :return: STATUS_SUCCESS or STATUS_TIMEOUT
         """
         kernel = self._kernel
@@ -99,10 +99,10 @@ class Dispatcher:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
                 return STATUS_TIMEOUT
-        return STATUS_SUCCESS  # it was signaled between the time-out and now
+        return STATUS_SUCCESS  # it was signaled after the time-out
 
     def _signal(self) -> bool:
-        """Makes it signaled: whether it was before."""
+        """Makes the object signaled; returns whether it was before."""
         with self._lock:
             before = self._set
             if self._kind is EventType.NOTIFICATION:
@@ -130,9 +130,9 @@ class Dispatcher:
 class KEvent(Dispatcher):
     """A kernel event.
 
-    :param kernel: that it belongs to
+    :param kernel: the kernel the event belongs to
     :param kind: notification or synchronization
-    :param state: it is set at first
+    :param state: whether it is set at first
     """
 
     __slots__ = ()
@@ -150,7 +150,7 @@ class KEvent(Dispatcher):
     def set(self, *, wait: bool = False) -> bool:
         """Sets the event, at or below DISPATCH_LEVEL.
 
-        :param wait: the caller waits for something next; at or below APC_LEVEL
+        :param wait: whether the caller waits next, which is allowed at or below APC_LEVEL
         :return: whether it was set before
         """
         irql = self._kernel.irql()
@@ -181,12 +181,12 @@ class KEvent(Dispatcher):
 
     @function_ddi("KeReadStateEvent", "LONG (_In_ PRKEVENT Event)")
     def read_state(self) -> bool:
-        """Whether it is set."""
+        """Returns whether the event is set."""
         return self._set
 
 
 def seconds(kernel: "Kernel", timeout: int | None) -> float | None:
-    """A time as waits take it, as seconds from now; ``None`` stays ``None``."""
+    """Converts a time, as waits take it, to seconds from now; ``None`` stays ``None``."""
     if timeout is None:
         return None
     return timeout_ticks(kernel.timers.clock, timeout) / TICKS_PER_SECOND
@@ -202,8 +202,9 @@ def seconds(kernel: "Kernel", timeout: int | None) -> float | None:
 def delay_execution_thread(kernel: "Kernel", interval: int) -> int:
     """Sleeps, at or below APC_LEVEL; ends early if the system ends.
 
-    :param interval: in units of 100 ns; negative: relative; positive: absolute, since 1601
-    :return: STATUS_SUCCESS: nothing alerts a thread here
+    :param interval: the time in units of 100 ns; relative if negative, absolute, since 1601, if
+        positive
+    :return: STATUS_SUCCESS, because nothing alerts a thread here
     """
     kernel.check_wait("KeDelayExecutionThread")
     never = Lock()

@@ -14,15 +14,14 @@ __all__ = ("Exclusive",)
 
 
 class Exclusive:
-    """Excludes all device interrupts of this processor, and who else is in such a block.
+    """Excludes all device interrupts of this processor, and every other such block.
 
-    The I/O APIC has one select and one window register for all, and masks are read, modified and
-    written. So nothing may come between: not an ISR on this processor, which is what the IRQL is
-    for, nor one on another, for which there is a lock; it is released when what was written has
-    arrived.
+    The I/O APIC has one select and one window register for all inputs, and masks are read, modified
+    and written. So nothing may come between: the IRQL keeps out an ISR on this processor, and a
+    lock keeps out one on another processor. The lock is released once all writes have arrived.
 
-    :param kernel: whose processors
-    :param lock: that all share
+    :param kernel: the kernel of the processors
+    :param lock: the lock that all blocks share
     """
 
     __slots__ = ("_irql", "_kernel", "_lock")

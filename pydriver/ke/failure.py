@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How a system fails, and waits that end with it.
+"""The failure of a system, and waits that end with it.
 
-The first bug check, or the first error that ends the link, is kept in `failure`; every wait ends
-with it, on whatever thread, and every later wait raises it at once.
+The first bug check, or the first error that ends the link, is kept in `failure`. It ends every
+wait, on any thread, and every later wait raises it at once.
 """
 
 import contextlib
@@ -29,20 +29,21 @@ from pydriver.trace.recorder import NO_PROCESSOR
 __all__ = ("FailStop",)
 
 LOOK_INTERVAL = 0.05
-"""Seconds between two looks at whether the system has failed, of who waits for a spin lock."""
+"""Seconds between two checks for a failure of the system while waiting for a spin lock."""
 
 
 class FailStop:
     """The part of the kernel that ends the system, and that waits.
 
-    :param freeze: stops the machine and ends every wait on the link; called once, at a failure
-    :param recorder: for the events
-    :param probe: of a debugger, or ``None``
-    :ivar current: what the calling thread runs on
-    :ivar recorder: the last events
-    :ivar record: appends one entry to the recorder
-    :ivar failure: what ended the system, or ``None``
-    :ivar describe: says in lines what state objects are in; set by the framework
+    :param freeze: the function that stops the machine and ends every wait on the link; called once,
+        at a failure
+    :param recorder: the recorder for events
+    :param probe: a debugger's probe, or ``None``
+    :ivar current: the processor that the calling thread runs on, and other state of the thread
+    :ivar recorder: the recorder, with the last events
+    :ivar record: the function that appends one entry to the recorder
+    :ivar failure: the error that ended the system, or ``None``
+    :ivar describe: the function that describes the state of objects in lines; set by the framework
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class FailStop:
         self.describe: Callable[[Iterable[object]], tuple[str, ...]] = lambda objects: ()
         self._freeze = freeze
         self._failing = Lock()
-        # Locks held by their waiters' wish: whoever releases one wakes the waiter. A set's
-        # add and discard are atomic.
+        # Locks that waiters have acquired in order to wait: releasing one wakes its waiter. The
+        # add and discard of a set are atomic.
         self._waiters: set[Lock] = set()
 
     def irql(self) -> int:
@@ -68,11 +69,11 @@ class FailStop:
     # Waiting
 
     def wait(self, lock: Lock, timeout: float | None = None) -> bool:
-        """Waits until somebody releases ``lock``, which the caller has acquired before.
+        """Waits until another thread releases ``lock``, which the caller has acquired before.
 
-        :param timeout: seconds; ``None`` waits for ever
+        :param timeout: the longest time to wait in seconds; ``None`` waits for ever
         :return: ``False`` if the time is over
-        :raises BugCheck: or what else ended the system
+        :raises BugCheck: the system has ended; another error if that is what ended it
         """
         self._waiters.add(lock)
         try:
@@ -93,7 +94,7 @@ class FailStop:
     # Failing
 
     def raise_failure(self) -> NoReturn:
-        """Raises what ended the system, on this thread too."""
+        """Raises, on this thread too, the error that ended the system."""
         failure = self.failure
         if isinstance(failure, BugCheck):
             raise BugCheck(failure.state)
@@ -110,7 +111,7 @@ class FailStop:
             if self.failure is not None:
                 return False
             self.failure = error
-        with contextlib.suppress(PydriverError):  # what failed first is what counts
+        with contextlib.suppress(PydriverError):  # the first failure counts
             self._freeze()
         for lock in list(self._waiters):
             with contextlib.suppress(RuntimeError):  # it has just been released
@@ -127,12 +128,12 @@ class FailStop:
         returned: object = None,
         origin: Place | None = None,
     ) -> dict[str, Any]:
-        """What is known about this moment: the fields of an :class:`Incident`.
+        """Collects the facts about this moment: the fields of an :class:`Incident`.
 
         :param error: the exception behind it, whose traceback names the driver's line
-        :param stack: of another thread, if it is about that one
-        :param returned: the callback, if it has returned and is on no stack
-        :param origin: the line in it that is to blame; without it, its first one
+        :param stack: the stack of the thread concerned, if that is another one
+        :param returned: the callback, if it has returned and so is not on a stack
+        :param origin: the line in the callback that is to blame; its first line if omitted
         """
         processor = self.current.processor
         try:
@@ -146,7 +147,7 @@ class FailStop:
         else:
             if error is not None:
                 stack = Stack.of_error(error)
-            # An exception has left no call if it was raised by the call of what cannot be called.
+            # An exception has left no call if it was raised because the object is not callable.
             if stack is None or (error is not None and not stack.places):
                 stack = Stack.current()
             places = stack.places
@@ -181,16 +182,16 @@ class FailStop:
     ) -> NoReturn:
         """Stops the system [KeBugCheckEx].
 
-        :param code: Windows' code
-        :param p1: first of the four parameters
-        :param rule: name of the rule that was broken
-        :param message: what happened, one sentence
-        :param subject: the object that it is about
+        :param code: the bug check code of Windows
+        :param p1: the first of the four parameters
+        :param rule: the name of the rule that was broken
+        :param message: the event, in one sentence
+        :param subject: the object concerned
         :param error: the Python exception behind it
-        :param stack: of another thread, if it is about that one
+        :param stack: the stack of the thread concerned, if that is another one
         :param returned: see :meth:`incident`
         :param origin: see :meth:`incident`
-        :raises BugCheck: always; the first one, if there was one before
+        :raises BugCheck: always; if there was one before, that one
         """
         if self.failure is not None:
             self.raise_failure()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Guest RAM that the kernel hands out: what a device, Python and code in the guest all reach.
+"""Guest RAM that the kernel hands out, which a device, Python and code in the guest all reach.
 
-A block is one piece of guest RAM. A device finds it at its guest-physical address by bus-master
-DMA, Python in a view of the memory that is shared with QEMU, and no access by a processor is
-needed for either. Common buffers, map registers, and, for devices whose driver asks for it,
-requests' buffers, pool and contexts are such blocks; all of them come from here.
+A block is one piece of guest RAM. A device accesses it at its guest-physical address by bus-master
+DMA, and Python through a view of the memory that is shared with QEMU; neither needs an access by a
+processor. Common buffers and map registers are such blocks, as are, for devices whose driver asks
+for it, the buffers of requests, pool and contexts; all of them come from here.
 
-Any thread allocates and frees, at any IRQL up to DISPATCH_LEVEL: nothing waits under the locks, and
-no register is accessed.
+Any thread may allocate and free, at any IRQL up to DISPATCH_LEVEL: nothing waits under the locks,
+and no register is accessed.
 """
 
 import contextlib
@@ -36,10 +36,10 @@ class GuestBlock:
     """A block of guest RAM.
 
     :param memory: the guest memory it was taken from
-    :param address: guest-physical
-    :param length: bytes that were asked for
-    :param tag: what the block is for, for reports
-    :param owner: the driver that must free it before it is unloaded; ``None``: an object does
+    :param address: the guest-physical address
+    :param length: the number of bytes that were asked for
+    :param tag: the purpose of the block, for reports
+    :param owner: the driver that must free it before it is unloaded; ``None`` if an object does
     :param caller: the driver's call that allocated it; noted while verifying
     :ivar view: the block, as a memoryview of bytes; released when the block is freed
     """
@@ -72,7 +72,7 @@ class GuestBlock:
         return self._memory.pointer(self.address)
 
     def free(self) -> None:
-        """Gives the block back. What still looks at it sees the next one there."""
+        """Gives the block back. A view that is still in use then shows the next block there."""
         self._memory._free(self)
 
 
@@ -81,7 +81,7 @@ class GuestMemory:
 
     :param memory: guest RAM from physical address 0
     :param reservations: the addresses of it that are free
-    :param verifier: told of blocks that a driver has not freed
+    :param verifier: the verifier that takes reports of blocks that a driver has not freed
     :ivar view: all of guest RAM, by guest-physical address
     """
 
@@ -107,11 +107,12 @@ class GuestMemory:
     ) -> GuestBlock:
         """Takes a block, filled with zeros.
 
-        :param length: bytes, more than 0
-        :param tag: what the block is for, for reports; of pool, its tag
-        :param alignment: of its address in bytes, a power of 2
-        :param limit: the block must end at or below this address, which a device does not reach
-        :param owner: the driver that must free the block before it is unloaded; ``None``: an
+        :param length: the length in bytes, more than 0
+        :param tag: the purpose of the block, for reports; for pool, its tag
+        :param alignment: the alignment of its address in bytes, a power of 2
+        :param limit: the first address that the device does not reach, at or below which the block
+            ends
+        :param owner: the driver that must free the block before it is unloaded; ``None`` if an
             object frees it
         :raises NtStatusError: STATUS_INSUFFICIENT_RESOURCES: there is no such block
         """
@@ -136,8 +137,8 @@ class GuestMemory:
     def _free(self, block: GuestBlock) -> None:
         with self._lock:
             if self._blocks.pop(block.address, None) is not block:
-                raise ValueError(f"{block} is freed, and was freed before")
-        with contextlib.suppress(BufferError):  # somebody looks at it through a library
+                raise ValueError(f"{block} is freed, but was freed before")
+        with contextlib.suppress(BufferError):  # a library still has a view of it
             block.view.release()
         self._reservations.release(block.address)
 
@@ -148,15 +149,15 @@ class GuestMemory:
             return tuple(self._blocks[address] for address in sorted(self._blocks))
 
     def address_of(self, view: memoryview) -> int | None:
-        """The guest-physical address of bytes that Python sees.
+        """Returns the guest-physical address of bytes that Python has a view of.
 
-        :param view: contiguous bytes, of any buffer
-        :return: ``None``: they are not in guest RAM, or there are none
+        :param view: contiguous bytes of any buffer
+        :return: the address, or ``None`` if the bytes are not in guest RAM or there are none
         """
         return self._memory.offset_of(view)
 
     def check_freed(self, owner: object) -> None:
-        """Tells the verifier of each block that a driver has not freed; they stay taken.
+        """Reports each block that a driver has not freed to the verifier; they stay allocated.
 
         :param owner: the driver, which is being unloaded
         """

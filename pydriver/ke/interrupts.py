@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which vectors go to whom: messages to one routine, a line to what stands on it.
+"""The receivers of interrupt vectors: one routine for a message, several ISRs for a line.
 
-`_lock` guards the vector allocator and the table of lines, at PASSIVE_LEVEL. What is masked and
-unmasked, here and in the devices, is guarded by `exclusive`, at any IRQL.
+`_lock` guards the vector allocator and the table of lines, at PASSIVE_LEVEL. Masks, here and in the
+devices, are guarded by `exclusive`, at any IRQL.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ __all__ = ("InterruptVectors",)
 
 
 class InterruptVectors:
-    """Vectors, and what serves them.
+    """The vectors, and the routines that serve them.
 
-    :param kernel: that owns the processors
-    :param ioapic: of the machine
+    :param kernel: the kernel that owns the processors
+    :param ioapic: the I/O APIC of the machine
     """
 
     def __init__(self, kernel: "Kernel", ioapic: "IoApic") -> None:
@@ -39,16 +39,16 @@ class InterruptVectors:
         self._lines: dict[int, Line] = {}
 
     def exclusive(self) -> Exclusive:
-        """A block in which masks may be changed; at or below LAST_DEVICE_LEVEL."""
+        """Returns a block in which masks may be changed; at or below LAST_DEVICE_LEVEL."""
         return Exclusive(self.kernel, self._masks)
 
     def allocate(self, irqls: Sequence[int], count: int, processor: int) -> "VectorBlock":
-        """Takes vectors at the first of some IRQLs that has them.
+        """Allocates vectors at the first of some IRQLs that has enough.
 
-        :param irqls: in the order of preference
-        :param count: adjacent vectors, a power of 2
-        :param processor: number of the processor
-        :raises VectorsExhaustedError: none of them has
+        :param irqls: the IRQLs in the order of preference
+        :param count: the number of adjacent vectors, a power of 2
+        :param processor: the number of the processor
+        :raises VectorsExhaustedError: none of the IRQLs has enough
         """
         with self._lock:
             return self._allocate(irqls, count, processor)
@@ -60,7 +60,8 @@ class InterruptVectors:
             except VectorsExhaustedError:
                 pass
         raise VectorsExhaustedError(
-            f"no {count} adjacent vectors free at the IRQLs {list(irqls)} on processor {processor}"
+            f"no {count} adjacent vectors are free at the IRQLs {list(irqls)} "
+            f"on processor {processor}"
         )
 
     def free(self, block: "VectorBlock") -> None:
@@ -69,7 +70,7 @@ class InterruptVectors:
             self.allocator.free(block)
 
     def connect(self, processor: "Processor", vector: int, routine: Callable[[], int]) -> None:
-        """Leads a vector of a processor to a service routine, which returns link_return flags."""
+        """Connects a vector to a service routine, which returns link_return flags."""
         processor.link.handlers[vector] = routine
 
     def disconnect(self, processor: "Processor", vector: int) -> None:
@@ -79,14 +80,14 @@ class InterruptVectors:
     def line(
         self, gsi: int, irqls: Sequence[int], processor: int, *, exclusive: bool = False
     ) -> Line:
-        """A line for one more device; the first one decides on vector and processor.
+        """Returns a line for one more device; the first one decides on vector and processor.
 
-        :param gsi: input of the I/O APIC
-        :param irqls: in the order of preference
-        :param processor: number of the processor
-        :param exclusive: the device does not share it
-        :raises VectorsExhaustedError: no vector is free; or the line has a user already, and it or
-            this one does not share it
+        :param gsi: the input of the I/O APIC
+        :param irqls: the IRQLs in the order of preference
+        :param processor: the number of the processor
+        :param exclusive: whether the device refuses to share the line
+        :raises VectorsExhaustedError: no vector is free; or the line already has a user, and that
+            one or this one does not share it
         """
         with self._lock:
             line = self._lines.get(gsi)
@@ -97,7 +98,7 @@ class InterruptVectors:
                     self.kernel, self.ioapic, self.exclusive, gsi, block, home, exclusive=exclusive
                 )
             elif exclusive or line.exclusive:
-                raise VectorsExhaustedError(f"{line} has a user already, and is not to be shared")
+                raise VectorsExhaustedError(f"{line} already has a user and cannot be shared")
             line.users += 1
             return line
 
@@ -110,7 +111,7 @@ class InterruptVectors:
                 self.allocator.free(line.block)
 
     def connect_line(self, line: Line, isr: LineIsr) -> None:
-        """Puts an ISR on a line, and unmasks the line: after a storm, too; at PASSIVE_LEVEL."""
+        """Puts an ISR on a line and unmasks the line, even after a storm; at PASSIVE_LEVEL."""
         with self.exclusive():
             if not line.isrs:
                 vector = line.block.base
@@ -121,7 +122,7 @@ class InterruptVectors:
             self._let_through(line)
 
     def set_line_active(self, line: Line, isr: LineIsr, *, active: bool) -> None:
-        """Has an ISR on a line called, or not; the line is masked while none of them is."""
+        """Sets whether an ISR on a line is called; the line is masked while none of them is."""
         with self.exclusive():
             line.set_active(isr, active=active)
             if active:
@@ -132,7 +133,7 @@ class InterruptVectors:
     def disconnect_line(self, line: Line, isr: LineIsr) -> None:
         """Takes an ISR off a line, and masks the line after the last one; at PASSIVE_LEVEL.
 
-        Afterwards, when the ISR is not running any more, :meth:`Line.end_thread`.
+        Once the ISR is no longer running, the caller must call :meth:`Line.end_thread`.
         """
         with self.exclusive():
             line.remove(isr)

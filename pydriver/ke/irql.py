@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the pydriver authors
 """Interrupt request levels as x64 Windows has them: the value of CR8, a vector's upper four bits.
 
-An IRQL is never kept in a variable here: it is what the guest last stored as CR8 in the mailbox of
+An IRQL is never kept in a variable here: it is the CR8 that the guest last stored in the mailbox of
 the processor that the calling thread runs on, and PASSIVE_LEVEL for a thread that runs on none.
 """
 
@@ -38,6 +38,6 @@ _NAMES = {
 
 
 def irql_name(irql: int) -> str:
-    """``2`` as ``DISPATCH_LEVEL (2)``; a device's level as ``DIRQL (5)``."""
+    """Returns ``DISPATCH_LEVEL (2)`` for 2; for a level of devices ``DIRQL (5)``."""
     name = _NAMES.get(irql, "DIRQL" if irql < CLOCK_LEVEL else "IRQL")
     return f"{name} ({irql})"

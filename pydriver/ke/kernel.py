@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The kernel: what the processors, the threads and the framework have in common.
+"""The kernel: the common ground of the processors, the threads and the framework.
 
-How it fails is in `failure`, how it calls drivers in `callbacks`.
+Its failure is in `failure`, its calls of drivers are in `callbacks`.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,25 +42,26 @@ __all__ = ("Kernel",)
 
 
 class Kernel(Borrowing):
-    """Processors, their DPC queues, worker threads, and what to do when something breaks.
+    """Processors, their DPC queues, worker threads, and the reaction to a failure.
 
     :param links: the mailboxes of the vCPUs, in the order of their numbers
-    :param freeze: stops the machine and ends every wait on the link; called once, at a failure
+    :param freeze: the function that stops the machine and ends every wait on the link; called once,
+        at a failure
     :param ram: guest RAM
     :param reservations: the addresses of it that are free
-    :param workers: system worker threads
-    :param recorder: of the events; default: one that keeps the last 4096
-    :param verifier: what is verified
-    :param probe: of a debugger, or ``None``
-    :ivar workers: run work items
-    :ivar disposer: deletes what cannot be at the IRQL of its deletion. One thread of its own: it
-        waits for work items
-    :ivar threads: that drivers have created
-    :ivar timers: that are set, and their clock
-    :ivar memory: guest RAM that it hands out
+    :param workers: the number of system worker threads
+    :param recorder: the recorder of events; by default one that keeps the last 4096
+    :param verifier: the checks that the verifier makes
+    :param probe: a debugger's probe, or ``None``
+    :ivar workers: the threads that run work items
+    :ivar disposer: the thread that deletes objects that cannot be deleted at the IRQL of the
+        deletion; separate from the workers, because it waits for work items
+    :ivar threads: the threads that drivers have created
+    :ivar timers: the timers that are set, and their clock
+    :ivar memory: the guest RAM that the kernel hands out
     :ivar access: register accesses on the current processor
-    :ivar watchdog: of DPCs and of power callbacks
-    :ivar framework: what the framework keeps for this system; unknown to the kernel
+    :ivar watchdog: the watchdogs of DPCs and of power callbacks
+    :ivar framework: the framework's state for this system, whose type is unknown to the kernel
     """
 
     vector_dispatch = VECTOR_DISPATCH
@@ -120,7 +121,7 @@ class Kernel(Borrowing):
         self.watchdog.start()
 
     def stop(self) -> None:
-        """Joins all threads; the link has been stopped, so that they end."""
+        """Joins all threads; the link must have been stopped, so that they end."""
         self.watchdog.stop()
         self.timers.stop()
         self.threads.stop()
@@ -136,12 +137,12 @@ class Kernel(Borrowing):
         try:
             processor.link.serve()
         except BugCheck:
-            pass  # it is this kernel's failure already
+            pass  # it is already this kernel's failure
         except LinkStopped:
             pass
         except PydriverError as error:
             self.fail(error)
-        except BaseException as error:  # a handler lets nothing else out: a defect of ours
+        except BaseException as error:  # a handler raises nothing else: a defect of pydriver
             self.fail(error)
             raise
 
@@ -153,8 +154,8 @@ class Kernel(Borrowing):
     def raise_irql(self, irql: int) -> int:
         """Raises the IRQL, borrowing a processor if the thread runs on none.
 
-        :param irql: not below the current one
-        :return: the IRQL to give to :meth:`lower_irql`
+        :param irql: the new IRQL, not below the current one
+        :return: the IRQL to pass to :meth:`lower_irql`
         """
         current = self.current
         if self.verifying:
@@ -182,7 +183,7 @@ class Kernel(Borrowing):
 
     @function_ddi("KeLowerIrql", "VOID (_In_ KIRQL NewIrql)", highest=HIGH_LEVEL)
     def lower_irql(self, irql: int) -> None:
-        """Restores what :meth:`raise_irql` returned.
+        """Restores the IRQL that :meth:`raise_irql` returned.
 
         DPCs that are due, and interrupts that are pending, are served before this returns.
         """
@@ -221,8 +222,8 @@ class Kernel(Borrowing):
     def check_wait(self, what: str, limit: int = APC_LEVEL) -> None:
         """Bug-checks a wait at too high an IRQL.
 
-        :param what: who waits, for the report
-        :param limit: highest IRQL
+        :param what: the name of the waiter, for the report
+        :param limit: the highest IRQL at which the wait is legal
         """
         irql = self.irql()
         if irql <= limit:
@@ -238,11 +239,11 @@ class Kernel(Borrowing):
             message=f"{what} waits at {irql_name(irql)}",
         )
 
-    # Critical regions: normal kernel APCs, of which there are none, are off
+    # Critical regions: they disable normal kernel APCs, of which there are none here
 
     @function_ddi("KeEnterCriticalRegion", "VOID (VOID)", highest=APC_LEVEL)
     def enter_critical_region(self) -> None:
-        """Keeps APCs from the calling thread, until as many :meth:`leave_critical_region`."""
+        """Disables APCs for the calling thread until the matching :meth:`leave_critical_region`."""
         self.current.critical_regions += 1
 
     @function_ddi("KeLeaveCriticalRegion", "VOID (VOID)", highest=DISPATCH_LEVEL)
@@ -255,7 +256,7 @@ class Kernel(Borrowing):
     def flush_queued_dpcs(self) -> None:
         """Waits until every DPC that is queued now, on every processor, has run.
 
-        At PASSIVE_LEVEL [KeFlushQueuedDpcs]. A DPC at the tail of each queue tells.
+        At PASSIVE_LEVEL [KeFlushQueuedDpcs]. A DPC at the tail of each queue signals that.
         """
         name = "KeFlushQueuedDpcs"
         self.check_wait(name)
@@ -270,7 +271,7 @@ class Kernel(Borrowing):
             self.wait(done)
 
     def summary(self) -> dict[str, LevelSummary]:
-        """Count and durations of ``isr``, ``dpc`` and ``work_item``."""
+        """Returns the count and the durations of ``isr``, ``dpc`` and ``work_item``."""
         return {
             "isr": summarise(processor.isr_durations for processor in self.processors),
             "dpc": summarise(processor.dpc_durations for processor in self.processors),
@@ -278,7 +279,7 @@ class Kernel(Borrowing):
         }
 
     def clear_summary(self) -> None:
-        """Begins to count anew."""
+        """Resets the counts and durations."""
         for processor in self.processors:
             processor.isr_durations.clear()
             processor.dpc_durations.clear()

@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """A line: an input of the I/O APIC, level-triggered, and the ISRs that share it.
 
-At each interrupt the ISRs at DIRQL are called in the order of connection until one says that the
-interrupt was its device's. If none does, and there are ISRs for PASSIVE_LEVEL, the line is masked,
-a thread calls those, and unmasks it: a level that is still active interrupts again then.
+At each interrupt the ISRs at DIRQL are called in the order of connection until one claims the
+interrupt for its device. If none does, and there are ISRs for PASSIVE_LEVEL, the line is masked,
+and a thread calls those and unmasks the line: a level that is still active then interrupts again.
 
-Nobody can tell at DIRQL what a passive ISR will say; therefore those come last, wherever they were
+The result of a passive ISR is not known at DIRQL; therefore those come last, wherever they were
 connected.
 
 The tuples are replaced as a whole, so that a processor that walks one sees the old or the new one.
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 __all__ = ("STORM", "Line", "LineIsr", "LineMask", "LineRoutine")
 
 STORM: Final = 1000
-"""Interrupts in a row that nobody claims, after which a line is masked."""
+"""Number of successive unclaimed interrupts after which a line is masked."""
 
 LineRoutine = Callable[[], bool]
 """An ISR on a line, with its lock: ``True`` if the interrupt was its device's."""
 
 
 class LineMask(Flag):
-    """Why a line is masked."""
+    """The reasons why a line is masked."""
 
     IDLE = 1
     """no ISR is on it, or none that is active"""
@@ -53,10 +53,10 @@ class LineMask(Flag):
 class LineIsr:
     """An ISR on a line.
 
-    :ivar routine: calls it
+    :ivar routine: the function that calls it
     :ivar owner: the interrupt object, for reports
-    :ivar passive: it is called at PASSIVE_LEVEL
-    :ivar active: it is called at all
+    :ivar passive: whether it is called at PASSIVE_LEVEL
+    :ivar active: whether it is called at all
     """
 
     routine: LineRoutine
@@ -70,16 +70,16 @@ class Line:
 
     :param kernel: the kernel of the processors
     :param ioapic: the I/O APIC of the machine
-    :param exclusively: makes a block in which masks may be changed
-    :ivar gsi: the input
-    :ivar block: its vector
-    :ivar processor: on which it is taken
-    :ivar exclusive: its first user does not share it
-    :ivar users: devices that it was given to
-    :ivar isrs: in the order of connection
-    :ivar masked: why it is masked; changed in a block of `Exclusive`
-    :ivar unclaimed: interrupts that no ISR claimed
-    :ivar unclaimed_in_a_row: of them, since one was claimed
+    :param exclusively: the function that makes a block in which masks may be changed
+    :ivar gsi: the number of the input
+    :ivar block: the vector of the input
+    :ivar processor: the processor that takes its interrupts
+    :ivar exclusive: whether its first user refuses to share it
+    :ivar users: the number of devices that it was given to
+    :ivar isrs: the ISRs in the order of connection
+    :ivar masked: the reasons why it is masked; changed in a block of `Exclusive`
+    :ivar unclaimed: the number of interrupts that no ISR claimed
+    :ivar unclaimed_in_a_row: the number of those since an interrupt was claimed
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class Line:
 
     @property
     def active(self) -> bool:
-        """Whether an ISR on it is called."""
+        """Whether at least one of its ISRs is called."""
         return bool(self._chain or self._passive_chain)
 
     def add(self, isr: LineIsr) -> None:
-        """Puts an ISR on the line; in a block of `Exclusive`, as the next two."""
+        """Puts an ISR on the line; in a block of `Exclusive`, as the next two methods."""
         if isr.passive and self._thread is None:
             self._thread = PassiveThread(self._kernel, f"{self}", self._serve_passive)
         self.isrs = (*self.isrs, isr)
@@ -130,7 +130,7 @@ class Line:
         self._update()
 
     def set_active(self, isr: LineIsr, *, active: bool) -> None:
-        """Has an ISR called, or not."""
+        """Sets whether an ISR is called."""
         isr.active = active
         self._update()
 
@@ -141,13 +141,13 @@ class Line:
 
     def end_thread(self) -> None:
         """Ends the thread, if no ISR on the line needs one; at PASSIVE_LEVEL."""
-        with self._exclusively():  # an ISR that comes meanwhile finds it, or makes its own
+        with self._exclusively():  # an ISR added meanwhile finds it, or makes its own
             thread = self._thread
             if thread is None or any(each.passive for each in self.isrs):
                 return
             self._thread = None
         thread.stop()
-        # It may have ended before it did what it was woken for.
+        # The thread may have ended before it did the work that it was woken for.
         with self._exclusively():
             self.unmask(LineMask.PASSIVE)
 
@@ -201,7 +201,7 @@ class Line:
         )
 
     def mask(self, reason: LineMask) -> None:
-        """Holds the line back; in a block of `Exclusive`."""
+        """Masks the line for a reason; in a block of `Exclusive`."""
         before = self.masked
         self.masked = before | reason
         if not before:
@@ -209,7 +209,7 @@ class Line:
             self._ioapic.mask(self.gsi)
 
     def unmask(self, reason: LineMask) -> None:
-        """Ends some reasons to hold the line back; in a block of `Exclusive`."""
+        """Removes reasons for masking the line; in a block of `Exclusive`."""
         before = self.masked
         self.masked = before & ~reason
         if before and not self.masked:
@@ -217,7 +217,7 @@ class Line:
             self._ioapic.unmask(self.gsi)
 
     def record(self, event: Event, argument: int) -> None:
-        """Writes something about the line into the recorder."""
+        """Records an event of the line."""
         kernel = self._kernel
         current = kernel.current.processor
         number = NO_PROCESSOR if current is None else current.number

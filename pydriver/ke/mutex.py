@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A mutex of the framework for what takes long: PnP sequences, the adding of devices.
+"""A mutex of the framework for long operations: PnP sequences, the adding of devices.
 
-Python's own lock would not do. A thread that waits for that cannot be told that the system has
-failed, and its holder may be a driver's callback that never returns.
+Python's own lock is not enough: a failure of the system cannot wake a thread that waits for it, and
+its holder may be a driver's callback that never returns.
 """
 
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ __all__ = ("Mutex",)
 
 
 class Mutex:
-    """Held by one thread at PASSIVE_LEVEL, for the time of a ``with`` block.
+    """A mutex that one thread holds at PASSIVE_LEVEL, for the duration of a ``with`` block.
 
-    Not recursive: who enters it twice waits until the system ends.
+    It is not recursive: a thread that enters it twice waits until the system ends.
 
-    :param kernel: with whose failure the wait ends
+    :param kernel: the kernel whose failure ends the wait
     """
 
     __slots__ = ("_free",)

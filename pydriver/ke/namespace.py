@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How an application finds a device: device interfaces by their GUIDs, and symbolic links."""
+"""The names by which applications find devices: GUIDs of device interfaces, symbolic links."""
 
 from threading import Lock
 from typing import Any, Protocol
@@ -12,10 +12,10 @@ __all__ = ("Namespace", "Openable", "RegisteredInterface")
 
 
 class Openable(Protocol):
-    """What a name leads to: a device."""
+    """The target of a name: a device."""
 
     def open(self, name: str = "") -> Any:
-        """Opens it."""
+        """Opens the target."""
 
 
 class RegisteredInterface(Protocol):
@@ -26,11 +26,11 @@ class RegisteredInterface(Protocol):
 
     @property
     def device(self) -> Openable:
-        """What it leads to."""
+        """The device of the interface."""
 
     @property
     def enabled(self) -> bool:
-        """An application can see it."""
+        """Whether applications can see it."""
 
 
 class Namespace:
@@ -53,9 +53,9 @@ class Namespace:
             self._links = {name: to for name, to in self._links.items() if to is not device}
 
     def interfaces(self, guid: UUID) -> tuple[RegisteredInterface, ...]:
-        """The enabled device interfaces of a class, the oldest first [SetupDiGetClassDevs].
+        """Returns the enabled device interfaces of a class, oldest first [SetupDiGetClassDevs].
 
-        :param guid: of the class
+        :param guid: the GUID of the class
         """
         with self._lock:
             return tuple(each for each in self._interfaces if each.guid == guid and each.enabled)
@@ -63,10 +63,10 @@ class Namespace:
     def open_interface(self, guid: UUID, index: int = 0) -> Any:
         """Opens the device behind an enabled interface, with the interface's reference string.
 
-        :param guid: of the class
-        :param index: which of several
+        :param guid: the GUID of the class
+        :param index: the index of the interface among those of the class
         :return: an open handle
-        :raises NtStatusError: there is none, or it cannot be opened
+        :raises NtStatusError: there is no such interface, or its device cannot be opened
         """
         found = self.interfaces(guid)
         if index >= len(found):
@@ -74,14 +74,14 @@ class Namespace:
         return found[index].device.open(found[index].reference)
 
     def add_link(self, name: str, device: Openable) -> bool:
-        """Has a symbolic link lead to a device; ``False`` if the name exists."""
+        """Adds a symbolic link to a device; returns ``False`` if the name exists."""
         with self._lock:
             return self._links.setdefault(name.lower(), device) is device
 
     def open(self, name: str) -> Any:
-        """Opens what a symbolic link leads to.
+        """Opens the device that a symbolic link leads to.
 
-        :param name: of the link
+        :param name: the name of the link
         :return: an open handle
         :raises NtStatusError: there is no such link, or its device cannot be opened
         """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Probes: where a debugger can look in, and hold the thread that comes by.
+"""Probes: points at which a debugger can inspect the system, and hold the thread that passes.
 
-A system has them only if its configuration asks for them. They are put around what is called when
-that is made (an interrupt, a DPC, a processor's handlers), so that a system without probes has no
+A system has them only if its configuration asks for them. Each is put around a function when its
+object is made (an interrupt, a DPC, a processor's handlers), so that a system without probes has no
 trace of them on its paths.
 """
 
@@ -18,7 +18,7 @@ __all__ = ("Point", "Probe", "ProbedHandlers", "probed")
 
 
 class Point(Enum):
-    """What is about to happen."""
+    """The kinds of points: each is an event that is about to happen."""
 
     UPCALL = "upcall"
     """an interrupt or a trap is handed to the kernel; detail: the vector"""
@@ -39,7 +39,7 @@ class Point(Enum):
 
 
 Probe = Callable[[Point, str, object, int], None]
-"""``probe(point, name, subject, detail)``, on the thread that comes by; may hold it."""
+"""``probe(point, name, subject, detail)``; called on the thread that passes, and may hold it."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,11 +52,11 @@ def probed(
     function: F,
     detail: Callable[[], int] = int,
 ) -> F:
-    """A function with a probe before it; the function itself if there is no probe.
+    """Returns a function with a probe before it; the function itself if there is no probe.
 
-    :param probe: of the system
-    :param name: of what is called, as the driver's source has it
-    :param subject: the object that it is about
+    :param probe: the probe of the system, or ``None``
+    :param name: the name of the function, as in the driver's source
+    :param subject: the object concerned
     :param detail: see :class:`Point`
     """
     if probe is None:
@@ -73,8 +73,8 @@ def probed(
 class ProbedHandlers(list["Handler"]):
     """The handlers of a processor's upcalls, with a probe before each.
 
-    :param handlers: of the processor's link
-    :param probe: of the system
+    :param handlers: the handlers of the processor's link
+    :param probe: the probe of the system
     """
 
     def __init__(self, handlers: "list[Handler]", probe: Probe) -> None:

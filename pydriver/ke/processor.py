@@ -2,10 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """A processor of the kernel: its IRQL, its DPC queue, and the thread that serves it.
 
-`dpcs` may be appended to by any thread (a deque's ends are atomic). `draining` is written by the
-owner of the processor's mailbox only, which is the one thread that runs code on this processor;
-what it nests (an interrupt in a DPC) runs on the same thread. The module `dispatch` works off the
-queue.
+Any thread may append to `dpcs` (the ends of a deque are atomic). `draining` is written only by the
+owner of the processor's mailbox, which is the one thread that runs code on this processor; nested
+code (an interrupt in a DPC) runs on the same thread. The module `dispatch` empties the queue.
 """
 
 from threading import local
@@ -40,19 +39,19 @@ FIRST_INTERRUPT: Final = 32
 
 ISR_GUIDELINE_NS: Final = 25_000
 DPC_GUIDELINE_NS: Final = 100_000
-"""Guidelines of Microsoft for the time that an ISR and a DPC may take [Bug Check 0x133]."""
+"""Microsoft's guidelines for the time that an ISR and a DPC may take [Bug Check 0x133]."""
 
 
 class CurrentProcessor(local):
-    """What the calling thread runs on.
+    """The processor of the calling thread, and other state of the thread.
 
-    :ivar processor: ``None`` for a passive thread that has borrowed none
-    :ivar home: the processor that a passive thread borrows
-    :ivar keeps: it has borrowed for a block, and stays on the processor when its IRQL falls
-    :ivar held: the locks that it holds, the last one acquired at the end; kept by the verifier
-    :ivar critical_regions: that it is in [KeEnterCriticalRegion]
-    :ivar dpc_arguments: of the DPC that begins on it
-    :ivar raised_by: a note of the call that raised its IRQL last; taken while verifying
+    :ivar processor: the processor, or ``None`` for a passive thread that has borrowed none
+    :ivar home: the processor that the thread borrows while it is passive
+    :ivar keeps: whether it has borrowed for a block, and keeps the processor when its IRQL falls
+    :ivar held: the locks that it holds, in order of acquisition; kept by the verifier
+    :ivar critical_regions: the number of critical regions it is in [KeEnterCriticalRegion]
+    :ivar dpc_arguments: the arguments of the DPC that begins on it
+    :ivar raised_by: a note of the call that last raised its IRQL; taken while verifying
     """
 
     processor: "Processor | None" = None
@@ -67,16 +66,16 @@ class CurrentProcessor(local):
 
     @property
     def raised_at(self) -> Place | None:
-        """The driver's line that raised the IRQL last; ``None`` if the framework did."""
+        """The driver's line that last raised the IRQL, or ``None`` if the framework did."""
         return driver_place_of(self.raised_by)
 
 
 class QueuedDpc:
-    """What a processor's DPC queue holds.
+    """An entry of a processor's DPC queue.
 
-    :param routine: called at DISPATCH_LEVEL
+    :param routine: the function to call at DISPATCH_LEVEL
     :param owner: the object that records and reports name
-    :param dequeued: called when the DPC has been taken from the queue, before the routine
+    :param dequeued: the function to call when the DPC has left the queue, before the routine
     """
 
     __slots__ = ("dequeued", "owner", "routine")
@@ -97,17 +96,17 @@ class Processor:
 
     :param link: the mailbox of the vCPU
     :param recorder: the recorder of the system
-    :param current: tells which processor the calling thread runs on
-    :ivar state: ``struct link_cpu *``: its irql is read where a property would cost too much
-    :ivar number: from 0
+    :param current: the thread-local object with the processor of the calling thread
+    :ivar state: ``struct link_cpu *``, whose irql is read where a property would cost too much
+    :ivar number: the number of the processor, from 0
     :ivar dpcs: the DPC queue
-    :ivar draining: the DPC queue is being worked off, on the thread that runs on this processor
+    :ivar draining: whether the DPC queue is being emptied, by the thread on this processor
     :ivar interrupt_locks: interrupt locks that its owner has acquired, while the verifier is on
-    :ivar isr_durations: of the ISRs that ran here
-    :ivar dpc_durations: of the DPCs that ran here
-    :ivar spurious: interrupts that no interrupt object is connected to
-    :ivar service_thread: identifier of the thread that serves it
-    :ivar owner: identifier of the passive thread that borrowed it last
+    :ivar isr_durations: the durations of the ISRs that ran here
+    :ivar dpc_durations: the durations of the DPCs that ran here
+    :ivar spurious: the number of interrupts to which no interrupt object was connected
+    :ivar service_thread: the identifier of the thread that serves it
+    :ivar owner: the identifier of the passive thread that borrowed it last
     """
 
     __slots__ = (
@@ -161,11 +160,11 @@ class Processor:
         return self.link.cr8
 
     def request_dispatch(self) -> None:
-        """Asks this processor, of which the caller is the owner, for the software interrupt."""
+        """Requests the software interrupt on this processor, whose owner the caller must be."""
         self.link.send_ipi(self.link.apic_id, VECTOR_DISPATCH)
 
     def unexpected_interrupt(self) -> int:
-        """Serves a vector that no interrupt object is connected to."""
+        """Serves a vector to which no interrupt object is connected."""
         self.spurious += 1
         vector = self.link.frame.vector
         self._record((perf_counter_ns(), Event.SPURIOUS, self.number, vector, self, self.spurious))

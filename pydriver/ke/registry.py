@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The registry: keys with values, in memory, for as long as the system runs."""
+"""The registry: keys with values, in memory, for the lifetime of the system."""
 
 from threading import Lock
 
@@ -11,9 +11,9 @@ RegistryValue = int | str | bytes | tuple[str, ...]
 
 
 class Registry:
-    """The registry of one system. Names of keys and values are compared without case.
+    """The registry of one system. Names of keys and values are case-insensitive.
 
-    A key is named by its path; one that nobody has written to is empty.
+    A key is named by its path; a key that was never written to is empty.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Registry:
         self._keys: dict[str, dict[str, RegistryValue]] = {}
 
     def query(self, key: str, name: str) -> RegistryValue | None:
-        """A value, or ``None`` if there is none of that name."""
+        """Returns a value, or ``None`` if there is none of that name."""
         with self._lock:
             return self._keys.get(key.lower(), {}).get(name.lower())
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Kernel routines that belong to no object: the time, the processors, a stall.
+"""Kernel routines that do not belong to an object: the time, the processors, a stall.
 
-The first argument is the kernel, which a driver finds as ``device.system.kernel``.
+Their first argument is the kernel, which a driver finds as ``device.system.kernel``.
 """
 
 from time import perf_counter_ns
@@ -25,16 +25,16 @@ __all__ = (
 )
 
 STALL_LIMIT_US: Final = 50
-"""Longest stall that Microsoft's guideline allows [KeStallExecutionProcessor]."""
+"""Microseconds of the longest stall that Microsoft allows [KeStallExecutionProcessor]."""
 
 NS_PER_SECOND: Final = 1_000_000_000
 
 
 @function_ddi("KeStallExecutionProcessor", "VOID (_In_ ULONG MicroSeconds)", highest=HIGH_LEVEL)
 def stall_execution_processor(kernel: "Kernel", microseconds: int) -> None:
-    """Keeps the processor busy, at its IRQL, for at least a time; what is above preempts it.
+    """Keeps the processor busy at its IRQL for at least a time; higher interrupts preempt it.
 
-    :param microseconds: up to 50; more is a violation
+    :param microseconds: the time, up to 50; more is a violation
     """
     end = perf_counter_ns() + microseconds * 1000
     if microseconds > STALL_LIMIT_US:
@@ -56,10 +56,10 @@ def stall_execution_processor(kernel: "Kernel", microseconds: int) -> None:
     binding=Binding(outputs={"return": "result", "ProcNumber.Number": "result"}),
 )
 def get_current_processor_number(kernel: "Kernel") -> int:
-    """Number of the processor that the caller runs on.
+    """Returns the number of the processor that the caller runs on.
 
-    Below DISPATCH_LEVEL a thread may be on another one at the next look: one that runs on none
-    gets the number of the processor that it borrows for its accesses.
+    Below DISPATCH_LEVEL the result may change at any time. A thread that runs on no processor gets
+    the number of the one that it borrows for its accesses.
     """
     current = kernel.current
     processor = current.processor or current.home
@@ -73,19 +73,19 @@ def get_current_processor_number(kernel: "Kernel") -> int:
     binding=Binding(outputs={"return": "result", "ActiveProcessors": "(1 << result) - 1"}),
 )
 def query_active_processor_count(kernel: "Kernel") -> int:
-    """Processors of the system."""
+    """Returns the number of processors of the system."""
     return len(kernel.processors)
 
 
 @function_ddi("KeQuerySystemTime", "VOID (_Out_ PLARGE_INTEGER CurrentTime)", highest=HIGH_LEVEL)
 def query_system_time(kernel: "Kernel") -> int:
-    """UTC, in units of 100 ns since 1 January 1601."""
+    """Returns the UTC time in units of 100 ns since 1 January 1601."""
     return kernel.timers.clock.system_time()
 
 
 @function_ddi("KeQueryInterruptTime", "ULONGLONG (VOID)", highest=HIGH_LEVEL)
 def query_interrupt_time(kernel: "Kernel") -> int:
-    """Time since the system's start, in units of 100 ns."""
+    """Returns the time since the system's start in units of 100 ns."""
     return kernel.timers.clock.now()
 
 
@@ -95,7 +95,7 @@ def query_interrupt_time(kernel: "Kernel") -> int:
     highest=HIGH_LEVEL,
 )
 def query_performance_counter(kernel: "Kernel") -> tuple[int, int]:
-    """A counter that never goes back, of the host.
+    """Reads a counter of the host that never decreases.
 
     :return: the counter, and its counts per second
     """

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The kernel's spin lock, for code that uses no framework lock [KSPIN_LOCK].
 
-With one processor the raised IRQL is the whole lock. With several there is a mutex too, taken
-after the raise and released before the IRQL falls, so that its holder is never interrupted by one
-who wants it.
+With one processor the raised IRQL is the whole lock. With several there is also a mutex, taken
+after the raise and released before the IRQL falls, so that its holder is never interrupted by code
+that wants it.
 """
 
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -35,9 +35,9 @@ ACQUIRED_ABOVE_DISPATCH = 0x42
 @function_ddi("KeInitializeSpinLock", "VOID (_Out_ PKSPIN_LOCK SpinLock)", highest=HIGH_LEVEL)
 @stands_for("KSPIN_LOCK")
 class KSpinLock:
-    """A spin lock; the caller keeps the IRQL that it restores.
+    """A spin lock; the caller keeps the IRQL to restore.
 
-    :param kernel: that it belongs to
+    :param kernel: the kernel the lock belongs to
     """
 
     __slots__ = ("_kernel", "_mutex", "_owner")
@@ -56,7 +56,7 @@ class KSpinLock:
     def acquire(self) -> int:
         """Raises to DISPATCH_LEVEL and takes the lock; at or below that level.
 
-        :return: the IRQL to give to :meth:`release`
+        :return: the IRQL to pass to :meth:`release`
         """
         irql = self._kernel.irql()
         if irql > DISPATCH_LEVEL:
@@ -74,7 +74,7 @@ class KSpinLock:
     def release(self, new_irql: int) -> None:
         """Gives the lock back and restores the IRQL; at DISPATCH_LEVEL.
 
-        :param new_irql: what :meth:`acquire` returned
+        :param new_irql: the IRQL that :meth:`acquire` returned
         """
         irql = self._kernel.irql()
         if irql != DISPATCH_LEVEL:

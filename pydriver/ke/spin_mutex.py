@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What keeps the others out of a spin lock, where there are several processors.
+"""The part of a spin lock that keeps other processors out.
 
-What a holder has written to registers comes before what the next one writes. Who releases the lock
-does not wait until his writes, which are posted, have been executed: he leaves a note of them, and
-the next holder, if it runs on another processor, waits for that.
+A holder's writes to registers are executed before those of the next holder. The thread that
+releases the lock does not wait until its writes, which are posted, have been executed: it leaves a
+note of them, and the next holder waits for that if it runs on another processor.
 
-Whoever waits here for somebody else has none of his frame's writes posted any more. Otherwise two
-could wait for each other: a processor executes nothing while its upcall is not accepted, and the
-thread that would accept it may be the one that waits. Those of the frames below may be outstanding:
-whoever waits for them waits at a lower IRQL than this frame's.
+A thread that waits here for another one has no posted writes of its own frame left. Otherwise the
+two could wait for each other: a processor executes nothing while its upcall is not accepted, and
+the thread that would accept it may be the one that waits. Writes of the frames below may be
+outstanding: a thread that waits for those waits at a lower IRQL than that of this frame.
 """
 
 from threading import Lock
@@ -26,14 +26,14 @@ __all__ = ("SpinMutex",)
 
 
 def _executed(frame: Any, posted: int) -> bool:
-    """Whether a frame has come to a command; a ring has no more of them before it."""
+    """Whether a frame has executed all commands up to a posted one; a ring has no older ones."""
     return not 0 < (posted - frame.done & 0xFFFFFFFF) <= lib.LINK_RING
 
 
 class SpinMutex:
-    """A mutex of processors; its user has raised the IRQL.
+    """A mutex between processors; its user must have raised the IRQL.
 
-    :param kernel: whose processors
+    :param kernel: the kernel of the processors
     """
 
     __slots__ = ("_kernel", "_left", "_lock")
@@ -41,13 +41,14 @@ class SpinMutex:
     def __init__(self, kernel: "Kernel") -> None:
         self._kernel = kernel
         self._lock = Lock()
-        # Who released it last, the frame that he posted to, and how much. The holder's.
+        # The last holder's processor, the frame it posted to, and the number of its posted
+        # commands. Only the holder may access this.
         self._left: tuple[Processor, Any, int] | None = None
 
     def acquire(self, processor: "Processor | None") -> None:
-        """Waits for the mutex, and for what its last holder has posted.
+        """Waits for the mutex, and for the posted writes of its last holder.
 
-        :param processor: the caller's; ``None``: it runs on none
+        :param processor: the caller's processor, or ``None`` if it runs on none
         """
         if not self._lock.acquire(False):
             if processor is not None:
@@ -70,9 +71,9 @@ class SpinMutex:
             sleep(0)
 
     def release(self, processor: "Processor | None") -> None:
-        """Lets the next one in.
+        """Releases the mutex.
 
-        :param processor: the caller's
+        :param processor: the caller's processor, or ``None`` if it runs on none
         """
         if processor is not None:
             frame = processor.state.frame

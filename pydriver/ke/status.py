@@ -82,12 +82,12 @@ _FIRST_FAILURE = 0x80000000
 
 
 def NT_SUCCESS(status: int) -> bool:  # noqa: N802 -- the macro's name
-    """Whether a status is a success or an information; warnings are neither [ntdef.h]."""
+    """Returns whether a status is success or informational, not a warning or error [ntdef.h]."""
     return status < _FIRST_FAILURE
 
 
 def status_name(status: int) -> str:
-    """``STATUS_CANCELLED (0xC0000120)``, or the number alone if it has no name here."""
+    """Returns a text such as ``STATUS_CANCELLED (0xC0000120)``; the number if it has no name."""
     name = _NAMES.get(status)
     return f"{name} (0x{status:08X})" if name else f"0x{status:08X}"
 
@@ -95,8 +95,8 @@ def status_name(status: int) -> str:
 class NtStatusError(PydriverError):
     """A DDI that creates or retrieves something failed.
 
-    :param status: why, an NTSTATUS for which :func:`NT_SUCCESS` is false
-    :param what: which DDI failed on which object
+    :param status: the reason, an NTSTATUS for which :func:`NT_SUCCESS` is false
+    :param what: the DDI that failed, and its object
     """
 
     def __init__(self, status: int, what: str) -> None:

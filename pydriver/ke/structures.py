@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Structures, enumerations and callbacks of the kernel that drivers see, as wdm.h has them on x64.
 
-Those that a Python class represents stand here too where drivers embed or read the memory itself:
-a KEVENT in a device context, an MDL, the head of an IRP.
+They include those that a Python class represents if drivers embed or read the memory itself: a
+KEVENT in a device context, an MDL, the head of an IRP.
 """
 
 from pydriver.declarations.registry import (

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The threads at PASSIVE_LEVEL that a kernel has: its workers, the framework's, and drivers'."""
+"""The threads at PASSIVE_LEVEL of a kernel: its workers, the framework's threads, and drivers'."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,12 +20,12 @@ __all__ = ("DriverThread", "SystemThreads", "WorkerThreads")
 
 
 class WorkerThreads:
-    """System worker threads [ExQueueWorkItem]: a fixed number, one queue.
+    """System worker threads [ExQueueWorkItem]: a fixed number of threads with one queue.
 
-    :param kernel: that they belong to
-    :param name: what they are for
-    :param count: threads
-    :ivar durations: of the work items that they ran
+    :param kernel: the kernel they belong to
+    :param name: the purpose of the threads, for their names
+    :param count: the number of threads
+    :ivar durations: the durations of the work items that they ran
     """
 
     def __init__(self, kernel: Callbacks, name: str, count: int) -> None:
@@ -36,12 +36,12 @@ class WorkerThreads:
             for number in range(count)
         ]
         self.queue = self._queue.put
-        """Has a function called by one of the threads; at or below DISPATCH_LEVEL."""
+        """Queues a function for one of the threads to call; at or below DISPATCH_LEVEL."""
         self.durations = kernel.recorder.durations(Event.WORK_ITEM_END, NO_PROCESSOR)
         self._durations_lock = Lock()  # the threads' only common data
 
     def ran(self, duration: int) -> None:
-        """Counts a work item that took so many ns."""
+        """Counts a work item, with its duration in ns."""
         with self._durations_lock:
             self.durations.add(duration)
 
@@ -60,7 +60,7 @@ class WorkerThreads:
             thread.start()
 
     def stop(self) -> None:
-        """Lets the threads finish what is queued, and joins them."""
+        """Lets the threads finish all queued functions, and joins them."""
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -81,20 +81,20 @@ def _run_system_routine(kernel: Callbacks, routine: Callable[[], object]) -> Non
     try:
         routine()
     except Exception as error:  # noqa: BLE001 -- becomes a bug check
-        with contextlib.suppress(BugCheck, PydriverError):  # that, or what came before it
+        with contextlib.suppress(BugCheck, PydriverError):  # that one, or an earlier failure
             kernel.escaped(error, SYSTEM_THREAD_EXCEPTION_NOT_HANDLED)
     except BugCheck:
-        pass  # it is the kernel's failure already
+        pass  # it is already the kernel's failure
 
 
 @dataclass(eq=False)
 class DriverThread:
-    """A thread that a driver has created, as the kernel knows it.
+    """The kernel's record of a thread that a driver has created.
 
     :ivar thread: the thread itself
     :ivar driver_object: the driver object of the driver that created it
     :ivar subject: the object that reports name
-    :ivar ended: its routine has returned
+    :ivar ended: whether its routine has returned
     """
 
     thread: Thread
@@ -106,7 +106,7 @@ class DriverThread:
 class SystemThreads:
     """The threads that drivers have created, and those of the framework.
 
-    :param kernel: that they belong to
+    :param kernel: the kernel they belong to
     """
 
     def __init__(self, kernel: Callbacks) -> None:
@@ -118,10 +118,10 @@ class SystemThreads:
     def run(self, routine: Callable[[], object], name: str = "system-thread") -> Thread:
         """Runs a function on a thread of its own, at PASSIVE_LEVEL.
 
-        For what waits for work items, and so must not be one.
+        This is for work that waits for work items, and so must not be one.
 
         :param routine: the function
-        :param name: of the thread
+        :param name: the name of the thread
         :return: the thread, which has been started
         """
         thread = Thread(
@@ -144,11 +144,11 @@ class SystemThreads:
         thread.thread.start()
 
     def has_made(self, thread: Thread) -> bool:
-        """Whether a thread is one of them."""
+        """Returns whether a thread is one of these threads."""
         return any(each.thread is thread for each in tuple(self._threads))
 
     def check_ended(self, driver_object: object) -> None:
-        """Tells the verifier of threads that are still running when their driver is unloaded."""
+        """Reports threads that still run while their driver is unloaded to the verifier."""
         for each in tuple(self._threads):
             if each.driver_object is not driver_object or each.ended:
                 continue
@@ -160,7 +160,7 @@ class SystemThreads:
             )
 
     def stop(self) -> None:
-        """Joins the threads; the system has ended, and with it their waits."""
+        """Joins the threads; the system must have ended, which has ended their waits."""
         for thread in (*(each.thread for each in self._threads), *self._own):
             if thread.ident is None or thread is current_thread():
                 continue

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Threads at PASSIVE_LEVEL with a life of their own: those of passive ISRs, and of drivers."""
+"""Single threads at PASSIVE_LEVEL: those of passive ISRs, and of drivers."""
 
 import contextlib
 from threading import Lock, Thread, current_thread
@@ -36,9 +36,9 @@ class PassiveThread:
 
     `_wake` is a lock used as a binary semaphore: held while there is nothing to do.
 
-    :param kernel: that it belongs to
-    :param name: what it is for
-    :param routine: that it calls
+    :param kernel: the kernel the thread belongs to
+    :param name: the purpose of the thread, for its name
+    :param routine: the routine that it calls
     """
 
     def __init__(self, kernel: "Kernel", name: str, routine: "Callable[[], object]") -> None:
@@ -50,8 +50,8 @@ class PassiveThread:
         self._thread = kernel.threads.run(self._serve, name)
 
     def wake(self) -> None:
-        """Has the routine called, at any IRQL; twice before it begins is as once."""
-        with contextlib.suppress(RuntimeError):  # woken already
+        """Requests a call of the routine, at any IRQL; two requests before it begins are one."""
+        with contextlib.suppress(RuntimeError):  # already woken
             self._wake.release()
 
     def stop(self) -> None:
@@ -66,7 +66,7 @@ class PassiveThread:
 
 
 class _Terminated(BaseException):
-    """A thread ends itself from within its routine."""
+    """Raised by a thread that ends itself from within its routine."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -77,13 +77,13 @@ class _Terminated(BaseException):
 class KThread(Dispatcher):
     """A thread that a driver has created. It is signaled when it has ended.
 
-    :param kernel: that it belongs to
-    :param driver_object: of the driver that created it
-    :param routine: ThreadStart(context), at PASSIVE_LEVEL
-    :param context: passed to it
-    :ivar exit_status: NTSTATUS that it has ended with
-    :ivar thread: the thread itself
-    :ivar entry: the thread as the kernel's list has it
+    :param kernel: the kernel the thread belongs to
+    :param driver_object: the driver object of the driver that created it
+    :param routine: the driver's ThreadStart(context), which is called at PASSIVE_LEVEL
+    :param context: the argument of the routine
+    :ivar exit_status: the NTSTATUS with which it has ended
+    :ivar thread: Python's thread
+    :ivar entry: the thread's record in the kernel's list
     """
 
     __slots__ = ("_context", "_name", "_routine", "driver_object", "entry", "exit_status", "thread")
@@ -121,9 +121,9 @@ class KThread(Dispatcher):
             self.exit_status = end.status
             kernel.report_kept(f"the terminated {self}", 0)
         except (BugCheck, LinkStopped):
-            pass  # it is the kernel's failure already
+            pass  # it is already the kernel's failure
         finally:
-            self.entry.ended = True  # before whoever waits for it can unload the driver
+            self.entry.ended = True  # before a waiting thread can unload the driver
             self._signal()
 
 
@@ -141,11 +141,11 @@ def create_system_thread(
     start_routine: "Callable[[Any], object]",
     start_context: Any = None,
 ) -> KThread:
-    """Creates a thread at PASSIVE_LEVEL; the driver has to end it before it is unloaded.
+    """Creates a thread at PASSIVE_LEVEL; the driver must end it before it is unloaded.
 
-    :param driver_object: of the driver whose thread it is
-    :param start_routine: ThreadStart(context)
-    :param start_context: passed to it
+    :param driver_object: the driver object of the driver whose thread it is
+    :param start_routine: the driver's ThreadStart(context)
+    :param start_context: the argument of the routine
     :return: the thread, which can be waited for
     """
     kernel = driver_object.kernel
@@ -161,8 +161,8 @@ def create_system_thread(
 def terminate_system_thread(kernel: "Kernel", exit_status: int) -> int:
     """Ends the calling thread.
 
-    :param exit_status: NTSTATUS
-    :return: STATUS_INVALID_PARAMETER, to a thread that :func:`create_system_thread` has not made
+    :param exit_status: the NTSTATUS to end with
+    :return: STATUS_INVALID_PARAMETER, if :func:`create_system_thread` did not make the thread
     """
     _check_passive(kernel, "PsTerminateSystemThread")
     if not kernel.threads.has_made(current_thread()):

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Kernel timers [KeSetTimerEx, KeCancelTimer].
 
-When one is due, the thread of the timer queue signals it, and queues its DPC on the processor that
-set the timer.
+When a timer is due, the thread of the timer queue signals it, and queues its DPC on the processor
+that set the timer.
 """
 
 from time import perf_counter_ns
@@ -42,8 +42,8 @@ __all__ = ("KTimer",)
 class KTimer(Dispatcher):
     """A kernel timer [KeInitializeTimerEx]. It is signaled when it expires.
 
-    :param kernel: that it belongs to
-    :param kind: what happens to those who wait for it
+    :param kernel: the kernel the timer belongs to
+    :param kind: the effect of a signal on waiters
     :param owner: the object that records name
     """
 
@@ -65,7 +65,7 @@ class KTimer(Dispatcher):
 
     @property
     def queued(self) -> bool:
-        """Whether it is set: a periodic timer until it is cancelled."""
+        """Whether it is set; a periodic timer is until it is cancelled."""
         return self._entry is not None
 
     @function_ddi(
@@ -91,12 +91,14 @@ class KTimer(Dispatcher):
         dpc: "KDpc | None" = None,
         tolerable_delay: int = 0,
     ) -> bool:
-        """Sets it, instead of what it was set to before.
+        """Sets the timer; an earlier setting is replaced.
 
-        :param due_time: in units of 100 ns; negative: relative; else absolute, since 1601
-        :param period: ms; 0: it expires once
-        :param dpc: queued at each expiration
-        :param tolerable_delay: ms that it may be late, to expire together with another timer
+        :param due_time: the time in units of 100 ns: relative if negative, else absolute, since
+            1601
+        :param period: the period in ms; 0 to expire only once
+        :param dpc: the DPC to queue at each expiration, or ``None``
+        :param tolerable_delay: the delay in ms that is allowed so that it expires together with
+            another timer
         :return: whether it was set before
         """
         timers = self._timers
@@ -112,7 +114,7 @@ class KTimer(Dispatcher):
 
     @function_ddi("KeCancelTimer", "BOOLEAN (_Inout_ PKTIMER Timer)")
     def cancel(self) -> bool:
-        """Takes it out of the queue; its DPC may be queued or running all the same.
+        """Takes it out of the queue; its DPC may nevertheless be queued or running.
 
         :return: whether it was set
         """
@@ -121,7 +123,7 @@ class KTimer(Dispatcher):
 
     @function_ddi("KeReadStateTimer", "BOOLEAN (_In_ PKTIMER Timer)")
     def read_state(self) -> bool:
-        """Whether it is signaled."""
+        """Returns whether the timer is signaled."""
         return self.signaled
 
     def _take_out(self) -> bool:
@@ -134,10 +136,10 @@ class KTimer(Dispatcher):
     def _expire(self, entry: Due) -> None:
         timers = self._timers
         with timers.lock:
-            if self._entry is not entry:  # it was set again, or cancelled, in between
+            if self._entry is not entry:  # it was set again, or cancelled, meanwhile
                 return
             dpc = self._dpc
-            self._signal()  # together with that: who sets it again clears this
+            self._signal()  # under the same lock: setting it again clears this
             if self._period:
                 entry.due += self._period
                 entry.latest = entry.due + self._tolerance

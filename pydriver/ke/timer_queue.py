@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is due at a time, and the thread that does it then.
+"""The queue of actions that are due at a time, and the thread that carries them out.
 
-One thread waits for what is due first, as the clock interrupt of Windows does: it expires timers,
-and has processors work off DPCs that wait for the next tick of the clock (`KDpc.insert`). It is
+One thread waits for the first entry, in place of the clock interrupt of Windows: it expires timers,
+and makes processors run DPCs that wait for the next tick of the clock (`KDpc.insert`). It is
 started when the first timer is set.
 """
 
@@ -24,10 +24,10 @@ __all__ = ("Due", "TimerQueue")
 
 
 class Due:
-    """Something that is due at a time.
+    """An action that is due at a time.
 
-    :ivar due: earliest interrupt time
-    :ivar latest: when it has to be done; the queue's key
+    :ivar due: the earliest interrupt time
+    :ivar latest: the interrupt time by which it must be done; the key of the queue
     """
 
     __slots__ = ("action", "due", "latest", "processor", "serial")
@@ -56,8 +56,8 @@ class TimerQueue:
     `_changed` guards all fields, and the timers' `_entry`. Code at any IRQL takes it; nothing
     accesses the machine or waits under it, so that no interrupt can nest there.
 
-    :param kernel: that they belong to
-    :ivar clock: that they go by
+    :param kernel: the kernel they belong to
+    :ivar clock: the clock that they use
     """
 
     def __init__(self, kernel: Borrowing) -> None:
@@ -73,7 +73,7 @@ class TimerQueue:
         self._thread: Thread | None = None
 
     def use(self, clock: Clock) -> None:
-        """Goes by another clock; what is set has as long to go as before."""
+        """Switches to another clock; the time left until each entry is due stays the same."""
         with self._changed:
             shift = clock.now() - self.clock.now()
             for entry in self._heap:
@@ -85,7 +85,7 @@ class TimerQueue:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ends the thread; what is set never expires."""
+        """Ends the thread; timers that are set then never expire."""
         with self._changed:
             self._ended = True
             self._heap.clear()
@@ -96,15 +96,15 @@ class TimerQueue:
 
     @property
     def lock(self) -> Condition:
-        """Guards a timer's state together with the queue's."""
+        """The lock that guards a timer's state together with the queue's."""
         return self._changed
 
     def insert(self, ticks: int, tolerance: int, action: Callable[["Due"], None]) -> Due:
-        """Has something done by the thread; under :attr:`lock`.
+        """Adds an action for the thread; under :attr:`lock`.
 
-        :param ticks: from now, in units of 100 ns
-        :param tolerance: it may be done so much later, together with something else
-        :param action: called without the lock, for the processor that the caller runs on
+        :param ticks: the time from now in units of 100 ns
+        :param tolerance: the delay in the same units that is allowed, to join another action
+        :param action: the function that is called without the lock, for the caller's processor
         """
         due = self.clock.now() + ticks
         entry = Due(
@@ -114,7 +114,7 @@ class TimerQueue:
         return entry
 
     def insert_again(self, entry: Due) -> None:
-        """Puts an entry with a new time back; under :attr:`lock`."""
+        """Puts an entry back with its new time; under :attr:`lock`."""
         if self._ended:
             return
         heapq.heappush(self._heap, entry)
@@ -131,7 +131,7 @@ class TimerQueue:
     def settle(self) -> None:
         """Waits until the DPC of a timer that is just expiring is in its queue.
 
-        Who has cancelled a timer and then flushes the DPCs must find it there.
+        A thread that cancels a timer and then flushes the DPCs must find it there.
         """
         with self._changed:
             if not self._expiring:
@@ -142,7 +142,7 @@ class TimerQueue:
         self._kernel.wait(settled)
 
     def tick(self, processor: Processor) -> None:
-        """Has a processor work off its DPC queue at the next clock tick; at any IRQL."""
+        """Makes a processor empty its DPC queue at the next clock tick; at any IRQL."""
         with self._changed:
             if processor in self._ticking:
                 return
@@ -172,10 +172,10 @@ class TimerQueue:
                     entry.action(entry)
                 self._expired()
         except (BugCheck, LinkStopped):
-            pass  # it is the kernel's failure already
-        except MachineDied as error:  # the kernel may know it already
+            pass  # it is already the kernel's failure
+        except MachineDied as error:  # the kernel may already know it
             kernel.fail(error)
-        except BaseException as error:  # nothing of a driver runs here: a defect of ours
+        except BaseException as error:  # no code of a driver runs here: a defect of pydriver
             kernel.fail(error)
             raise
 
@@ -188,13 +188,13 @@ class TimerQueue:
                 each.release()
 
     def _next(self) -> list[Due] | None:
-        """What is due, in the order of its times; ``None`` at the end."""
+        """Returns the entries that are due, in the order of their times; ``None`` at the end."""
         with self._changed:
             while not self._ended:
                 heap = self._heap
                 now = self.clock.now()
                 if heap and heap[0].latest <= now:
-                    # What tolerates a delay goes with what does not.
+                    # Entries that tolerate a delay are done together with those that do not.
                     due = [each for each in heap if each.due <= now]
                     heap[:] = [each for each in heap if each.due > now]
                     heapq.heapify(heap)

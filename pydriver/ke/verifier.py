@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The verifier: what a driver did against the rules, kept until the end of the run.
+"""The verifier: the violations of rules by a driver, kept until the end of the run.
 
 Where WDF only breaks into the debugger (a verifier break), or where Windows notices nothing at run
-time and a static rule would, the violation is recorded here and the call behaves as WDF's does;
-`System.close` raises all of them. What WDF or Windows bug-checks goes through `Kernel.bug_check`.
+time but a static rule would, the violation is recorded here and the call behaves as WDF's does;
+`System.close` raises all violations. Violations that are bug checks in WDF or Windows go through
+`Kernel.bug_check`.
 
-With the verifier off nothing is recorded, and no check is made that WDF makes only under its
-verifier.
+With the verifier off nothing is recorded, and checks that WDF makes only under its verifier are not
+made.
 """
 
 from collections import defaultdict
@@ -38,11 +39,11 @@ DEADLOCK: Final = 0x1001
 
 @dataclass(frozen=True)
 class VerifierConfig:
-    """What is verified.
+    """The checks that the verifier makes.
 
-    :ivar enabled: the verifier is on, as `VerifierOn` sets it for a driver
-    :ivar fail_creations: each creation of an object, and each allocation, fails once for each
-        call stack of the driver [VerifierAllocateFailCount]
+    :ivar enabled: whether the verifier is on, as `VerifierOn` sets it for a driver
+    :ivar fail_creations: whether each creation of an object, and each allocation, fails once for
+        each call stack of the driver [VerifierAllocateFailCount]
     :ivar dpc_timeout: seconds that one ISR or DPC may take before the DPC watchdog stops the
         system [Bug Check 0x133, DpcTimeout]
     :ivar power_timeout: seconds that a PnP or power callback may take [Bug Check 0x9F]
@@ -58,15 +59,15 @@ class VerifierConfig:
 class Violation(Incident):
     """A broken rule that did not stop the system.
 
-    :ivar times: how often the same call stack broke the same rule
+    :ivar times: the number of times that the same call stack broke the same rule
     """
 
     times: int = 1
 
     def report(self, *, events: bool = False) -> str:
-        """For people.
+        """Returns the report, for people.
 
-        :param events: with the recorder's last events
+        :param events: whether to include the recorder's last events
         """
         often = f" ({self.times} times)" if self.times > 1 else ""
         return "\n".join(self.lines(f"*** VERIFIER {self.rule}{often}", events=events))
@@ -75,7 +76,7 @@ class Violation(Incident):
 class VerifierError(PydriverError):
     """A run broke rules of the framework.
 
-    :ivar violations: each rule and call stack once
+    :ivar violations: the violations, each combination of rule and call stack once
     """
 
     def __init__(self, violations: Sequence[Violation]) -> None:
@@ -91,16 +92,16 @@ class VerifierError(PydriverError):
         )
 
 
-# What is noted of an acquisition, for each lock that is held and for the history of a spin lock:
-# thread, a note of the driver's place (`None`: the framework), when, and for how long (`None`: it
-# is still held). A list, since one is made at each acquisition; classes are made of it when
-# somebody looks.
+# The note of an acquisition, for each lock that is held and for the history of a spin lock: the
+# thread, a note of the driver's place (`None` for the framework), the time, and the duration
+# (`None` while it is held). It is a list because one is made at each acquisition; classes are made
+# of it only for a reader.
 AcquisitionNote = list[Any]
 THREAD, PLACE, ACQUIRED, HELD = range(4)
 
 
 def acquired_at(note: AcquisitionNote) -> Place | None:
-    """The driver's line that a note of an acquisition names."""
+    """Returns the driver's line that a note of an acquisition names."""
     place = note[PLACE]
     return None if place is None else place_of(place)
 
@@ -110,8 +111,8 @@ class HeldLock:
     """A lock that is held.
 
     :ivar lock: the lock
-    :ivar thread: identifier of the thread that acquired it
-    :ivar place: the driver's line that did, or ``None`` if the framework did
+    :ivar thread: the identifier of the thread that acquired it
+    :ivar place: the driver's line that acquired it, or ``None`` if the framework did
     """
 
     lock: object
@@ -128,16 +129,16 @@ class _Seen:
 class Verifier:
     """The violations of one system.
 
-    :param kernel: of the system
-    :param config: what is verified
-    :ivar enabled: see :class:`VerifierConfig`
+    :param kernel: the kernel of the system
+    :param config: the checks that are made
+    :ivar enabled: whether the verifier is on; see :class:`VerifierConfig`
     """
 
     def __init__(self, kernel: "FailStop", config: VerifierConfig) -> None:
         self.config = config
         self.enabled = config.enabled
         self._kernel = kernel
-        # By the locks themselves: the address of one that is gone would soon be another one's.
+        # Keyed by the locks themselves: the address of a deleted one is soon another lock's.
         self._held: dict[object, AcquisitionNote] = {}  # a lock's entry is its holder's
         self._lock = Lock()  # guards the three below
         self._seen: dict[tuple[str, tuple[Place, ...], str], _Seen] = {}
@@ -146,7 +147,7 @@ class Verifier:
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """The violations so far, in the order in which they came."""
+        """The violations so far, in order."""
         with self._lock:
             return tuple(
                 Violation(**each.incident, times=each.times) for each in self._seen.values()
@@ -165,13 +166,14 @@ class Verifier:
     ) -> None:
         """Records a broken rule; nothing happens while the verifier is off.
 
-        :param rule: its name, in the KMDF rule sets where it has one
-        :param message: what happened, one sentence
-        :param subject: the object that it is about
-        :param apart: the call stack is not what broke the rule: count by message, not by stack
-        :param stack: of another thread, if it is about that one
-        :param returned: the callback, if it has returned and is on no stack
-        :param origin: the line in it that is to blame
+        :param rule: the name of the rule, from the KMDF rule sets where it has one there
+        :param message: the event, in one sentence
+        :param subject: the object concerned
+        :param apart: whether to count by message instead of by call stack, because the stack does
+            not show what broke the rule
+        :param stack: the stack of the thread concerned, if that is another one
+        :param returned: the callback, if it has returned and so is not on a stack
+        :param origin: the line in the callback that is to blame
         """
         if not self.enabled:
             return
@@ -205,7 +207,7 @@ class Verifier:
             self._seen.clear()
 
     def check(self) -> None:
-        """Raises what was found.
+        """Raises an error if there are violations.
 
         :raises VerifierError: there are violations
         """
@@ -214,7 +216,7 @@ class Verifier:
             raise VerifierError(violations)
 
     def fails_creation(self) -> bool:
-        """Whether a creation that is under way shall fail: once for each stack of the driver."""
+        """Returns whether the current creation should fail: once for each stack of the driver."""
         if not self.config.fail_creations or not self.enabled:
             return False
         stack = tuple(map(str, Stack.current().places))
@@ -223,11 +225,11 @@ class Verifier:
             self._failed.add(stack)
         return new
 
-    # Locks. What a thread holds is in `kernel.current.held`: an interrupt that nests on the
+    # Locks. Those that a thread holds are in `kernel.current.held`: an interrupt that nests on the
     # thread adds its own at the end, and has released them when it returns.
 
     def acquired(self, lock: object) -> AcquisitionNote:
-        """Notes a lock that the calling thread has acquired; by the lock, if `enabled`."""
+        """Notes a lock that the calling thread has acquired; locks call it if `enabled`."""
         held = self._kernel.current.held
         if held:
             self._check_order(lock, held)
@@ -237,7 +239,7 @@ class Verifier:
         return note
 
     def released(self, lock: object) -> None:
-        """Notes that a lock was released, in whatever order."""
+        """Notes that a lock was released, in any order."""
         note = self._held.pop(lock, None)
         if note is not None:
             note[HELD] = perf_counter_ns() - note[ACQUIRED]
@@ -252,14 +254,14 @@ class Verifier:
 
     @property
     def held_locks(self) -> "tuple[HeldLock, ...]":
-        """The locks that are held now, on whatever thread."""
+        """The locks that are held now, on all threads."""
         return tuple(
             HeldLock(lock, note[THREAD], acquired_at(note))
             for lock, note in self._held.copy().items()
         )
 
     def acquired_at(self, lock: object) -> Place | None:
-        """The driver's line that has acquired a lock that is held."""
+        """Returns the driver's line that acquired a lock that is held."""
         note = self._held.get(lock)
         return None if note is None else acquired_at(note)
 
@@ -281,7 +283,7 @@ class Verifier:
                 )
 
     def forget_lock(self, lock: object) -> None:
-        """A lock has been destroyed."""
+        """Forgets a lock that has been destroyed."""
         self._held.pop(lock, None)
         with self._lock:
             self._order.pop(lock, None)

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The watchdogs: DPCs and ISRs that do not end, and PnP and power callbacks that do not return.
 
-One thread looks at intervals; what it looks at costs the interrupt path nothing. A processor is
-stuck if it has been at or above DISPATCH_LEVEL at each look of the time-out, and in all that time
-has neither returned from its outermost interrupt nor been given back (`link_cpu.quiescent`).
+One thread checks at intervals, which costs the interrupt path nothing. A processor is stuck if it
+has been at or above DISPATCH_LEVEL at each check within the time-out, and in all that time has
+neither returned from its outermost interrupt nor been given back (`link_cpu.quiescent`).
 """
 
 import contextlib
@@ -34,36 +34,37 @@ if TYPE_CHECKING:
 __all__ = ("JOIN_TIMEOUT", "Watchdog", "abandon")
 
 LOOKS = 8
-"""Looks in a time-out."""
+"""Number of checks in a time-out."""
 
 TOGETHER = 6
-"""Time-outs that several ISRs and DPCs may take together [DpcWatchdogPeriod over DpcTimeout]."""
+"""Number of time-outs that several ISRs and DPCs together may take, as in Windows:
+[DpcWatchdogPeriod] divided by [DpcTimeout]."""
 
 LONGEST_INTERVAL = 2.5
-"""Seconds between two looks."""
+"""Seconds between two checks, at most."""
 
 JOIN_TIMEOUT = 2.0
-"""Seconds that a thread has to end in."""
+"""Seconds that a thread has to end."""
 
 ABANDON_INTERVAL = 0.05
 ABANDON_TRIES = 20
-"""How often, and for how long, a thread is asked to leave a driver's code."""
+"""Interval in seconds, and number, of the attempts to make a thread leave a driver's code."""
 
 BLOCKED_TOO_LONG = 3
 """Parameter 1 of 0x9F: a device has been blocking a power IRP for too long [Bug Check 0x9F]."""
 
 CLOCK_INTERRUPTS = TICKS_PER_SECOND / CLOCK_INTERVAL
-"""In a second: 0x133 counts in them."""
+"""Number of clock interrupts in a second; 0x133 counts time in them."""
 
 
 @dataclass
 class _Stay:
     """A processor at or above DISPATCH_LEVEL.
 
-    :ivar quiescent: its count when the stay was first seen
-    :ivar since: when that was
-    :ivar returned: ISRs and DPCs that had returned at the last look
-    :ivar alone_since: since when none has
+    :ivar quiescent: the processor's count of that name when the stay was first seen
+    :ivar since: the time at which the stay was first seen
+    :ivar returned: the number of ISRs and DPCs that had returned at the last check
+    :ivar alone_since: the time since which none has returned
     """
 
     quiescent: int
@@ -85,9 +86,9 @@ class _Call:
 class Watchdog:
     """The watchdogs of a system.
 
-    :param kernel: that it stops
-    :param dpc_timeout: seconds for an ISR or a DPC
-    :param power_timeout: seconds for a PnP or power callback
+    :param kernel: the kernel that it stops
+    :param dpc_timeout: the limit in seconds for an ISR or a DPC
+    :param power_timeout: the limit in seconds for a PnP or power callback
     """
 
     def __init__(self, kernel: "Borrowing", dpc_timeout: float, power_timeout: float) -> None:
@@ -103,7 +104,7 @@ class Watchdog:
         self._thread = Thread(target=self._run, name="pydriver-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Starts looking."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -116,9 +117,9 @@ class Watchdog:
     def limit(self, what: str, subject: object, rule: str = "") -> "Iterator[None]":
         """Limits the time of a PnP or power callback that the block calls, or of its wait.
 
-        :param what: what is limited, for the report
+        :param what: the name of the callback or wait, for the report
         :param subject: the device
-        :param rule: that is broken when the time is over
+        :param rule: the rule that is broken when the time is over
         """
         ident = get_ident()
         outer = self._calls.get(ident)
@@ -132,9 +133,9 @@ class Watchdog:
                 self._calls[ident] = outer
 
     def hold(self, holder: object) -> None:
-        """Lets no time count from now on: the machine is stopped.
+        """Stops counting time, because the machine is stopped.
 
-        :param holder: the one to whose :meth:`release` this lasts, if others do not hold, too
+        :param holder: the object whose :meth:`release` ends this, unless others also hold it
         """
         with self._guard:
             if not self._holders:
@@ -142,7 +143,7 @@ class Watchdog:
             self._holders.add(holder)
 
     def release(self, holder: object) -> None:
-        """Undoes :meth:`hold`; nothing happens if it does not hold."""
+        """Undoes :meth:`hold`; nothing happens if the holder does not hold it."""
         with self._guard:
             if holder not in self._holders:
                 return
@@ -154,7 +155,7 @@ class Watchdog:
 
     def _run(self) -> None:
         interval = min(self._dpc_timeout, self._power_timeout) / LOOKS
-        with contextlib.suppress(BugCheck, PydriverError):  # something else came first
+        with contextlib.suppress(BugCheck, PydriverError):  # another failure came first
             while not self._end.wait(min(interval, LONGEST_INTERVAL)):
                 if self._kernel.failure is not None:
                     return
@@ -182,7 +183,7 @@ class Watchdog:
         alone = now - stay.alone_since
         timeout = self._dpc_timeout
         single = bool(state.level) and alone >= timeout
-        # What keeps returning, only to be followed by the next, may take longer together.
+        # ISRs and DPCs that each return, but follow one another, may take longer together.
         if not single and spent < timeout * (TOGETHER if state.level else 1):
             return
         if single:
@@ -223,7 +224,7 @@ class Watchdog:
     ) -> None:
         kernel = self._kernel
         stack = Stack.of_thread(ident)
-        # The report is about that processor: this thread runs on none.
+        # The report concerns that processor: this thread itself runs on none.
         kernel.current.processor = processor
         try:
             kernel.bug_check(code, *parameters, rule=rule, message=message, stack=stack)
@@ -234,13 +235,13 @@ class Watchdog:
                 self._free(ident, stack.callback)
 
     def _free(self, ident: int, stuck: Call) -> None:
-        """Has the stuck thread leave the driver's code, unless the failure has it leave."""
+        """Makes the stuck thread leave the driver's code, unless the failure makes it leave."""
         arrived = None
         for _ in range(ABANDON_TRIES):
             self._end.wait(ABANDON_INTERVAL)
             if not stuck.running:
                 return
-            # Again only if the driver has caught it: a second one would hit who is innocent.
+            # Again only if the driver has caught it: a second one would hit unrelated code.
             if arrived is None or arrived.is_set():
                 arrived = abandon(self._kernel, ident)
 
@@ -248,7 +249,7 @@ class Watchdog:
 def abandon(kernel: "FailStop", ident: int) -> Event:
     """Raises the system's failure in a thread that does not end by itself.
 
-    :return: is set when that has happened: not before the thread runs Python code again
+    :return: an event that is set when that has happened, which needs the thread to run Python code
     """
     arrived = Event()
     failure = kernel.failure

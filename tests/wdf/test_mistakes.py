@@ -111,7 +111,7 @@ def test_callback_that_keeps_a_presentation_lock_is_found(bench: Bench) -> None:
     item.flush()
     found = bench.violation()
     assert found.rule == "PresentationLockHeld"
-    assert "keeps returned and holds" in found.message
+    assert "keeps returned and still holds" in found.message
 
 
 def test_locks_that_two_callbacks_keep_are_two_violations(bench: Bench) -> None:
@@ -142,7 +142,7 @@ def test_callback_that_returns_no_status_is_an_exception(doomed: Bench) -> None:
         doomed.load(Plan(callbacks=PnpPowerEventCallbacks(evt_device_d0_entry=d0_entry)))
     assert stopped.value.code == KMODE_EXCEPTION_NOT_HANDLED
     assert stopped.value.parameters[0] == PYTHON_EXCEPTION
-    assert "returned 'ready', which is no NTSTATUS" in stopped.value.state.message
+    assert "returned 'ready', not an NTSTATUS" in stopped.value.state.message
 
 
 @pytest.mark.mistake("KMODE_EXCEPTION_NOT_HANDLED", 0x1E)
