@@ -15,10 +15,10 @@ STEPS = ("register", "upcall", "interrupt", "ddi", "dpc", "callback")
 FORGETFUL = Path(__file__).resolve().parents[2] / "examples/forgetful.py"
 
 
-def debug(*commands: str, options: tuple[str, ...] = EDU) -> list[str]:
+def debug(*commands: str, options: tuple[str, ...] = EDU, prelude: str = "") -> list[str]:
     """What each command prints."""
     words = [word for command in commands for word in ("-c", command)]
-    result = run(*options, *words)
+    result = run(*options, *words, prelude=prelude)
     assert result.code == 0, result.stdout + result.stderr
     parts = re.split(r"^pydriver> .*\n", result.stdout, flags=re.MULTILINE)[1:]
     return [part.strip("\n") for part in parts]

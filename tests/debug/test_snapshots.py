@@ -20,6 +20,9 @@ from .test_session import leave, start, tell
 COMPLETE = "WdfRequestCompleteWithInformation"
 NVME = ("debug", "--device", "nvme,serial=x,drive=d0", "--driver", "nvme")
 
+IMPATIENT = "import pydriver.debug.session as s; s.END = 0.5"
+"""A prelude with which a system has half a second to end."""
+
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_restored_system_is_at_the_same_point_and_goes_on_alike(cpus: int) -> None:
@@ -68,6 +71,7 @@ def test_application_that_hangs_does_not_keep_one_from_going_back() -> None:
         *("bp callback compute", "go", "snapshot first", "bc *", "go 0.5"),
         *("restore first", "go 0.5", "wdfdevicequeues"),
         options=options,
+        prelude=IMPATIENT,
     )
     assert "still runs" in said[4]
     assert "restored: callback compute (queue 0" in said[5]
@@ -105,6 +109,7 @@ def test_application_that_never_ends_is_left_behind(tmp_path: Path) -> None:
     result = run(
         *("debug", "--device", "edu", "--driver", driver, "-c", "go 0.2", "-c", "restart"),
         *("--qmp", tmp_path / "qmp"),
+        prelude=IMPATIENT,
     )
     assert result.code == 1
     assert "error: the application does not end" in result.stdout
