@@ -122,7 +122,11 @@ class IoQueue(QueueRetrieval):
 
     def submit(self, irp: "Irp") -> None:
         """Takes a request from the application; at IRQL <= DISPATCH_LEVEL."""
-        request = Request(irp, self)
+        try:
+            request = Request(irp, self)
+        except NtStatusError as error:  # there is no guest memory for its context
+            irp.finish(error.status, 0)
+            return
         irp.request = request
         lock = self.lock
         lock.acquire()
@@ -149,9 +153,14 @@ class IoQueue(QueueRetrieval):
     def own(self, irp: "Irp") -> Request | None:
         """Makes a request that the driver owns, and that the queue does not present.
 
-        :return: the request; ``None`` if the queue does not accept any: it is complete then
+        :return: the request; ``None`` if the queue does not accept any, or if there is no guest
+            memory for the request's context: it is complete then
         """
-        request = Request(irp, self)
+        try:
+            request = Request(irp, self)
+        except NtStatusError as error:
+            irp.finish(error.status, 0)
+            return None
         irp.request = request
         with self.lock:
             accepting = self.accepting

@@ -172,20 +172,21 @@ class Object:
         return attributes, parent
 
     def _attach(self, attributes: ObjectAttributes) -> Any:
+        context = None
+        kind = attributes.context_type
+        # The context first: if there is no memory for it, nothing has been attached.
+        if kind is not None:
+            if self._contexts is None:
+                self._contexts = {}
+            # A plain Python class is the usual case; a ctypes class has a metaclass.
+            context = kind() if type(kind) is type else self._make_context(kind)
+            self._contexts[kind] = context
+            self._tree.context_owners[id(context)] = self
         cleanup, destroy = attributes.evt_cleanup_callback, attributes.evt_destroy_callback
         if cleanup is not None or destroy is not None:
             if self._callbacks is None:
                 self._callbacks = []
             self._callbacks.append((cleanup, destroy))
-        if attributes.context_type is None:
-            return None
-        if self._contexts is None:
-            self._contexts = {}
-        kind = attributes.context_type
-        # A plain Python class is the usual case; a ctypes class has a metaclass.
-        context = kind() if type(kind) is type else self._make_context(kind)
-        self._contexts[kind] = context
-        self._tree.context_owners[id(context)] = self
         return context
 
     def _free_contexts(self) -> None:

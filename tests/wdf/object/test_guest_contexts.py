@@ -204,6 +204,48 @@ def test_creation_fails_when_guest_memory_is_exhausted(bench: Bench) -> None:
     assert bench.kernel.memory.blocks == before
 
 
+@pytest.mark.parametrize("in_caller_context", [False, True])
+def test_request_is_failed_when_there_is_no_guest_memory_for_its_context(
+    bench: Bench, *, in_caller_context: bool
+) -> None:
+    presented: list[Request] = []
+
+    def init(init: DeviceInit) -> None:
+        in_guest(init)
+        init.set_request_attributes(ObjectAttributes(context_type=Huge))
+        if in_caller_context:
+            init.set_io_in_caller_context_callback(lambda _, request: presented.append(request))
+
+    queue = IoQueueConfig(
+        IoQueueDispatchType.SEQUENTIAL,
+        default_queue=True,
+        evt_io_default=lambda _, request: presented.append(request),
+    )
+    device = bench.load(Plan(init=init, queues=[queue])).device
+    before = bench.kernel.memory.blocks
+    with device.open() as file:
+        irp = file.write_async(b"data")
+        assert irp.status == STATUS_INSUFFICIENT_RESOURCES
+    assert presented == []
+    assert bench.kernel.memory.blocks == before
+
+
+def test_context_that_finds_no_guest_memory_leaves_no_callbacks(bench: Bench) -> None:
+    called: list[object] = []
+    made = GenericObject.create(ObjectAttributes(parent_object=load(bench)))
+    with pytest.raises(NtStatusError) as failed:
+        made.allocate_context(
+            ObjectAttributes(
+                context_type=Huge,
+                evt_cleanup_callback=called.append,
+                evt_destroy_callback=called.append,
+            )
+        )
+    assert failed.value.status == STATUS_INSUFFICIENT_RESOURCES
+    made.delete()
+    assert called == []
+
+
 # Pool
 
 
