@@ -198,8 +198,9 @@ class IoPackage:
         :param irp: the request
         :param queue: the queue for the request; ``None``: the driver does not have one for it
         """
-        if self._io_arrived is not None:
-            self._io_arrived()
+        io_arrived = self._io_arrived  # once: the power policy may end its watch meanwhile
+        if io_arrived is not None:
+            io_arrived()
         if self._caller_context is not None:
             request = self._own(irp)
             if request is not None:
