@@ -18,7 +18,7 @@ from pydriver.declarations.registry import enumeration, stands_for
 from pydriver.ke.ddi import function_ddi
 from pydriver.ke.irql import DISPATCH_LEVEL, HIGH_LEVEL, PASSIVE_LEVEL
 from pydriver.ke.probes import Point, probed
-from pydriver.ke.processor import QueuedDpc
+from pydriver.ke.processor import VECTOR_DISPATCH, QueuedDpc
 from pydriver.place import callback_name
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class KDpc(QueuedDpc):
             if self._waits(target, here):
                 kernel.timers.tick(target)
             elif target is not here:
-                here.link.send_ipi(target.link.apic_id, kernel.vector_dispatch)
+                here.link.send_ipi(target.link.apic_id, VECTOR_DISPATCH)
             elif not here.draining and here.state.irql < DISPATCH_LEVEL:
                 here.request_dispatch()
         finally:

@@ -64,8 +64,6 @@ class Kernel(Borrowing):
     :ivar framework: the framework's state for this system, whose type is unknown to the kernel
     """
 
-    vector_dispatch = VECTOR_DISPATCH
-
     def __init__(
         self,
         links: Sequence[ProcessorLink],

@@ -47,7 +47,7 @@ from pydriver.wdf.pnp.power_policy_config import (
 
 __all__ = ("PowerPolicy",)
 
-_GONE = {DeviceState.FAILED, DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED}
+_GONE = frozenset({DeviceState.FAILED, DeviceState.SURPRISE_REMOVED, DeviceState.REMOVED})
 _DX = {PowerDeviceState.D1, PowerDeviceState.D2, PowerDeviceState.D3}
 
 
@@ -194,11 +194,7 @@ class PowerPolicy:
             raise NtStatusError(STATUS_INVALID_DEVICE_REQUEST, f"{what} with a wait")
         if not self.owner:
             raise NtStatusError(STATUS_INVALID_DEVICE_STATE, f"{what}: no power policy owner")
-        if self._device.state in {
-            DeviceState.FAILED,
-            DeviceState.SURPRISE_REMOVED,
-            DeviceState.REMOVED,
-        }:
+        if self._device.state in _GONE:
             raise NtStatusError(
                 STATUS_POWER_STATE_INVALID, f"{what}: {self._device} is {self._device.state.value}"
             )
