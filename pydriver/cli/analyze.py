@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver analyze`: what a crash directory says."""
+"""`pydriver analyze`: the analysis of a crash directory."""
 
 from pathlib import Path
 
@@ -28,9 +28,9 @@ def analyze(directory: Path, as_json: bool) -> int:  # noqa: FBT001
 
     DIR was written by `pydriver run --crash-dir DIR`, or by a program that gives its system a
     `pydriver.crash.CrashDirectory`. The analysis names the bug check and its parameters, or the
-    rule that was broken and what it wants; the callback, the processor and its IRQL; the line of
+    rule that was broken and its requirement; the callback, the processor and its IRQL; the line of
     the driver that is to blame, with the lines around it; the state of the objects involved, the
-    last events, and what most likely is wrong.
+    last events, and the most likely mistake.
     """
     from pydriver.crash import analyse, read_crash
 

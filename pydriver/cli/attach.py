@@ -25,8 +25,8 @@ ENDINGS = frozenset({"exit", "quit", "q"})
 def attach(path: Path, lines: tuple[str, ...]) -> int:
     """Look at a running `pydriver run --debug-socket SOCKET`.
 
-    The commands are those of `pydriver debug` that only look: `help` lists them. Nothing is
-    stopped, so what is shown may have changed while it is read. `exit` or Ctrl-D ends.
+    The commands are those of `pydriver debug` that only show state; `help` lists them. Nothing is
+    stopped, so the state may change while it is read. `exit` or Ctrl-D ends.
     """
     connection = socket.socket(socket.AF_UNIX)
     try:

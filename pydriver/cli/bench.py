@@ -82,14 +82,14 @@ class Results:
     type=click.IntRange(1, 1000),
     default=7,
     show_default=True,
-    help="How often each measurement is made; medians are over these.",
+    help="Number of times that each measurement is made; the figures are medians.",
 )
 @click.option(
     "--count",
     type=click.IntRange(100, 1_000_000),
     default=4000,
     show_default=True,
-    help="Interrupts, reads and requests in each of them.",
+    help="Number of interrupts, reads or requests in each measurement.",
 )
 @accel_option
 @json_option
@@ -100,7 +100,7 @@ def bench(
     accel: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Measure what things cost.
+    """Measure the cost of interrupts, of NVMe reads and of more processors.
 
     PART is interrupts, nvme or processors; without one all are measured.
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Options of the command line: those that several commands have, and how a job declares its own.
+"""Options of the command line: those that commands share, and the declaration of a job's own.
 
 A job's options are a frozen dataclass beside the job. Each of its fields is an option: its name,
-its type, its help and its default stand there, and nowhere else::
+its type, its help and its default are there, and nowhere else::
 
     @dataclass(frozen=True, kw_only=True)
     class CopyOptions:
@@ -155,7 +155,7 @@ accel_option = click.option(
     default="tcg",
     show_default=True,
     callback=_check_accel,
-    help="How QEMU runs the guest.",
+    help="The accelerator of QEMU.",
 )
 cpus_option = click.option(
     "--cpus",

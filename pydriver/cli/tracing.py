@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`--trace`: a run is captured, and written to a file when it has ended, in whatever way."""
+"""`--trace`: a run is captured, and written to a file when it has ended, even if it failed."""
 
 from pathlib import Path
 from time import strftime
@@ -80,7 +80,7 @@ class Tracing:
             return 1
         say(f"trace: {self.path}, {count} events", error=True)
         if self.capture.full:
-            say("trace: the run was longer than what is kept; it begins later", error=True)
+            say("trace: the run was too long to keep all of it: the trace begins later", error=True)
         return 0
 
 

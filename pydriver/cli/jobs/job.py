@@ -157,7 +157,7 @@ class Job(ABC):
         self._wake()
 
     def _on_event(self, name: str, data: dict[str, Any]) -> None:
-        """On the QMP thread."""
+        """Notes an event; called on the QMP thread."""
         if name == "STOP":
             self.stopped = True
         elif name == "RESUME":

@@ -91,7 +91,7 @@ class CopyOptions:
             type=click.Choice(["msix", "intx"]),
             default="msix",
             show_default=True,
-            help="How the controller interrupts.",
+            help="The interrupt mode of the controller.",
         )
     )
     cpus: int = read_by(cpus_option)

@@ -60,13 +60,13 @@ interrupts_option = click.option(
     type=click.Choice(["msix", "msi", "intx"]),
     default="msix",
     show_default=True,
-    help="How the device interrupts.",
+    help="The interrupt mode of the device.",
 )
 messages_option = click.option(
     "--messages",
     type=click.IntRange(1, 32),
     metavar="N",
-    help="Most MSI or MSI-X messages to grant; default: all that the device has.",
+    help="Most MSI or MSI-X messages to grant; default: as many as the device has.",
 )
 idle_option = click.option(
     "--idle",
@@ -91,8 +91,8 @@ class PairOptions:
             multiple=True,
             metavar="DEVICE",
             help="Instead of streaming through mqdma: a device of QEMU, as its -device takes it. "
-            "Can be given again. A drive that it names and nobody defines is an empty disk in "
-            "memory, a netdev QEMU's user network.",
+            "Can be given again. A drive that it names but that is not defined is an empty disk in "
+            "memory; such a netdev is QEMU's user network.",
         )
     )
     driver: str = read_by(

@@ -174,7 +174,7 @@ class Pipeline(ABC, Generic[B]):
             self._send(block)
 
     def _completed(self, irp: "Irp") -> None:
-        """In the driver's DPC, or wherever else the request was completed."""
+        """Takes a completed request; called in the driver's DPC or other completing code."""
         self._done.append(irp)
         self._credits.append(True)
         self._submit(self._batch)

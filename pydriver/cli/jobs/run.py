@@ -81,7 +81,7 @@ class RunOptions:
             "--fault",
             type=click.Choice(list(FAULTS)),
             metavar="NAME",
-            help="Let something break on the way; see below.",
+            help="Cause this fault during the run; see below.",
         )
     )
     idle: float | None = read_by(idle_option)
