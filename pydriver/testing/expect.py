@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """The failures that a test expects.
 
-A bug check, a broken rule and the end of QEMU fail the test in which they happen, wherever they
-happen. A test that is about one of them says so, by a block in which it is expected.
+A bug check, a broken rule and the end of QEMU fail the test in which they happen, on any thread. A
+test that provokes one of them does so in a block in which the failure is expected.
 """
 
 import contextlib
@@ -45,12 +45,12 @@ class Caught(Generic[T]):
         :raises RuntimeError: the block is not over
         """
         if self._value is None:
-            raise RuntimeError("it is known when the block is over")
+            raise RuntimeError("the value is known only after the block: use it there")
         return self._value
 
 
 class Expect:
-    """Blocks in which something is expected to go wrong.
+    """Blocks in which a failure is expected.
 
     :param watch: the watch of the test
     """
@@ -62,9 +62,9 @@ class Expect:
     def bug_check(
         self, code: int | None = None, *, rule: str | None = None, timeout: float = TIMEOUT
     ) -> Iterator[Caught[BugCheck]]:
-        """The system stops with a bug check, in the block or soon after it.
+        """Expects a bug check, in the block or soon after it.
 
-        The errors with which the calls in the block end because of it go no further.
+        Errors of calls in the block that are caused by it are suppressed.
 
         :param code: the code of the bug check; ``None`` for any
         :param rule: the broken rule, or Windows' name of it as the report has it; ``None`` for any
@@ -84,7 +84,7 @@ class Expect:
 
     @contextlib.contextmanager
     def machine_death(self, *, timeout: float = TIMEOUT) -> Iterator[Caught[MachineDied]]:
-        """QEMU ends, in the block or soon after it; otherwise as :meth:`bug_check`."""
+        """Expects the end of QEMU, in the block or soon after it; see :meth:`bug_check`."""
         __tracebackhide__ = True
         caught: Caught[MachineDied] = Caught()
         with self._system_ends(timeout):
@@ -93,7 +93,7 @@ class Expect:
 
     @contextlib.contextmanager
     def violation(self, rule: str, *, timeout: float = TIMEOUT) -> Iterator[Caught[Violation]]:
-        """The verifier finds that a rule is broken, in the block or soon after it.
+        """Expects that the verifier finds a broken rule, in the block or soon after it.
 
         :param rule: the name of the rule
         :param timeout: seconds to wait for it after the block

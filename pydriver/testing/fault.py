@@ -20,7 +20,7 @@ PREFIX = "fault-"
 
 
 class Fault:
-    """Breaks the device under test. The machine is not used for another test afterwards.
+    """The faults of the device under test. The machine is not used for another test afterwards.
 
     :param watch: the watch of the test
     :raises ConfigurationError: there is no device under test
@@ -40,7 +40,8 @@ class Fault:
     def set(self, **faults: int | bool) -> None:
         """Sets properties, in the order given: ``fault.set(queue=1, lost=4)``.
 
-        :param faults: by their names without ``fault-``; underscores become hyphens
+        :param faults: the values by name of the fault, without ``fault-``; underscores become
+            hyphens
         :raises ConfigurationError: the device has no such fault
         :raises MachineError: QEMU refuses the value
         """

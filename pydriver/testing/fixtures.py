@@ -48,10 +48,10 @@ __all__ = (
 )
 
 WATCHES: "pytest.StashKey[list[Watch]]" = pytest.StashKey()
-"""Of an item: what it does to each of its systems; that of the fixture `system` comes first."""
+"""Key of an item's watches, one for each of its systems; the fixture `system`'s comes first."""
 
 SYSTEMS: "pytest.StashKey[Systems]" = pytest.StashKey()
-"""Of the session: its machines, since the first test has asked for one."""
+"""Key of the session's machines, from the first test on that asks for one."""
 
 SYSTEMS_FIXTURE = "_pydriver_systems"
 
@@ -135,10 +135,10 @@ def system(
     system_config: "SystemConfig",
     _pydriver_systems: "Systems",
 ) -> "Iterator[System]":
-    """A running system. It may be shared with other tests, one after the other.
+    """A running system. It may be shared by several tests, one at a time.
 
-    What the test has loaded is unloaded afterwards. A bug check, a broken rule or the end of QEMU
-    that the test did not expect fails it.
+    Drivers that the test has loaded are unloaded afterwards. A bug check, a broken rule or the end
+    of QEMU that the test did not expect fails it.
     """
     with _plainly():
         wanted = Wanted.of(request.node)
@@ -154,9 +154,9 @@ def start_system(
 ) -> "Iterator[StartSystem]":
     """Starts systems that only this test has, beside `system` or instead of it.
 
-    ``start_system(config)`` returns a running :class:`~pydriver.system.System`. It is looked at as
-    `system` is, and ends with the test. With ``doomed=True`` the test ends it by a bug check or
-    otherwise, and looks at that itself: no failure of that system fails the test.
+    ``start_system(config)`` returns a running :class:`~pydriver.system.System`. It is checked as
+    `system` is, and ends with the test. With ``doomed=True`` the test ends it, by a bug check or
+    otherwise, and checks that itself: a failure of that system does not fail the test.
     """
     watches = request.node.stash.setdefault(WATCHES, [])
     with contextlib.ExitStack() as stack:

@@ -130,8 +130,8 @@ class Wanted:
         driver = self.driver
         if driver is None:
             raise ConfigurationError(
-                "which driver? Say it by mark.pydriver(driver=...), by pydriver_driver in the ini "
-                "file, or by a fixture driver_entry"
+                "there is no driver: name it by mark.pydriver(driver=...), by pydriver_driver in "
+                "the ini file, or by a fixture driver_entry"
             )
         if isinstance(driver, ModuleType):
             driver = driver.__name__

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The plugin's options and ini keys, and what follows from them."""
+"""The plugin's options and ini keys, and the settings that follow from them."""
 
 import argparse
 import shutil
@@ -21,7 +21,7 @@ MAX_CPUS = 8
 INI = {
     "pydriver_device": (
         "linelist",
-        "the device under test, as QEMU's -device takes it; a line for each one more",
+        "the device under test, as QEMU's -device takes it; further devices on a line each",
     ),
     "pydriver_driver": (
         "string",
@@ -29,7 +29,7 @@ INI = {
     ),
     "pydriver_interrupts": (
         "string",
-        "how the device interrupts: msix, msi or intx; default: what it has most messages of",
+        "the interrupt mode: msix, msi or intx; default: the mode with most messages",
     ),
     "pydriver_options": ("args", "other options of QEMU"),
 }
@@ -48,14 +48,14 @@ def add_options(parser: pytest.Parser) -> None:
         "--pydriver-accel",
         choices=ACCELERATORS,
         default="tcg",
-        help="How QEMU runs the processors. Default: tcg.",
+        help="The accelerator of QEMU. Default: tcg.",
     )
     group.addoption(
         "--pydriver-cpus",
         type=_cpus,
         metavar="N",
         default=1,
-        help="Emulated processors, 1 to 8, for tests that do not say how many. Default: 1.",
+        help="Number of processors, 1 to 8, for tests that do not set it. Default: 1.",
     )
     group.addoption(
         "--pydriver-events",
@@ -73,8 +73,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--pydriver-shell-on-fail",
         action="store_true",
-        help="Open a Python console when a test has failed, with its fixtures; the machine stands "
-        "still.",
+        help="Open a Python console when a test has failed, with its fixtures; the machine is "
+        "stopped meanwhile.",
     )
     for name, (kind, text) in INI.items():
         parser.addini(name, text, type=kind)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ class Settings:
 
     :ivar qemu: the binary, which may be missing while no test needs it
     :ivar accel: the accelerator: ``tcg`` or ``kvm``
-    :ivar cpus: vCPUs for tests that do not say how many
+    :ivar cpus: the number of vCPUs for tests that do not set it
     :ivar events: most events of the recorder in a report
     :ivar crash_dir: the folder for crash directories; ``None`` for pytest's temporary one
     """
@@ -110,7 +110,7 @@ class Settings:
 
     @classmethod
     def of(cls, config: pytest.Config) -> "Settings":
-        """Reads them; :func:`check_options` has found nothing wrong."""
+        """Reads the settings; :func:`check_options` must have accepted them."""
         option = config.option
         where = option.pydriver_crash_dir
         return cls(
@@ -123,7 +123,7 @@ class Settings:
 
 
 def check_options(config: pytest.Config) -> None:
-    """Refuses what cannot work, before a test runs.
+    """Refuses options that cannot work, before any test runs.
 
     :raises pytest.UsageError: a value is wrong
     """

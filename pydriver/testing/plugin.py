@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The pytest plugin: how the system of a test enters its report, and when machines end.
+"""The pytest plugin: it adds the system of a test to its report, and ends machines.
 
 pytest loads this module in every run. So it imports nothing of pydriver but the plugin itself, and
 a test without its fixtures costs one look into the test's stash.
@@ -21,12 +21,12 @@ __all__ = ()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options and ini keys."""
+    """Adds the options and ini keys."""
     add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The fixtures and the marker; options that cannot be are refused now."""
+    """Adds the fixtures and the marker; refuses options that cannot work."""
     config.pluginmanager.register(fixtures, "pydriver-fixtures")
     config.addinivalue_line("markers", MARKER_HELP)
     check_options(config)
@@ -42,7 +42,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Looks at the system of a test that could not be set up."""
+    """Notes the failure of a test that could not be set up."""
     __tracebackhide__ = True
     try:
         return (yield)
@@ -76,10 +76,10 @@ def _note_failure(item: Any, error: BaseException) -> None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, Any, Any]:
-    """Makes a failed test of a bug check in a fixture, before or after the test.
+    """Turns a bug check in a fixture, before or after the test, into a failure of the test.
 
-    A :class:`BugCheck` is not an ``Exception``. pytest takes one from a test, but not from a
-    fixture: it would lose count of what is set up, and the next tests would fail.
+    A :class:`BugCheck` is not an ``Exception``. pytest accepts one from a test, but not from a
+    fixture: it would lose count of the fixtures that are set up, and the next tests would fail.
     """
     if SYSTEMS not in request.session.stash:
         return (yield)
@@ -112,7 +112,7 @@ def _finalize(node: Any, finalizer: Callable[[], object]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attaches what happened to the system in the test."""
+    """Attaches the sections about the system to the report of the test."""
     report = yield
     if call.when == "call" or report.failed:
         for watch in item.stash.get(WATCHES, ()):
@@ -133,9 +133,9 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: Any) -
 def pytest_runtest_teardown(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, Any, Any]:
-    """Ends the shared machine when a test of another module does without it.
+    """Ends the shared machine when the next test is in another module and does not use it.
 
-    So tests that have nothing to do with it do not run beside it.
+    This way, tests that do not need it do not run beside it.
     """
     try:
         return (yield)

@@ -32,16 +32,17 @@ class Qmp:
         """Executes a command; underscores in ``arguments`` become hyphens.
 
         :return: the command's ``return`` value
-        :raises MachineError: if QEMU refuses it or does not answer
-        :raises MachineDied: if QEMU is gone
+        :raises MachineError: QEMU refuses it or does not answer
+        :raises MachineDied: QEMU has ended
         """
         return self._machine.qmp(command, **arguments)
 
     def wait(self, name: str, timeout: float = TIMEOUT) -> dict[str, Any]:
-        """Waits for an event, which may have come already, and takes it from `events`.
+        """Waits for an event, which may have come already, and removes it from `events`.
 
-        :param timeout: seconds
-        :return: its data
+        :param name: the name of the event
+        :param timeout: the longest time to wait in seconds
+        :return: the data of the event
         """
         __tracebackhide__ = True
         with self._came:
@@ -52,14 +53,14 @@ class Qmp:
             return self.events.pop(index)[1]
 
     def close(self) -> None:
-        """Listens no more."""
+        """Stops listening for events."""
         self._machine.unlisten(self._note)
 
     def _index(self, name: str) -> int | None:
         return next((i for i, (each, _) in enumerate(self.events) if each == name), None)
 
     def _note(self, name: str, data: dict[str, Any]) -> None:
-        """On the QMP thread."""
+        """Notes an event; called on the QMP thread."""
         with self._came:
             self.events.append((name, data))
             self._came.notify_all()

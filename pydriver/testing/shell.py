@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ("open_shell",)
 
-STANDS_STILL = "The machine stands still; machine.resume() lets it run, machine.stop() stops it."
+STANDS_STILL = "The machine is stopped; machine.resume() lets it run, machine.stop() stops it."
 HAS_ENDED = "The system has ended: registers cannot be read."
 
 
 def open_shell(
     item: "pytest.Item", error: "pytest.ExceptionInfo[BaseException]", watch: "Watch | None"
 ) -> None:
-    """Opens the console, and returns when the person leaves it.
+    """Opens the console, and returns when the user leaves it.
 
-    Nothing of the test is captured meanwhile, the machine stands still, and no watchdog fires.
+    Meanwhile the test's output is not captured, the machine is stopped, and no watchdog fires.
 
     :param item: the test
     :param error: the error with which it failed
@@ -50,7 +50,7 @@ def open_shell(
                 "",
                 f"{item.nodeid} has failed: {error.typename}",
                 state,
-                f"Names: {', '.join(sorted(names))}. Ctrl-D goes on.",
+                f"Names: {', '.join(sorted(names))}. Ctrl-D continues.",
             )
         )
         capture = item.config.pluginmanager.getplugin("capturemanager")
@@ -82,7 +82,7 @@ def _paused(watch: "Watch") -> Iterator[None]:
     machine, watchdog = watch.system.machine, watch.system.kernel.watchdog
     watchdog.hold(watch)
     try:
-        # What does not let itself be stopped is looked at as it is.
+        # A system that cannot be stopped is shown as it is.
         with contextlib.suppress(BugCheck, PydriverError):
             machine.stop()
         yield

@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The machines of a test run: one that tests share, and those that tests ask for alone.
 
-At most one system is shared at a time. It is started when a test asks for it, and it goes to the
-next test that asks for the same configuration. It is not used again when something has happened to
-it: a failed test, a failure of the system, an injected fault; then the next test gets a fresh one.
+At most one system is shared at a time. It is started when a test asks for it, and given to the next
+test that asks for the same configuration. It is not used again after a failed test, a failure of
+the system or an injected fault; then the next test gets a fresh one.
 """
 
 import functools
@@ -43,13 +43,13 @@ HELP_TIMEOUT = 30.0
 
 
 class StartSystem(Protocol):
-    """What the fixture `start_system` is."""
+    """The type of the fixture `start_system`."""
 
     def __call__(self, config: "SystemConfig", *, doomed: bool = False) -> System:
         """Starts a system.
 
         :param config: the configuration of the system
-        :param doomed: the test ends it by a bug check or otherwise, and looks at that itself
+        :param doomed: whether the test ends it, by a bug check or otherwise, and checks that itself
         :raises MachineError: QEMU does not start
         """
 
@@ -84,9 +84,9 @@ class Systems:
         return watch
 
     def take_back(self, watch: Watch) -> None:
-        """Unloads what the test has loaded, and takes the system back.
+        """Unloads the drivers that the test has loaded, and takes the system back.
 
-        :raises pytest.fail.Exception: something came to light that the test did not expect
+        :raises pytest.fail.Exception: the test did not expect a failure that was found
         """
         system = watch.system
         verdict = ""
@@ -131,21 +131,21 @@ class Systems:
 
 
 def device_id(config: "MachineConfig") -> str:
-    """The id in QEMU of the device under test.
+    """Returns the id in QEMU of the device under test.
 
-    :raises ConfigurationError: there is none
+    :raises ConfigurationError: there is no such device
     """
     if not config.devices:
         raise ConfigurationError(
-            "which device? Say it by mark.pydriver(device=...), by pydriver_device in the ini "
-            "file, or by a fixture machine_config"
+            "there is no device: name it by mark.pydriver(device=...), by pydriver_device in the "
+            "ini file, or by a fixture machine_config"
         )
     ids = [found[1] if (found := ID.search(each)) else "" for each in config.devices]
     return DEFAULT_ID if DEFAULT_ID in ids else ids[0]
 
 
 def device_under_test(system: System) -> "PciFunction":
-    """The PCI function of the device under test.
+    """Returns the PCI function of the device under test.
 
     :raises ConfigurationError: there is no device, or it is not a PCI device
     """
@@ -158,7 +158,7 @@ def device_under_test(system: System) -> "PciFunction":
 
 
 def _functions(buses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The functions that `query-pci` lists, bridges before the functions behind them."""
+    """Yields the functions that `query-pci` lists, bridges before the functions behind them."""
     for bus in buses:
         for each in bus["devices"]:
             yield each
@@ -168,7 +168,7 @@ def _functions(buses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _named(devices: tuple[str, ...]) -> tuple[str, ...]:
-    """Gives the first device an id, by which QMP finds it, if no device is named as the one."""
+    """Gives the first device an id, by which QMP finds it, if no device has the default id."""
     if not devices or ID.search(devices[0]) or f",id={DEFAULT_ID}" in ",".join(devices):
         return devices
     return (f"{devices[0]},id={DEFAULT_ID}", *devices[1:])
@@ -192,7 +192,7 @@ def _model(device: str) -> str:
 
 
 def _end(system: System) -> None:
-    # As after an error: nothing is left to unload, or nobody knows what a driver waits for.
+    # As after an error: nothing is left to unload, or a driver waits for an unknown event.
     system.abort()
 
 
@@ -206,9 +206,9 @@ def _works(system: System) -> bool:
 
 
 def _reset_functions(system: System) -> bool:
-    """A function-level reset, for functions that have it: no test finds what another has left.
+    """Resets the functions that have a function-level reset, so that no test affects the next.
 
-    :return: ``False`` if a function does not come back from it
+    :return: ``False`` if a function does not come back from the reset
     """
     with system.kernel.borrowed():
         for function in system.pci.functions:
@@ -226,7 +226,7 @@ def _reset_functions(system: System) -> bool:
 
 @functools.cache
 def _models(qemu: "Path") -> frozenset[str]:
-    """The device models that a QEMU has, by name and by alias.
+    """Returns the device models of a QEMU, by name and by alias.
 
     :raises ConfigurationError: there is no such QEMU
     """
@@ -241,8 +241,8 @@ def _models(qemu: "Path") -> frozenset[str]:
         ).stdout
     except OSError as error:
         raise ConfigurationError(
-            f"QEMU {qemu}: {error.strerror}. --pydriver-qemu=PATH or $PYDRIVER_QEMU says where "
-            "there is one"
+            f"QEMU {qemu}: {error.strerror}. Give its path with --pydriver-qemu=PATH or "
+            "$PYDRIVER_QEMU"
         ) from error
     names = set()
     for line in listed.splitlines():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""One test and its system: what happened in the test, and whether the test has expected it."""
+"""A test and its system: the failures in the test, and whether the test expected them."""
 
 from enum import IntEnum
 from time import perf_counter_ns
@@ -30,11 +30,11 @@ class Fate(IntEnum):
     SPENT = 1
     """drivers are unloaded, and it ends"""
     BROKEN = 2
-    """nobody knows what a driver waits for: the power is cut"""
+    """a driver may wait for an event that never comes: the power is cut"""
 
 
 class RecorderSlice:
-    """The events of the recorder since a test began; the recorder itself goes on over all tests.
+    """The events of the recorder since a test began; the recorder itself spans all tests.
 
     :param recorder: the recorder of the system
     """
@@ -44,12 +44,12 @@ class RecorderSlice:
         self._start = perf_counter_ns()
 
     def last(self, count: int | None = None) -> "list[Entry]":
-        """The test's last ``count`` entries, oldest first; all that are kept, without ``count``."""
+        """Returns the test's last ``count`` entries, oldest first; by default all that are kept."""
         entries = [each for each in self._recorder.last() if each[0] >= self._start]
         return entries if count is None else entries[-count:] if count else []
 
     def format(self, count: int | None = None) -> list[str]:
-        """The same as lines, with times relative to the newest one."""
+        """Returns the same entries as lines, with times relative to the newest one."""
         return self._recorder.format(len(self.last(count)))
 
     def count(self, event: "Event") -> int:
@@ -66,10 +66,10 @@ class Watch:
     :param crashes: the folder for crash directories
     :ivar recorder: the events that were recorded in the test
     :ivar fate: the fate of the system
-    :ivar known: the failure of the system, if the test has expected it, or has been told of it
-    :ivar doomed: the test ends the system, and looks itself at how
-    :ivar failed: the test has failed
-    :ivar unexpected: violations that the test has come across while it waited for others
+    :ivar known: the failure of the system, if the test expected it or it has been reported
+    :ivar doomed: whether the test ends the system, and checks that itself
+    :ivar failed: whether the test has failed
+    :ivar unexpected: the violations that were found while the test waited for others
     :ivar objects: the objects that the test was given, by the names of the fixtures
     """
 
@@ -91,16 +91,16 @@ class Watch:
         self._slices: list[tuple[str, str]] | None = None
 
     def worsen(self, fate: Fate) -> None:
-        """Sets the fate, if it is worse than what it is."""
+        """Sets the fate, if it is worse than the present one."""
         self.fate = max(self.fate, fate)
 
     def restore_clock(self) -> None:
-        """The timers go by the clock again that they had before the test."""
+        """Gives the timers back the clock that they had before the test."""
         timers = self.system.kernel.timers
         if timers.clock is not self._clock:
             timers.use(self._clock)
 
-    # What went wrong
+    # Failures
 
     @property
     def failure(self) -> BaseException | None:
@@ -108,7 +108,7 @@ class Watch:
         return self.system.kernel.failure
 
     def _death(self) -> MachineDied | None:
-        """The end of QEMU, if it does not answer: the kernel's threads may not know of it yet."""
+        """Returns the end of QEMU, if it does not answer; the kernel may not know of it yet."""
         machine = self.system.machine
         try:
             machine.qmp("query-status")
@@ -119,16 +119,16 @@ class Watch:
         return None
 
     def take_violations(self) -> "list[Violation]":
-        """The violations since the last call, or since the test began."""
+        """Returns the violations since the last call, or since the test began."""
         verifier = self.system.kernel.verifier
         found = list(verifier.violations)
         verifier.clear()
         return found
 
     def verdict(self, error: BaseException | None = None) -> str:
-        """Reports what the system did and the test did not expect; empty if there is nothing.
+        """Returns a report of failures that the test did not expect; empty if there are none.
 
-        Nothing is told twice: what has been found is taken away.
+        Each is reported only once.
 
         :param error: the error with which the test failed; the report does not repeat it
         """
@@ -162,22 +162,22 @@ class Watch:
         return "\n".join([title, *found[1:], evidence] if said else [report, evidence])
 
     def test_failed(self, error: BaseException) -> None:
-        """Notes that the test has failed: nobody gets its system."""
+        """Notes that the test has failed, so that no other test gets its system."""
         self.failed = True
         self.worsen(Fate.BROKEN)
         verdict = self.verdict(error)
         if verdict:
             self._told.append(("pydriver", verdict))
 
-    # What its reports say
+    # Reports
 
     def sections(self) -> list[tuple[str, str]]:
-        """The sections of a report: the recorder's events and QEMU's output, of this test."""
+        """Returns the sections of a report: recorder events and QEMU's output in this test."""
         slices = self._current_slices() if self._slices is None else self._slices
         return [*self._told, *slices]
 
     def close(self) -> None:
-        """Keeps the sections as they are: the system goes on to another test, or ends."""
+        """Keeps the sections as they are, before the system is given to another test or ends."""
         self._slices = self._current_slices()
 
     def _current_slices(self) -> list[tuple[str, str]]:

@@ -225,11 +225,11 @@ def test_after(factorial):
     ("marker", "message"),
     [
         ("devices='edu'", "*mark.pydriver does not know devices; its keywords are device, *"),
-        ("device=()", "which device? Say it by mark.pydriver(device=...)*"),
+        ("device=()", "there is no device: name it by mark.pydriver(device=...)*"),
         ("device='edu,bus=no'", "*Bus 'no' not found"),
         ("driver='no.such'", "driver no.such: No module named 'no'"),
         ("driver='math'", "driver math: the module has no driver_entry"),
-        ("driver=None", "which driver? Say it by mark.pydriver(driver=...)*"),
+        ("driver=None", "there is no driver: name it by mark.pydriver(driver=...)*"),
         ("device='edu,no=1'", "*Property 'edu.no' not found*"),
         ("cpus=9", "9 vCPUs: 1 to 8 are possible"),
         ("interrupts='irq'", "interrupts 'irq': intx or msi or msix"),
@@ -276,5 +276,5 @@ def test_missing_qemu_is_an_error_and_no_skip(
     result = run("def test_it(machine): pass")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        [f"QEMU {missing}: No such file or directory. --pydriver-qemu=PATH or *"]
+        [f"QEMU {missing}: No such file or directory. Give its path with --pydriver-qemu=PATH or *"]
     )

@@ -91,7 +91,7 @@ def test_console_has_the_names_of_the_test_and_a_machine_that_stands_still(run: 
     result.stdout.fnmatch_lines(
         [
             "test_it.py::test_it has failed: AssertionError",
-            "The machine stands still; *",
+            "The machine is stopped; *",
             "Names: device, driver, error, factorial, machine, number, system.*",
         ]
     )
