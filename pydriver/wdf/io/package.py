@@ -132,7 +132,8 @@ class IoPackage:
     def configure_dispatching(self, queue: IoQueue, request_type: RequestType, what: str) -> None:
         """Makes a queue take all requests of a type [WdfDeviceConfigureRequestDispatching].
 
-        :raises NtStatusError: the queue cannot take them, or it is too late [fxdeviceapi.cpp]
+        :raises NtStatusError: the queue cannot take them, another queue takes them already, or
+            the device is started [fxdeviceapi.cpp]
         """
         if request_type not in _DISPATCHABLE:
             raise NtStatusError(STATUS_INVALID_PARAMETER, what)

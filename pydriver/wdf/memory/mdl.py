@@ -47,7 +47,7 @@ class Mdl:
         """The offset of an address in the buffer; the address is a slice of the buffer.
 
         :param address: a slice of :meth:`get_virtual_address`
-        :return: bytes; negative, or more than the buffer has, if the address is not in it
+        :return: the offset in bytes; negative, or beyond the buffer, if the address is not in it
         """
         return host_address(address) - host_address(self._view)
 

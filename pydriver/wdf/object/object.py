@@ -174,7 +174,7 @@ class Object:
     def _attach(self, attributes: ObjectAttributes) -> Any:
         context = None
         kind = attributes.context_type
-        # The context first: if there is no memory for it, nothing has been attached.
+        # The context comes first: if there is no memory for it, nothing has been attached.
         if kind is not None:
             if self._contexts is None:
                 self._contexts = {}

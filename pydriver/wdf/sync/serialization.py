@@ -118,7 +118,7 @@ class PresentationLock(ABC):
 
     @property
     def order(self) -> int:
-        """The place of the lock: locks are acquired by growing numbers [FxVerifierLock]."""
+        """The place in the order in which locks must be acquired [FxVerifierLock]."""
         return DEVICE_ORDER if self._owner.device_above is self._owner else QUEUE_ORDER
 
     def _dropped(self) -> None:
