@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from docutils.nodes import Element, TextElement
+from docutils.nodes import Element, Text, TextElement
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -71,6 +71,9 @@ autodoc_default_options = {
     # Of the object's own classes all that a driver can call; of the language's nothing.
     "inherited-members": "Object, object, int, str, tuple, Sequence, Enum, BaseException",
 }
+
+# A driver's device is a Device; the parts of `wdf` annotate it as no more than they know of it.
+DEVICE_PARTS = ("WdfDevice", "DeviceBase", "IoDevice", "InterruptDevice", "DmaDevice")
 
 PACKAGES = (
     "pydriver.wdf",
@@ -131,13 +134,15 @@ def add_ranges(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
 
 
 def find_public_name(
-    app: Sphinx, environment: BuildEnvironment, node: pending_xref, text: TextElement
+    app: Sphinx, environment: BuildEnvironment, node: pending_xref, text: Text | TextElement
 ) -> Element | None:
     """Lead a reference to where a class is defined to the package that offers it."""
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
     names: dict[str, str] = app.config.homes
+    if target.rpartition(".")[2] in DEVICE_PARTS:
+        target, text = "pydriver.wdf.device.device.Device", Text("Device")
     found = names.get(target) or names.get(f"{node.get('py:module')}.{target}")
     if found is None:
         endings = {public for public in names.values() if public.endswith(f".{target}")}
