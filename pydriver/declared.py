@@ -59,13 +59,13 @@ Entry = dict[str, Any]
 
 
 def public_path(declared: Ddi) -> str:
-    """A DDI's method as a driver names it: by the class that its package exports.
+    """Returns a DDI's method as a driver names it: by the class that its package exports.
 
-    A class of the framework may be made of parts. A DDI belongs to the exported class that has
-    its method, wherever the method stands.
+    A class of the framework may have several parts. A DDI belongs to the exported class that has
+    its method, in whichever part the method is defined.
 
     :param declared: the DDI
-    :return: ``wdf.Device.assign_s0_idle_settings``, without ``pydriver.``
+    :return: a path without ``pydriver.``, for example ``wdf.Device.assign_s0_idle_settings``
     """
     module, _, path = declared.method.partition(":")
     owner, _, method = path.rpartition(".")
@@ -94,7 +94,7 @@ def _has(exported: type, method: str, declared: Ddi) -> bool:
 
 
 def public_class(python: Any) -> str:
-    """A class or function as a driver names it, ``""`` if no package exports it.
+    """Returns a class or function as a driver names it, ``""`` if no package exports it.
 
     :param python: the class or function
     """
@@ -121,7 +121,7 @@ def _model() -> Model:
 
 
 def type_names() -> list[str]:
-    """The callbacks, structures, enumerations and handles, each sorted by name."""
+    """Returns the callbacks, structures, enumerations and handles, each sorted by name."""
     return [
         name
         for kind in (CALLBACKS, STRUCTURES, ENUMERATIONS, HANDLES, OPAQUE)
@@ -130,10 +130,10 @@ def type_names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """The declaration with a name of C.
+    """Returns the declaration of a C name.
 
-    :param name: of a DDI, callback, structure, enumeration, handle or opaque structure
-    :raises KeyError: nothing is
+    :param name: the name of a DDI, callback, structure, enumeration, handle or opaque structure
+    :raises KeyError: there is no such declaration
     """
     if name in REGISTRY:
         return ddi_entry(REGISTRY[name])
@@ -150,7 +150,7 @@ def entry(name: str) -> Entry:
 
 
 def ddi_entry(declared: Ddi) -> Entry:
-    """A DDI or a kernel routine.
+    """Returns the data of a DDI or a kernel routine.
 
     :param declared: its declaration
     """
@@ -181,7 +181,7 @@ def ddi_entry(declared: Ddi) -> Entry:
 
 
 def callback_entry(declared: Callback) -> Entry:
-    """A callback.
+    """Returns the data of a callback.
 
     :param declared: its declaration
     """
@@ -202,7 +202,7 @@ def callback_entry(declared: Callback) -> Entry:
 
 
 def _places(callback: str) -> Iterator[str]:
-    """The fields and the parameters that hold a callback."""
+    """Yields the fields and the parameters that hold a callback."""
     for name in sorted(STRUCTURES):
         for path, field, _ in _model().structure(name).members():
             inner = stripped(field.type)
@@ -221,7 +221,7 @@ def _is(typed: Typed, callback: str) -> bool:
 
 
 def structure_entry(declared: Structure) -> Entry:
-    """A structure or a union.
+    """Returns the data of a structure or a union.
 
     :param declared: its declaration
     """
@@ -263,7 +263,7 @@ def structure_entry(declared: Structure) -> Entry:
 
 
 def enumeration_entry(declared: Enumeration) -> Entry:
-    """An enumeration, or a family of constants.
+    """Returns the data of an enumeration, or of a family of constants.
 
     :param declared: its declaration
     """

@@ -2,13 +2,12 @@
 # Copyright (c) 2026 the pydriver authors
 """The correspondence of a C function and the Python method that implements it.
 
-The signatures decide, by these rules; a :class:`Binding` at the declaration says what differs.
+The signatures decide, by these rules; a :class:`Binding` at the declaration has the deviations.
 
 - A method's object is the first parameter, if that is a handle or a pointer.
 - A Python parameter is the C parameter of its name: ``due_time`` is ``DueTime``; else the only one
   left whose first or last words it is: ``attributes`` is ``QueueAttributes``. ``*arguments`` are
-  all that are left. ``kernel`` and ``driver_object`` are the caller's, where C has no such
-  parameter.
+  all the others. ``kernel`` and ``driver_object`` are the caller's, where C has no such parameter.
 - A parameter that gives the size of a buffer belongs to the buffer's Python object.
 - The outputs by pointer (``_Out_``, or ``_Inout_`` without a Python parameter) are the result: one
   output is the result itself, several are its elements, the C result first unless that is
@@ -33,7 +32,7 @@ from pydriver.declarations.sal import Direction, Parameter, Signature
 __all__ = ("AMBIENT", "DEFAULT", "Binding", "Call", "bind")
 
 AMBIENT = frozenset({"driver_object", "kernel"})
-"""Python parameters that the caller's system gives."""
+"""Python parameters whose values come from the caller's system."""
 
 RETURN = "return"
 """The C function's own result among the outputs."""
@@ -43,11 +42,12 @@ RETURN = "return"
 class Binding:
     """Deviations from the rules, at one declaration.
 
-    :ivar parameters: Python parameter by the C one; ``"self, offset"``: an address in two parts
+    :ivar parameters: Python parameters by C parameter; ``"self, offset"`` is an address in two
+        parts
     :ivar omits: C parameters that Python lacks, because here they have no effect
     :ivar adds: Python parameters that C lacks; a caller in C leaves them at their default
     :ivar outputs: expression of ``result`` by the C parameter, a path in it, or ``return``
-    :ivar none: name of the NTSTATUS that a result of ``None`` stands for
+    :ivar none: name of the NTSTATUS that a result of ``None`` means
     :ivar entry: name in the function table, where the DDI is a macro over it
     """
 
@@ -66,11 +66,11 @@ DEFAULT = Binding()
 class Call:
     """A C function and its Python method.
 
-    :ivar parameters: Python parameter by the C one, in C's order; ``self`` is the object
-    :ivar omitted: C parameters without one
+    :ivar parameters: Python parameters by C parameter, in C's order; ``self`` is the object
+    :ivar omitted: C parameters without a Python parameter
     :ivar sizes: buffer by the C parameter that gives its size
     :ivar outputs: expression of ``result`` by the C parameter, a path in it, or ``return``
-    :ivar none: name of the NTSTATUS that a result of ``None`` stands for
+    :ivar none: name of the NTSTATUS that a result of ``None`` means
     :ivar problems: parameters and results that do not correspond; empty in a complete declaration
     """
 
@@ -91,10 +91,10 @@ def bind(
 ) -> Call:
     """Applies the rules.
 
-    :param signature: of the C function
+    :param signature: the signature of the C function
     :param method: the Python function, class method or class
     :param binding: deviations from the rules
-    :param takes_object: the first C parameter may be the method's object
+    :param takes_object: whether the first C parameter may be the method's object
     """
     problems: list[str] = []
     names = [each.name for each in signature.parameters]
@@ -158,7 +158,7 @@ def _match(
 
 
 def _parameters(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Those of a call: without ``self`` or ``cls``."""
+    """Returns the parameters of a call: without ``self`` or ``cls``."""
     if inspect.isclass(method):
         method = method.__init__
     parameters = dict(inspect.signature(inspect.unwrap(_function(method))).parameters)
@@ -174,7 +174,7 @@ def _function(method: Callable[..., Any]) -> Callable[..., Any]:
 def _sizes(
     signature: Signature, taken: Mapping[str, str], outputs: Mapping[str, str], binding: Binding
 ) -> dict[str, str]:
-    """The parameters that only give the size of a buffer, and the buffers."""
+    """Returns the parameters that only give the size of a buffer, with the buffers."""
     known = {*taken, *outputs}
     return {
         buffer.size.lstrip("*"): buffer.name
@@ -244,7 +244,7 @@ def _spelled(annotation: Any) -> str:
 
 
 def _elements(annotation: Any, text: str) -> int:
-    """Elements of a tuple; 1 for all else."""
+    """Returns the number of elements of a tuple type; 1 for all other types."""
     fields = getattr(annotation, "_fields", None)
     if fields is not None:
         return len(fields)

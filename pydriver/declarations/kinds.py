@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The kind of a parameter, a field or a result: how a marshaller has to treat it."""
+"""The kind of a parameter, a field or a result, by which a marshaller treats it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -32,7 +32,7 @@ class Kind(Enum):
     """The ways in which a value crosses between C and Python.
 
     A string or a GUID is copied; a structure is read or written field by field; an object of the
-    kernel stands for its memory; a pointer is a number, or the driver's own Python object.
+    kernel represents its memory; a pointer is a number, or the driver's own Python object.
     """
 
     VALUE = "value"
@@ -54,10 +54,11 @@ class Kind(Enum):
 class Typed:
     """A kind, with the name of the type.
 
-    :ivar kind: see :class:`Kind`
-    :ivar name: of the handle, enumeration, callback or structure in C; of a value its type
-    :ivar python: class that stands for it here, if one does
-    :ivar by_size: structure whose first member is its size, as the caller was compiled
+    :ivar kind: the kind
+    :ivar name: the C name of the handle, enumeration, callback or structure; for a value, its type
+    :ivar python: the Python class that represents it, if there is one
+    :ivar by_size: whether it is a structure whose first member is its size, as the caller was
+        compiled
     """
 
     kind: Kind
@@ -67,9 +68,9 @@ class Typed:
 
 
 def kind_of_parameter(parameter: Parameter, type_: Type) -> Typed:
-    """The kind of a parameter; of one that C returns by pointer that of what is returned.
+    """Returns the kind of a parameter; for an output by pointer, the kind of its target.
 
-    :param parameter: with its annotations
+    :param parameter: the parameter, with its annotations
     :param type_: its type
     """
     inner = stripped(type_)
@@ -88,9 +89,9 @@ def kind_of_parameter(parameter: Parameter, type_: Type) -> Typed:
 
 
 def kind_of(type_: Type) -> Typed:
-    """The kind of a type.
+    """Returns the kind of a type.
 
-    :param type_: any
+    :param type_: the type
     """
     named = type_
     while isinstance(named, Named):

@@ -38,8 +38,8 @@ POINTER_SIZE = 8
 class Scalar:
     """An integer type, or void.
 
-    :ivar name: in C
-    :ivar size: bytes; void has 0
+    :ivar name: the name in C
+    :ivar size: the size in bytes; 0 for void
     :ivar signed: whether it has negative values
     """
 
@@ -49,7 +49,7 @@ class Scalar:
 
     @property
     def alignment(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return max(self.size, 1)
 
 
@@ -57,8 +57,8 @@ class Scalar:
 class EnumerationType:
     """An enumeration.
 
-    :ivar name: in C
-    :ivar values: in order
+    :ivar name: the name in C
+    :ivar values: the enumerators in order
     """
 
     name: str
@@ -71,7 +71,7 @@ class EnumerationType:
 class Named:
     """A type by its typedef's name.
 
-    :ivar name: of the typedef
+    :ivar name: the name of the typedef
     :ivar target: the type
     """
 
@@ -80,12 +80,12 @@ class Named:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return self.target.size
 
     @property
     def alignment(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return self.target.alignment
 
 
@@ -94,7 +94,7 @@ class Pointer:
     """A pointer.
 
     :ivar target: the type that it points to
-    :ivar qualifiers: of the target: ``const``, ``volatile``
+    :ivar qualifiers: the qualifiers of the target: ``const``, ``volatile``
     """
 
     target: "Type"
@@ -108,7 +108,7 @@ class Array:
     """An array.
 
     :ivar element: the type of an element
-    :ivar count: elements
+    :ivar count: the number of elements
     """
 
     element: "Type"
@@ -116,12 +116,12 @@ class Array:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return self.element.size * self.count
 
     @property
     def alignment(self) -> int:
-        """Bytes."""
+        """The number of bytes."""
         return self.element.alignment
 
 
@@ -129,11 +129,11 @@ class Array:
 class Field:
     """A member of a structure or union.
 
-    :ivar name: ``""`` for an anonymous structure or union
-    :ivar type: its type
-    :ivar offset: bytes; of a bit field that of its unit
-    :ivar bit: first bit in the unit; ``None``: not a bit field
-    :ivar bits: width of a bit field
+    :ivar name: the name; ``""`` for an anonymous structure or union
+    :ivar type: the type
+    :ivar offset: the offset in bytes; for a bit field, the offset of its unit
+    :ivar bit: the first bit in the unit, or ``None`` if it is not a bit field
+    :ivar bits: the width of a bit field
     """
 
     name: str
@@ -147,11 +147,11 @@ class Field:
 class Aggregate:
     """A structure or union.
 
-    :ivar name: in C; ``""`` for one without a name
-    :ivar union: union instead of a structure
-    :ivar fields: in order; ``None`` if it is only known by name
-    :ivar size: bytes
-    :ivar alignment: bytes
+    :ivar name: the name in C; ``""`` if it has none
+    :ivar union: whether it is a union
+    :ivar fields: the members in order, or ``None`` if only the name is known
+    :ivar size: the size in bytes
+    :ivar alignment: the alignment in bytes
     """
 
     name: str
@@ -161,12 +161,12 @@ class Aggregate:
     alignment: int = 1
 
     def members(self, prefix: str = "", base: int = 0) -> Iterator[tuple[str, Field, int]]:
-        """All members down to the innermost, with their paths and offsets.
+        """Yields all members down to the innermost, with their paths and offsets.
 
-        Members of anonymous structures and unions have no more in their path, as in C.
+        As in C, an anonymous structure or union adds nothing to the paths of its members.
 
-        :param prefix: of the paths
-        :param base: offset of the whole, in bytes
+        :param prefix: the prefix of the paths
+        :param base: the offset of the whole, in bytes
         """
         for each in self.fields or ():
             inner = stripped(each.type)
@@ -182,8 +182,8 @@ class Aggregate:
 class FunctionType:
     """A function.
 
-    :ivar result: type of the result
-    :ivar parameters: names and types, in order
+    :ivar result: the type of the result
+    :ivar parameters: the names and types of the parameters, in order
     """
 
     result: "Type"
@@ -196,9 +196,9 @@ Type: TypeAlias = Scalar | EnumerationType | Named | Pointer | Array | Aggregate
 
 
 def stripped(type_: Type) -> Type:
-    """The type that stands behind typedefs.
+    """Returns the type behind typedefs.
 
-    :param type_: any
+    :param type_: the type
     """
     while isinstance(type_, Named):
         type_ = type_.target
@@ -206,9 +206,9 @@ def stripped(type_: Type) -> Type:
 
 
 def spelled(type_: Type) -> str:
-    """A type as C spells it, as far as a type without a name goes.
+    """Returns a type as C spells it, as far as that is possible without a name.
 
-    :param type_: any
+    :param type_: the type
     """
     match type_:
         case Named(name) | Scalar(name) | EnumerationType(name):
@@ -241,11 +241,11 @@ _SCALARS = {
 class Model:
     """Types and functions of a C text.
 
-    :param text: in C, without a preprocessor's directives but ``#pragma pack``
+    :param text: the C text, without preprocessor directives except ``#pragma pack``
     :raises pycparser.c_parser.ParseError: the text is not C
-    :ivar types: by typedef's name
-    :ivar functions: by name
-    :ivar constants: enumerators
+    :ivar types: the types, by name of the typedef
+    :ivar functions: the functions by name
+    :ivar constants: the values of all enumerators, by name
     """
 
     def __init__(self, text: str) -> None:
@@ -261,10 +261,10 @@ class Model:
             self._read(node)
 
     def structure(self, name: str) -> Aggregate:
-        """A structure or union.
+        """Returns a structure or union.
 
-        :param name: typedef's name
-        :raises KeyError: there is none
+        :param name: the name of the typedef
+        :raises KeyError: there is no such structure or union
         """
         found = stripped(self.types[name])
         if not isinstance(found, Aggregate):
@@ -272,11 +272,11 @@ class Model:
         return found
 
     def size(self, name: str, version: str = "") -> int:
-        """The size of a structure, in bytes.
+        """Returns the size of a structure in bytes.
 
-        :param name: typedef's name
-        :param version: one of the older versions of its declaration; ``""``: today's
-        :raises KeyError: there is no such structure, or version
+        :param name: the name of the typedef
+        :param version: one of the older versions of its declaration; ``""`` for the newest
+        :raises KeyError: there is no such structure, or no such version
         """
         whole = self.structure(name)
         if not version:
@@ -288,9 +288,9 @@ class Model:
         return -(-end // whole.alignment) * whole.alignment
 
     def attributes(self, name: str, python: type) -> dict[str, str]:
-        """The attributes of a class that represents a structure, by the path of the C member.
+        """Returns the attributes of a class that represents a structure, by path of the C member.
 
-        :param name: typedef's name of the structure
+        :param name: the name of the structure's typedef
         :param python: the class
         :raises KeyError: there is no such structure
         :raises StopIteration: the class does not represent it
@@ -420,9 +420,9 @@ def _under(path: str, tops: tuple[str, ...]) -> bool:
 
 
 def model(functions: Mapping[str, str] | None = None) -> Model:
-    """All declarations, parsed.
+    """Parses all declarations.
 
-    :param functions: signatures of functions, by name
+    :param functions: the signatures of functions, by name
     """
     return _parsed(header(functions))
 

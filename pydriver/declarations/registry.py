@@ -44,14 +44,14 @@ C = TypeVar("C", bound=type)
 class Structure:
     """One structure or union.
 
-    :ivar name: typedef's name, ``WDF_DPC_CONFIG``; the tag has an underscore before it
-    :ivar fields: members in C, in order
-    :ivar union: union instead of a structure
-    :ivar pack: largest alignment of a member, in bytes, as ``#pragma pack`` has it; 0: natural
-    :ivar pointers: names of the pointer's typedef; the name with a P in front, and others
-    :ivar older: for versions whose structure was shorter: its last field, by the newest version
-        with it (``"1.9"``), or its size in bytes where a field was not only appended
-    :ivar classes: Python classes that represent it
+    :ivar name: the name of the typedef, ``WDF_DPC_CONFIG``; the tag has an underscore before it
+    :ivar fields: the members in C, in order
+    :ivar union: whether it is a union
+    :ivar pack: the largest alignment of a member in bytes, as in ``#pragma pack``; 0 if natural
+    :ivar pointers: the names of the pointer's typedefs: the name with a P in front, and others
+    :ivar older: the last fields of shorter versions of the structure, by the newest version with
+        each (``"1.9"``), or the size in bytes of a version where a field was not only appended
+    :ivar classes: the Python classes that represent it
     """
 
     name: str
@@ -68,10 +68,10 @@ class Representation:
     """The representation of a structure by a Python class.
 
     :ivar python: the class
-    :ivar attributes: attribute by the path of the C member, ``u.Memory.Start``, where the rule of
-        names does not give it
+    :ivar attributes: the attributes that do not follow from the rule of names, by the path of the C
+        member, for example ``u.Memory.Start``
     :ivar omits: C members that the class lacks
-    :ivar adds: attributes that are no member
+    :ivar adds: attributes that are not members in C
     """
 
     python: type
@@ -84,12 +84,13 @@ class Representation:
 class Enumeration:
     """One enumeration, or a family of ``#define`` constants.
 
-    :ivar name: typedef's name; of constants the name of the family
-    :ivar values: in order
-    :ivar python: the class, ``None`` if there is none
-    :ivar members: C name by the class's member
-    :ivar macro: the enumerators are macros
-    :ivar c_type: integer type of the parameters and fields that take them; ``""``: the enumeration
+    :ivar name: the name of the typedef; for constants, the name of the family
+    :ivar values: the values in order
+    :ivar python: the class, or ``None``
+    :ivar members: the C names by member of the class
+    :ivar macro: whether the enumerators are macros
+    :ivar c_type: the integer type of the parameters and fields that take them; ``""`` for the
+        enumeration itself
     """
 
     name: str
@@ -104,12 +105,12 @@ class Enumeration:
 class Callback:
     """The type of a function that a driver supplies.
 
-    :ivar name: of the function type, ``EVT_WDF_INTERRUPT_ISR``
-    :ivar pointer: of the type of a pointer to it, ``PFN_WDF_INTERRUPT_ISR``
-    :ivar signature: in C
-    :ivar lowest: lowest IRQL at which it is called
-    :ivar highest: highest one
-    :ivar module: Python module that declares it
+    :ivar name: the name of the function type, ``EVT_WDF_INTERRUPT_ISR``
+    :ivar pointer: the name of the type of a pointer to it, ``PFN_WDF_INTERRUPT_ISR``
+    :ivar signature: the result and the parameters, in C
+    :ivar lowest: the lowest IRQL at which it is called
+    :ivar highest: the highest IRQL at which it is called
+    :ivar module: the Python module that declares it
     """
 
     name: str
@@ -124,7 +125,7 @@ STRUCTURES: dict[str, Structure] = {}
 ENUMERATIONS: dict[str, Enumeration] = {}
 CALLBACKS: dict[str, Callback] = {}
 HANDLES: dict[str, type | None] = {}
-"""Python class of each kind of handle."""
+"""The Python class of each kind of handle."""
 
 OPAQUE: dict[str, None] = {}
 """Structures whose fields a driver does not see."""
@@ -137,20 +138,21 @@ TYPEDEFS: dict[str, str] = {}
 
 
 def snake_case(name: str) -> str:
-    """The Python name of a C parameter, field or DDI: ``EvtDpcFunc`` is ``evt_dpc_func``."""
+    """Returns the Python name for a C name: ``evt_dpc_func`` for ``EvtDpcFunc``."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return name.lower()
 
 
 def camel_case(name: str) -> str:
-    """The C name of an enumerator: ``ALL_CLOSE`` is ``AllClose``."""
+    """Returns the C name of an enumerator: ``AllClose`` for ``ALL_CLOSE``."""
     return "".join(part.capitalize() for part in name.split("_"))
 
 
 def typedef(declaration: str) -> None:
     """Declares a plain type.
 
-    :param declaration: in C, without ``typedef``: ``const UNICODE_STRING *PCUNICODE_STRING``
+    :param declaration: the C declaration without ``typedef``, for example
+        ``const UNICODE_STRING *PCUNICODE_STRING``
     """
     found = re.search(r"(\w+)\s*(?:\[\d+\])?$", declaration)
     assert found is not None, declaration
@@ -160,7 +162,7 @@ def typedef(declaration: str) -> None:
 def opaque(name: str) -> None:
     """Declares a structure that drivers use by pointer only.
 
-    :param name: typedef's name
+    :param name: the name of the typedef
     """
     _add(OPAQUE, name, None)
 
@@ -168,7 +170,7 @@ def opaque(name: str) -> None:
 def handle(name: str) -> Callable[[C], C]:
     """Declares a kind of handle, and as a decorator the class of its objects.
 
-    :param name: ``WDFDEVICE``
+    :param name: the name of the handle, for example ``WDFDEVICE``
     """
     _add(HANDLES, name, None)
 
@@ -193,15 +195,16 @@ def structure(
 ) -> Callable[[C], C]:
     """Declares a structure, and as a decorator the Python class that represents it.
 
-    :param name: typedef's name
-    :param fields: members in C, in order
-    :param union: union instead of a structure
-    :param pack: largest alignment of a member, in bytes
-    :param pointers: more names of the pointer's type
-    :param older: last field of shorter versions, or their size in bytes
-    :param attributes: Python attribute by the path of the C member, where the rule does not give it
+    :param name: the name of the typedef
+    :param fields: the members in C, in order
+    :param union: whether it is a union
+    :param pack: the largest alignment of a member, in bytes
+    :param pointers: further names of the pointer's type
+    :param older: the last fields of shorter versions, or their sizes in bytes
+    :param attributes: the Python attributes that do not follow from the rule, by path of the C
+        member
     :param omits: C members that the class lacks, besides ``Size``
-    :param adds: attributes that are no member
+    :param adds: attributes that are not members in C
     """
     declared = Structure(name, fields, union, pack, (f"P{name}", *pointers), dict(older or {}))
     _add(STRUCTURES, name, declared)
@@ -217,10 +220,10 @@ def represents(
 ) -> Callable[[C], C]:
     """Declares a Python class that represents a structure that is declared elsewhere.
 
-    :param name: typedef's name of the structure
-    :param attributes: attribute by the path of the C member, where the rule does not give it
+    :param name: the name of the structure's typedef
+    :param attributes: the attributes that do not follow from the rule, by path of the C member
     :param omits: C members that the class lacks
-    :param adds: attributes that are no member
+    :param adds: attributes that are not members in C
     """
 
     def declare(python: C) -> C:
@@ -232,9 +235,9 @@ def represents(
 
 
 def stands_for(name: str) -> Callable[[C], C]:
-    """Declares the class whose objects stand for those of a structure, without its fields.
+    """Declares the class whose objects represent those of a structure, without its fields.
 
-    :param name: of the structure, ``KDPC``
+    :param name: the name of the structure, for example ``KDPC``
     """
 
     def declare(python: C) -> C:
@@ -252,12 +255,12 @@ def enumeration(
     names: Mapping[str, str] | None = None,
     more: Mapping[str, int] | None = None,
 ) -> Callable[[C], C]:
-    """Declares the C enumeration that a class is.
+    """Declares the C enumeration that a class represents.
 
-    :param name: typedef's name
-    :param prefix: of each enumerator; the rest is the member's name in camel case
-    :param c_type: integer type by which C passes it, where that is not the enumeration
-    :param names: C name by member, where the rule does not give it; ``""``: none
+    :param name: the name of the typedef
+    :param prefix: the prefix of each enumerator; the rest is the member's name in camel case
+    :param c_type: the integer type by which C passes it, if that is not the enumeration
+    :param names: the C names that do not follow from the rule, by member; ``""`` for none
     :param more: enumerators that the class lacks
     """
     return _enumeration(name, lambda member: prefix + camel_case(member), names, more, c_type)
@@ -271,12 +274,12 @@ def constants(
     names: Mapping[str, str] | None = None,
     more: Mapping[str, int] | None = None,
 ) -> Callable[[C], C]:
-    """Declares the family of ``#define`` constants that a class is.
+    """Declares the family of ``#define`` constants that a class represents.
 
-    :param name: of the family
-    :param prefix: of each constant; the rest is the member's name
-    :param c_type: C type of the parameters and fields that take them
-    :param names: C name by member, where the rule does not give it
+    :param name: the name of the family
+    :param prefix: the prefix of each constant; the rest is the member's name
+    :param c_type: the C type of the parameters and fields that take them
+    :param names: the C names that do not follow from the rule, by member
     :param more: constants that the class lacks
     """
     return _enumeration(name, lambda member: prefix + member, names, more, c_type, macro=True)
@@ -306,10 +309,10 @@ def _enumeration(
 
 
 def enumerators(name: str, values: Mapping[str, int]) -> None:
-    """Declares an enumeration that is no class here.
+    """Declares an enumeration without a Python class.
 
-    :param name: typedef's name
-    :param values: by enumerator
+    :param name: the name of the typedef
+    :param values: the values by enumerator
     """
     _add(ENUMERATIONS, name, Enumeration(name, dict(values), None, {}))
 
@@ -326,11 +329,11 @@ def callbacks(
 
     The type of a pointer to `EVT_WDF_X` is `PFN_WDF_X`; that of others has a prefix.
 
-    :param module: ``__name__`` of the caller
-    :param signatures: in C, by the name of the function type
-    :param pointer: prefix of the pointer's type
-    :param lowest: lowest IRQL at which they are called
-    :param highest: highest one
+    :param module: the caller's ``__name__``
+    :param signatures: the signatures in C, by name of the function type
+    :param pointer: the prefix of the pointer's type
+    :param lowest: the lowest IRQL at which they are called
+    :param highest: the highest IRQL at which they are called
     """
     for name, signature in signatures.items():
         found = re.sub(r"^EVT_", "PFN_", name) if name.startswith("EVT_") else pointer + name

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """Signatures with source annotations (SAL): the C in them, and the facts of the annotations.
 
-SAL 2.0 is Microsoft's language for the directions, sizes and NULLs of parameters; C compilers
-other than theirs do not know it. [Understanding SAL; sal.h]
+SAL 2.0 is Microsoft's language for the directions, sizes and NULLs of parameters; no other C
+compiler knows it. [Understanding SAL; sal.h]
 """
 
 import re
@@ -33,14 +33,15 @@ _SIZED = re.compile(
 class Parameter:
     """One parameter.
 
-    :ivar name: in C
-    :ivar declaration: in C, without annotations: ``WDFDPC *Dpc``
-    :ivar annotations: in order, with their arguments: ``_Out_writes_bytes_(Length)``
-    :ivar direction: by the first annotation that has one
-    :ivar optional: NULL is allowed
-    :ivar pointer: a pointer is written (``_Outptr_``)
-    :ivar size: size of the buffer, as an expression of other parameters; ``""``: none
-    :ivar in_bytes: the size counts bytes, not elements
+    :ivar name: the name in C
+    :ivar declaration: the declaration in C, without annotations: ``WDFDPC *Dpc``
+    :ivar annotations: the annotations in order, with their arguments, for example
+        ``_Out_writes_bytes_(Length)``
+    :ivar direction: the direction, from the first annotation that has one
+    :ivar optional: whether NULL is allowed
+    :ivar pointer: whether a pointer is written (``_Outptr_``)
+    :ivar size: the size of the buffer, as an expression of other parameters; ``""`` for none
+    :ivar in_bytes: whether the size counts bytes, not elements
     """
 
     name: str
@@ -57,17 +58,17 @@ class Parameter:
 class Signature:
     """One signature.
 
-    :ivar result: type of the result, in C
-    :ivar parameters: in order
+    :ivar result: the type of the result, in C
+    :ivar parameters: the parameters in order
     """
 
     result: str
     parameters: tuple[Parameter, ...]
 
     def prototype(self, name: str) -> str:
-        """The declaration of a function, in C, without annotations.
+        """Returns the declaration of a function, in C, without annotations.
 
-        :param name: of the function
+        :param name: the name of the function
         """
         parameters = ", ".join(each.declaration for each in self.parameters) or "void"
         return f"{self.result} {name}({parameters});"
@@ -76,7 +77,7 @@ class Signature:
 def parse_signature(text: str) -> Signature:
     """Takes a signature apart.
 
-    :param text: ``NTSTATUS (_In_ WDFDEVICE Device, _Out_ WDFKEY *Key)``
+    :param text: the signature, for example ``NTSTATUS (_In_ WDFDEVICE Device, _Out_ WDFKEY *Key)``
     :raises ValueError: a parameter has no name or no direction, or it is not a signature
     """
     found = re.fullmatch(r"\s*([\w\s*]+?)\s*\((.*)\)\s*", text, re.S)
