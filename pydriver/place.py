@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Places: the line of a driver, or of an application, that something is to be blamed on.
+"""Places: lines of drivers and applications, which reports name as the cause of a failure.
 
 A report, the verifier, the watchdogs and the debugger know code only as a :class:`Place`: a
 function, a file and a line. They find places in three ways:
@@ -8,10 +8,10 @@ function, a file and a line. They find places in three ways:
 - a :class:`Stack` is where a thread is now, or where an exception came from;
 - :func:`place_of_callback` is where a driver defines a callback;
 - a *note* is taken where there is no time to find a line: on each acquisition of a lock, and each
-  time an IRQL is raised. It is a value that nobody looks into; :func:`place_of` makes a place of it
-  when somebody asks.
+  time an IRQL is raised. It is an opaque value, which :func:`place_of` turns into a place on
+  request.
 
-That a driver's code is Python, and its calls are frames, is known to this module alone.
+Only this module knows that a driver's code is Python, and that its calls are frames.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ class Place(ABC):
 
     @property
     def library(self) -> bool:
-        """Whether the code is a library's, on which nothing is blamed."""
+        """Whether the code belongs to a library, which is never blamed."""
         return False
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ class PythonPlace(Place):
 
     :ivar function: the function's qualified name
     :ivar file: the full path
-    :ivar line: from 1
+    :ivar line: the line's number, from 1
     """
 
     function: str
@@ -105,12 +105,12 @@ class PythonPlace(Place):
 
     @classmethod
     def at_line(cls, code: CodeType, line: int) -> Self:
-        """A line of a function's code."""
+        """Makes the place of a line of a function's code."""
         return cls(_name(code), code.co_filename, line)
 
     @classmethod
     def at(cls, code: CodeType, instruction: int) -> Self:
-        """The line of an instruction, which is a frame's ``f_lasti``."""
+        """Makes the place of an instruction, given as a frame's ``f_lasti``."""
         for start, end, line in code.co_lines():
             if start <= instruction < end and line is not None:
                 return cls.at_line(code, line)
@@ -122,25 +122,25 @@ def _name(code: CodeType) -> str:
     return str(getattr(code, "co_qualname", code.co_name))
 
 
-# Whose code a file has
+# Origins of files
 
 
 class Origin(Enum):
-    """The side that a file's code is on."""
+    """The side to which a file's code belongs."""
 
     DRIVER = 0
     """a driver's, or an application's"""
     COMMAND = 1
     """an application that is one of this package's commands"""
     LIBRARY = 2
-    """Python's own, called by whichever side"""
+    """Python's own, called by any side"""
     HOST = 3
-    """what starts threads and tests: it calls the framework, and is nobody's callback"""
+    """code that starts threads and tests: it calls the framework, and is not a callback"""
     FRAMEWORK = 4
 
 
 GENERATED = "<DDI "
-"""The beginning of the names of the files that the DDIs' checks are compiled from."""
+"""The beginning of the names of the files from which the DDIs' checks are compiled."""
 
 _PACKAGE = f"{Path(__file__).resolve().parent}/"
 _DRIVERS = f"{_PACKAGE}drivers/"
@@ -154,7 +154,7 @@ _TEST_RUNNER = ("_pytest", "pluggy")
 
 
 class _Origins(dict[str, Origin]):
-    """The origin of each file that has been asked for, by its name."""
+    """The origin of each file that has been looked up, by its name."""
 
     def __missing__(self, file: str) -> Origin:
         origin = self[file] = _origin_of(file)
@@ -175,7 +175,7 @@ def _origin_of(file: str) -> Origin:
 
 
 def _folders_of_test_runner() -> Iterator[str]:
-    """Where pytest is, if it runs: no file of it is looked up before it has been imported."""
+    """Yields pytest's folders, if it runs; its files are looked up only after its import."""
     for name in _TEST_RUNNER:
         for folder in getattr(sys.modules.get(name), "__path__", ()):
             yield f"{folder}/"
@@ -191,24 +191,24 @@ _BLAMED: Final = frozenset({Origin.DRIVER, Origin.COMMAND, Origin.LIBRARY})
 # Notes
 
 Note = tuple[CodeType, int]
-"""A note of a place: of Python, code and instruction. Only this module looks into one."""
+"""A note of a place; for Python, code and instruction. Only this module may read one."""
 
 DEPTH: Final = 4
-"""Calls of the framework at most between a driver and what notes the driver's place."""
+"""Most calls of the framework between a driver and the function that notes its place."""
 
 call_above = sys._getframe
-"""The call that is so many levels above the caller; of no use but for :func:`note_of`."""
+"""The call that is a number of levels above the caller; its only use is :func:`note_of`."""
 
 note_of: "attrgetter[Note]" = attrgetter("f_code", "f_lasti")
-"""Makes a note of a call that is under way. Its line is searched for each time that it is read: too
-dear for where notes are taken."""
+"""Makes a note of a call that has not returned. It keeps the instruction, not the line: Python
+searches for the line at each read, which costs too much where notes are taken."""
 
 
 def note_driver(level: int) -> Note | None:
-    """A note of the driver's call that is innermost on the calling thread's stack.
+    """Takes a note of the driver's innermost call on the calling thread's stack.
 
-    :param level: levels above the caller at which to begin
-    :return: ``None``: none is near: the framework itself is at work
+    :param level: the number of levels above the caller at which to begin
+    :return: the note, or ``None`` if no such call is near, because the framework itself is at work
     """
     frame: FrameType | None = sys._getframe(level + 1)
     left = DEPTH
@@ -221,12 +221,12 @@ def note_driver(level: int) -> Note | None:
 
 
 def place_of(note: Note) -> Place:
-    """The place that a note names."""
+    """Returns the place that a note names."""
     return PythonPlace.at(*note)
 
 
 def driver_place_of(note: Note | None) -> Place | None:
-    """The place that a note names, if it is not one of the framework's."""
+    """Returns the place that a note names, if it is not in the framework."""
     if note is None or _origins[note[0].co_filename] is _FRAMEWORK:
         return None
     return place_of(note)
@@ -244,7 +244,7 @@ class Caller(NamedTuple):
     call: Note
 
     def __str__(self) -> str:
-        """For example ``isr (edu.py:253)``, or ``isr: take (edu.py:253)``."""
+        """Returns, for example, ``isr (edu.py:253)`` or ``isr: take (edu.py:253)``."""
         place = place_of(self.call)
         if self.callback[0] is self.call[0]:
             return str(place)
@@ -254,7 +254,7 @@ class Caller(NamedTuple):
 def find_caller() -> Caller | None:
     """Finds the driver's call that makes an access, on the calling thread's stack.
 
-    :return: ``None``: the framework itself makes it, or one of this package's commands
+    :return: the call, or ``None`` if the framework or a command of this package makes the access
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _origins[frame.f_code.co_filename] is not _DRIVER:
@@ -286,8 +286,8 @@ def called_by_driver() -> bool:
 class Call:
     """A driver's callback that the framework has called and that has not returned.
 
-    :param thread: identifier of the thread it runs on
-    :param frame: the callback's own
+    :param thread: the identifier of the thread it runs on
+    :param frame: the frame of the callback
     """
 
     __slots__ = ("_frame", "_thread")
@@ -298,7 +298,7 @@ class Call:
 
     @property
     def running(self) -> bool:
-        """Whether it has still not returned."""
+        """Whether the callback has not returned yet."""
         frame = sys._current_frames().get(self._thread)
         while frame is not None:
             if frame is self._frame:
@@ -314,17 +314,17 @@ _Frames = list[tuple[FrameType, int]]
 class Stack:
     """The calls of drivers and applications on a thread's stack, or those an exception has left.
 
-    It tells where the thread was when the stack was looked at. What it is made of keeps the
-    variables of these calls alive: keep the places, not the stack. No call of the framework is
-    kept, for one of those has the stack among its own variables.
+    It shows where the thread was when the stack was taken. The frames in it keep the variables of
+    these calls alive: keep the places, not the stack. Calls of the framework are left out, because
+    one of those has the stack among its own variables.
 
-    :ivar callback: the callback that the framework has called last; ``None``: it has called none
+    :ivar callback: the callback that the framework called last, or ``None``
     """
 
     __slots__ = ("_runs", "callback")
 
     def __init__(self, frames: Iterable[tuple[FrameType, int]], thread: int) -> None:
-        # Runs of calls that nothing of the framework parts, the innermost first.
+        # Runs of calls without a call of the framework in between, the innermost first.
         self._runs: list[_Frames] = [[]]
         self.callback: Call | None = None
         outermost: FrameType | None = None
@@ -341,15 +341,15 @@ class Stack:
 
     @classmethod
     def current(cls) -> Self:
-        """The calling thread's."""
+        """Takes the stack of the calling thread."""
         return cls(traceback.walk_stack(sys._getframe(1)), threading.get_ident())
 
     @classmethod
     def of_thread(cls, thread: int | None) -> Self | None:
-        """Another thread's.
+        """Takes the stack of another thread.
 
-        :param thread: its identifier; ``None``: it has not been started
-        :return: ``None``: it does not run
+        :param thread: the identifier of the thread; ``None`` if it has not been started
+        :return: the stack, or ``None`` if the thread does not run
         """
         frame = None if thread is None else sys._current_frames().get(thread)
         if frame is None or thread is None:
@@ -358,7 +358,7 @@ class Stack:
 
     @classmethod
     def of_threads(cls) -> dict[int, Self]:
-        """Every thread's, at one moment, by the threads' identifiers."""
+        """Takes the stacks of all threads at one moment; by the identifiers of the threads."""
         return {
             thread: cls(traceback.walk_stack(frame), thread)
             for thread, frame in sys._current_frames().items()
@@ -366,15 +366,15 @@ class Stack:
 
     @classmethod
     def of_error(cls, error: BaseException) -> Self:
-        """The calls an exception has left; none if it was not raised."""
+        """Takes the calls that an exception has left; none if it was not raised."""
         frames = list(traceback.walk_tb(error.__traceback__))
         return cls(reversed(frames), threading.get_ident())
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """The callback that is running: the innermost calls that nothing of the framework parts.
+        """The running callback: the innermost calls without a call of the framework in between.
 
-        The outermost comes first. Empty: nothing of a driver is on the stack.
+        The outermost comes first. Empty if no code of a driver is on the stack.
         """
         return _places(self._runs[0])
 
@@ -385,7 +385,7 @@ class Stack:
 
     @property
     def objects(self) -> list[object]:
-        """What the calls of :attr:`places` have in their variables, the innermost first."""
+        """The objects in the variables of the calls of :attr:`places`, the innermost first."""
         return [
             value
             for frame, _ in self._runs[0]
@@ -402,17 +402,17 @@ def _places(run: _Frames) -> tuple[Place, ...]:
 
 
 def callback_name(callback: object) -> str:
-    """The name a driver gives a callback, for a message."""
+    """Returns the name that a driver gives a callback, for a message."""
     while isinstance(callback, partial):
         callback = callback.func
     return getattr(callback, "__qualname__", None) or type(callback).__qualname__
 
 
 def place_of_callback(callback: object) -> Place | None:
-    """The place where a driver defines a callback.
+    """Returns the place where a driver defines a callback.
 
-    :param callback: it, or a routine of the framework that calls it
-    :return: ``None`` if it is not written in Python
+    :param callback: the callback, or a routine of the framework that calls it
+    :return: the place, or ``None`` if the callback is not written in Python
     """
     seen: set[int] = set()
     found = [callback]
