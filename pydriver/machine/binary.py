@@ -17,7 +17,7 @@ QEMU_NAME = "qemu-system-x86_64"
 
 
 def default_qemu() -> Path:
-    """The QEMU of those who name none.
+    """Returns the QEMU that is used if none is named.
 
     It is ``$PYDRIVER_QEMU``; without that variable the binary that ``make qemu`` built; without
     that one ``qemu-system-x86_64`` in ``$PATH``.

@@ -53,7 +53,7 @@ class SharedMemory:
         self._start = host_address(self.view)
 
     def backend(self, identifier: str) -> str:
-        """What QEMU's ``-object`` makes of it: a memory backend with an id, shared with us."""
+        """Returns the argument of ``-object`` that makes it a shared memory backend of QEMU."""
         path = f"/proc/self/fd/{self.fd}"
         return f"memory-backend-file,id={identifier},mem-path={path},size={self.size},share=on"
 
@@ -74,10 +74,10 @@ class SharedMemory:
         return ffi.cast(ctype, self._buffer + offset)
 
     def offset_of(self, view: memoryview) -> int | None:
-        """How far into the memory some bytes are.
+        """Returns the offset in the memory of bytes that Python has a view of.
 
-        :param view: contiguous bytes, of any buffer
-        :return: ``None``: they are not in this memory, or there are none
+        :param view: contiguous bytes of any buffer
+        :return: the offset, or ``None`` if the bytes are not in this memory or there are none
         """
         if type(view.obj) in _OTHERS:
             return None

@@ -38,7 +38,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class MachineConfig:
-    """What machine to start.
+    """The configuration of a machine.
 
     :ivar cpus: vCPUs, 1 to 8
     :ivar accel: ``tcg`` or ``kvm``
@@ -48,12 +48,12 @@ class MachineConfig:
     :ivar options: further QEMU arguments
     :ivar qemu: the binary; ``None`` for :func:`~pydriver.machine.binary.default_qemu`
     :ivar image: the guest; ``None`` for the one that ``make guest`` built
-    :ivar qmp_path: where to put a second QMP socket for a person; ``None`` for nowhere
-    :ivar gdb_path: where to put a socket for gdb, which debugs the guest; ``None`` for nowhere
-    :ivar vcpu_threads: of TCG. ``multi``: each vCPU has a thread of QEMU's; ``single``: they take
-        turns on one; ``None``: ``single`` if there are several vCPUs and fewer than two host
-        processors for each of them, for itself and for its controller's thread. By default what
-        ``$PYDRIVER_VCPU_THREADS`` says
+    :ivar qmp_path: the path of a second QMP socket, for a user; ``None`` for no socket
+    :ivar gdb_path: the path of a socket for gdb, which debugs the guest; ``None`` for no socket
+    :ivar vcpu_threads: the threads of TCG. ``multi``: each vCPU has a thread of QEMU's; ``single``:
+        they take turns on one; ``None``: ``single`` if there are several vCPUs and fewer than two
+        host processors for each of them, one for itself and one for its controller's thread. The
+        default is ``$PYDRIVER_VCPU_THREADS``
     """
 
     cpus: int = 1
@@ -95,14 +95,15 @@ class MachineConfig:
 class Machine:
     """One QEMU process. Use it as a context manager, or call :meth:`start` and :meth:`quit`.
 
-    :param config: what to start
-    :param options: of QEMU, beside those of the configuration: they make no part of the machine
+    :param config: the configuration
+    :param options: options of QEMU beside those of the configuration, which do not change the
+        machine
     :ivar memory: guest RAM from physical address 0
     :ivar bar2: the shared memory of BAR2, or ``None``
     :ivar image: the guest's ELF image
     :ivar doorbell: the eventfds of the link
     :ivar reservations: guest RAM that is free for the controller's use
-    :ivar pidfd: of the QEMU process; readable when it has ended
+    :ivar pidfd: the descriptor of the QEMU process; readable when it has ended
     :ivar one_thread: QEMU runs all vCPUs on one thread
     """
 
@@ -272,7 +273,7 @@ class Machine:
         return self._read_log(LOG_TAIL, since).splitlines()[-LOG_LINES:]
 
     def whole_log(self) -> str:
-        """All that QEMU has printed so far, or its last MiB."""
+        """Returns the output of QEMU so far, or its last MiB."""
         return "\n".join(self._last_lines) if self._log_fd < 0 else self._read_log(MIB)
 
     def _read_log(self, most: int, since: int = 0) -> str:
@@ -321,7 +322,7 @@ class Machine:
 
     @property
     def _paths(self) -> dict[str, Path]:
-        """Where a person can connect, by what is there."""
+        """The paths at which a user can connect, by the protocol."""
         paths = {"QMP": self.config.qmp_path, "gdb": self.config.gdb_path}
         return {name: path for name, path in paths.items() if path is not None}
 

@@ -41,7 +41,7 @@ class QtestMachine:
     """A q35 machine with a processor that never runs.
 
     :param binary: the QEMU to start
-    :param arguments: what else it is given
+    :param arguments: further arguments of QEMU
     :param ram_size: bytes of RAM, shared with the test as :attr:`ram`
     :param shared_size: bytes of the memory backend ``shared``, 0 for none; :attr:`shared`
     :param disk: content of the block node ``disk``, None for none

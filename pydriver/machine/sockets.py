@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""UNIX sockets for a person who wants to look at a run."""
+"""UNIX sockets for a user who inspects a run."""
 
 import os
 import socket

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The state of a controller, as far as its queues need it: who it is, its line, its clock."""
+"""The state of a controller, as far as its queues need it: its identity, its line, its clock."""
 
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class Parameters:
 
 
 class ControllerState:
-    """What a controller and its queues have in common.
+    """The state that a controller and its queues share.
 
     :ivar device: the controller's device
     :ivar parameters: the driver's parameters
