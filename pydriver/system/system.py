@@ -9,7 +9,6 @@ with System(SystemConfig(MachineConfig(devices=("edu",)))) as system:
 
 import contextlib
 import gc
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +33,7 @@ from pydriver.pci.ivshmem import DEVICE_ID, VENDOR_ID, connect_doorbell
 from pydriver.system.breakpoints import breakpoints_stop
 from pydriver.system.register_trace import begin_trace
 from pydriver.system.state import Stateful, SystemState, require
+from pydriver.system.switching import prompt_switching
 from pydriver.trace import Capture, Recorder
 from pydriver.trace.access import Observer, RegisterAccess
 from pydriver.trace.registers import RegisterTrace
@@ -42,9 +42,6 @@ __all__ = ("System", "SystemConfig")
 
 REPORT_TIMEOUT = 120.0
 """Seconds that the report of a failure may take; it may include a memory dump."""
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which Python's interpreter lock goes to a thread that waits for it."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,12 @@ class System(Stateful):
         self.state = SystemState.BOOTING
         try:
             with contextlib.ExitStack() as stack:
-                self._start(stack)
+                try:
+                    self._start(stack)
+                except MachineDied as error:
+                    if self._kernel is not None:  # no thread of a processor may have noticed yet
+                        self._kernel.fail(error)
+                    raise
                 self._stack = stack.pop_all()
         except BaseException:
             self.state = SystemState.CLOSED
@@ -181,10 +183,7 @@ class System(Stateful):
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         config = self.config
-        # With Python's default of 5 ms, an application's thread that computes would delay each
-        # ISR by that time, several times.
-        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        stack.enter_context(prompt_switching())
         # The objects that exist now are not garbage. A full collection that scans them takes 5 ms,
         # and could run in the middle of an ISR.
         stack.callback(gc.unfreeze)

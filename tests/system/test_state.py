@@ -4,6 +4,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from pydriver.drivers import edu
 from pydriver.errors import MachineDied, StateError
 from pydriver.ke import DriverObject
 from pydriver.machine import MachineConfig
+from pydriver.pci import PciBus
 from pydriver.system import System, SystemConfig, SystemState
 from pydriver.wdf import Driver
 
@@ -58,6 +60,21 @@ def test_start_that_fails_closes_the_system() -> None:
         system.start()
     assert system.state is SystemState.CLOSED
     assert not system.has_kernel
+
+
+def test_death_of_qemu_during_the_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[tuple[System, BaseException]] = []
+    died = MachineDied("QEMU has died before any thread of a processor has noticed")
+
+    def start(access: object) -> PciBus:
+        raise died
+
+    monkeypatch.setattr(PciBus, "start", start)
+    system = System(replace(CONFIG, on_failure=lambda *report: reported.append(report)))
+    with pytest.raises(MachineDied):
+        system.start()
+    assert reported == [(system, died)]
+    assert system.state is SystemState.CLOSED
 
 
 @pytest.mark.parametrize("orderly", [True, False])

@@ -64,6 +64,21 @@ def test_switch_interval_is_the_old_one_afterwards() -> None:
         sys.setswitchinterval(before)
 
 
+def test_switch_interval_is_short_until_the_last_of_several_systems_has_ended() -> None:
+    before = sys.getswitchinterval()
+    first, second = System(config()), System(config())
+    with contextlib.ExitStack() as stack:
+        stack.callback(sys.setswitchinterval, before)
+        sys.setswitchinterval(0.004)
+        for system in (first, second):
+            stack.callback(system.close)
+            system.start()
+        first.close()
+        assert sys.getswitchinterval() < 0.004
+        second.close()
+        assert sys.getswitchinterval() == 0.004
+
+
 def test_two_systems_do_not_disturb_each_other(boot: Callable[..., Bench]) -> None:
     one, other = boot(1), boot(1)
     registers = [bench.load().registers for bench in (one, other)]
