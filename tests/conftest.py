@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What all tests rely on: signals as a terminal gives them."""
+"""Setup of all tests: signals are handled as in a terminal."""
 
 import signal
 
@@ -10,10 +10,10 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Undoes what `nohup`, or `&` in a script, has handed down to us and to every command.
+    """Undoes the signal settings that this process inherits from `nohup`, or `&` in a script.
 
-    Such a parent has SIGHUP or SIGINT ignored; Python keeps to that, and a test that interrupts a
-    command by a signal would wait for ever.
+    Such a parent ignores SIGHUP or SIGINT; Python and every command would too, and a test that
+    interrupts a command by a signal would wait forever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

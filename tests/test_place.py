@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Places: whose code is blamed, and which line of it."""
+"""Places: the code that is blamed, and its line."""
 
 import contextlib
 import functools
@@ -41,7 +41,7 @@ def lines_of(place: Place) -> tuple[str, int]:
 
 
 def in_file(file: str, source: str, **names: Any) -> Callable[..., Any]:
-    """The function `made` of a source, as if it were in some file."""
+    """The function `made` of a source, compiled as if it were in a given file."""
     namespace: dict[str, Any] = dict(names)
     exec(compile(source, file, "exec"), namespace)
     made: Callable[..., Any] = namespace["made"]
@@ -49,7 +49,7 @@ def in_file(file: str, source: str, **names: Any) -> Callable[..., Any]:
 
 
 def passing_on(file: str) -> Callable[..., Any]:
-    """A function in some file that calls what it is given."""
+    """A function in a given file that calls its argument."""
     return in_file(file, "def made(call):\n    return call()\n")
 
 

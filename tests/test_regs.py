@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Declaration of registers: no machine is needed for arithmetic."""
+"""Declarations of registers, without a machine: arithmetic only."""
 
 from enum import IntEnum
 
@@ -45,7 +45,7 @@ class BareUart(RegisterMap):
 
 
 class Bytes:
-    """Memory that remembers how wide each access was."""
+    """Memory that remembers the width of each access."""
 
     def __init__(self) -> None:
         self.data = bytearray(0x2000)

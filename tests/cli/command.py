@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The `pydriver` command as a process, and what it leaves behind."""
+"""The `pydriver` command as a process, and the traces that it may leave behind."""
 
 import os
 import re
@@ -19,20 +19,20 @@ from typing import Self
 PYDRIVER = Path(sys.executable).with_name("pydriver")
 MARK = "PYDRIVER_TEST_MARK"
 TIMEOUT = 40.0
-"""Seconds after which a test has failed; the machine may be loaded, so far more than needed."""
+"""The time limit in seconds, far more than is needed, as the machine may be loaded."""
 
 PROGRESS = "%"
-"""In every line of progress, and in no other."""
+"""A text in every line of progress, and in no other line."""
 
 OFTEN = "import pydriver.cli.progress as p; p.LINE_INTERVAL = 0.1"
-"""A prelude with which there are more lines of progress than one a second."""
+"""A prelude that makes lines of progress more frequent than one a second."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended.
+    """The end of a command.
 
-    :ivar seconds: from the last signal or kill, or from the start, to the end
+    :ivar seconds: the time to the end, from the last signal or kill, or else from the start
     """
 
     code: int
@@ -44,10 +44,10 @@ class Result:
 class Command:
     """A running command; leaving the context kills all of it.
 
-    :param arguments: of `pydriver`
+    :param arguments: the arguments of `pydriver`
     :param prefix: a command that executes it
     :param prelude: Python code to run first, in the same interpreter
-    :param environment: added to ours
+    :param environment: variables to add to this process's environment
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Command:
             self._lines.put(line)
 
     def processes(self) -> list[int]:
-        """All processes that descend from the command, wherever they hang now."""
+        """All processes that descend from the command, whatever their parent is now."""
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -146,12 +146,12 @@ class Command:
                 return line
 
     def signal(self, number: signal.Signals, pid: int | None = None) -> None:
-        """Sends a signal, to the command if not to another process of it."""
+        """Sends a signal to the command, or to another process of it."""
         self._since = time.monotonic()
         os.kill(self.pid if pid is None else pid, number)
 
     def finish(self, timeout: float = TIMEOUT) -> Result:
-        """Waits for the end. Nothing of the command may still run then."""
+        """Waits for the end, when no process of the command may still run."""
         code = self.process.wait(timeout)
         seconds = time.monotonic() - self._since
         assert self.processes() == []
@@ -161,7 +161,7 @@ class Command:
 
 
 def assert_error(result: Result, code: int, text: str) -> None:
-    """One line on stderr says so, no matter what was said before it."""
+    """The last line on stderr is the error, whatever is before it."""
     assert result.code == code, result.stderr
     assert "Traceback" not in result.stderr, result.stderr
     errors = [line for line in result.stderr.splitlines() if "error:" in line]
@@ -170,7 +170,7 @@ def assert_error(result: Result, code: int, text: str) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """The names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -181,7 +181,7 @@ def run(*arguments: str | Path, **options: object) -> Result:
 
 
 def until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
-    """Looks again and again, until a condition holds."""
+    """Polls until a condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"

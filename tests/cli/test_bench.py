@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver bench`: every part gives its figures. What they are is not for a test to say."""
+"""`pydriver bench`: every part gives its figures, whose values are not tested."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_nvme_is_measured_at_each_depth_beside_qtest() -> None:
         assert each["ratio_to_qtest"] > 0
 
 
-@pytest.mark.timeout(180)  # fifteen vCPUs on what is perhaps two processors
+@pytest.mark.timeout(180)  # fifteen vCPUs, perhaps on two processors
 def test_processors_are_measured_with_their_latency() -> None:
     figures = measured("processors")["processors"]
     loads = [(each["load"], each["processors"]) for each in figures]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver ddi`: what it lists, for people and for programs."""
+"""`pydriver ddi`: its lists, for people and for programs."""
 
 import json
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver devices`: what is on the bus, and who drives it."""
+"""`pydriver devices`: the functions on the bus, and their drivers."""
 
 import json
 

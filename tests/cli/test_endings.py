@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""However `pydriver run` ends: in time, with the right exit code, and without a trace."""
+"""All endings of `pydriver run`: in time, with the right exit code, and without a trace."""
 
 import contextlib
 import json
@@ -19,12 +19,12 @@ from pydriver.cli.main import pydriver
 from .command import OFTEN, PROGRESS, TIMEOUT, Command, assert_error, names, run, until
 
 AT_ONCE = 2.0
-"""Seconds that the command has to end."""
+"""The time in which the command must end, in seconds."""
 
 
 @pytest.fixture
 def busy(endless: Path, tmp_path: Path) -> Iterator[Command]:
-    """A run that is on its way, with all the files that a run can have."""
+    """A run that has begun, with all the files that a run can have."""
     place = tmp_path / "place"
     place.mkdir()
     options = ("--output", place / "output", "--qmp", place / "qmp", "--json")
@@ -135,19 +135,19 @@ def test_a_controller_that_is_killed_takes_qemu_along(busy: Command, tmp_path: P
     busy.signal(signal.SIGKILL)
     busy.process.wait()
     until(lambda: busy.processes() == [], "QEMU to end")
-    # Nobody could remove these; no file but what has a name in the command line is left.
+    # Nothing would remove other files: only those that the command line names are left.
     for path in (tmp_path / "place").iterdir():
         path.unlink()
 
 
-# Nothing is left in a process that goes on
+# Nothing is left in a process that continues
 
 
 def traces() -> tuple[set[str], set[threading.Thread], list[str]]:
     """Descriptors, threads and children of this process."""
     descriptors = set()
     for path in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             descriptors.add(f"{path.name} {path.readlink()}")
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     return descriptors, set(threading.enumerate()), children

@@ -87,7 +87,7 @@ def test_copy_can_be_looked_at_like_a_run(image: Path, tmp_path: Path) -> None:
     isrs = json.loads(result.stdout)["levels"]["isr"]["count"]
     routines = json.loads(run("timeline", trace, "--json").stdout)["routines"]
     assert sum(each["count"] for each in routines if each["level"] == "ISR") == isrs > 0
-    # The disk that it was written to has become the target: the replay has an empty one.
+    # The disk that the run wrote to has become the target: the replay has an empty one.
     replayed = run("replay", registers)
     assert replayed.code == 0, replayed.stdout + replayed.stderr
     assert re.search(r"\d+ values compared: all as recorded", replayed.stdout)
@@ -160,7 +160,7 @@ def test_without_a_subcommand_there_is_help() -> None:
 
 @pytest.fixture
 def busy(tmp_path: Path) -> Iterator[Command]:
-    """A copy that is on its way."""
+    """A copy that has begun."""
     source = tmp_path / "endless"
     with source.open("wb") as file:
         file.truncate(64 << 30)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What `pydriver run` cannot do: one line says why, before or while it is tried."""
+"""Runs that `pydriver run` refuses or gives up: one line says why."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_a_kvm_that_is_not_there() -> None:
     assert_error(result, 2, "KVM is not usable: /nowhere/kvm: No such file or directory")
 
 
-# What the host has not
+# Missing parts of the host
 
 
 def test_no_memory_for_the_memfd(small: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full(small: Path) -> None:
     assert result.stdout == ""
 
 
-# Who reads
+# Readers of the output
 
 
 def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:

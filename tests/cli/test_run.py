@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver run` end to end: every combination streams a file, and says what it has seen."""
+"""`pydriver run` end to end: every combination streams a file, and reports its figures."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MODES = {
 }
 
 
-# What the system really has, told before it ends.
+# The system's real configuration, which is written before it ends.
 LOOK = """
 import json, sys
 from pydriver.drivers import mqdma
@@ -54,7 +54,7 @@ def option(arguments: tuple[str | Path, ...], name: str, default: str) -> str:
 
 
 def assert_obeyed(result: Result, *arguments: str | Path) -> None:
-    """The system of a run that was started with `LOOK` is what the options ask for."""
+    """The system of a run that was started with `LOOK` has the configuration of the options."""
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("used: ")]
     used = json.loads(line.removeprefix("used: "))
     cpus = int(option(arguments, "--cpus", "1"))
@@ -64,10 +64,10 @@ def assert_obeyed(result: Result, *arguments: str | Path) -> None:
     assert used["accel"] == option(arguments, "--accel", "tcg")
     assert used["cpus"] == cpus
     assert used["interrupts"] == mode
-    # MSI-X: one for each queue, and one for errors. MSI: all that the device has.
+    # MSI-X: a message for each queue, and one for errors. MSI: all messages of the device.
     messages = min(most, {"msix": queues + 1, "msi": 32, "intx": 1}[mode])
     assert used["messages"] == messages
-    # The messages of MSI have one address, which is one processor's.
+    # The messages of MSI have one address, and so arrive on one processor.
     assert used["targets"] == list(range(min(cpus, messages) if mode == "msix" else 1))
 
 
@@ -79,7 +79,7 @@ def report(result: Result) -> dict[str, Any]:
 
 
 def assert_correct(path: Path, *arguments: str | Path) -> dict[str, Any]:
-    """Streams a file; looks at every figure that must be right, and at what the options change."""
+    """Streams a file; checks every figure that must be right, and the effects of the options."""
     result = run("run", path, "--json", *arguments, prelude=LOOK)
     assert result.code == 0, result.stderr
     assert_obeyed(result, *arguments)

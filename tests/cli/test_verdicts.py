@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The verdict: what the driver repairs, what nobody can, and what must never happen."""
+"""The verdict: failures that the driver repairs, those that it cannot, and forbidden ones."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_a_machine_that_hangs_is_a_stall(endless: Path) -> None:
     )
 
 
-# The thread that sends the first request is not let go; meanwhile all requests are completed.
+# The thread that sends the first request is held; meanwhile all requests are completed.
 NEVER_RETURNS = """
 import threading
 import pydriver.cli.jobs.stream as t

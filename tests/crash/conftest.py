@@ -18,14 +18,14 @@ from . import planted
 
 TIMEOUT = 30.0
 WATCHDOG = 0.3
-"""Seconds for the DPCs that never return."""
+"""The time limit for the DPCs that never return, in seconds."""
 MACHINE = MachineConfig(devices=("edu",), memory=16 << 20, bar2=0)
 
 Crasher = Callable[[str], Path]
 
 
 def run_planted(bug: planted.Bug, report: CrashDirectory) -> None:
-    """Has the driver serve one request; returns when the system has ended."""
+    """Makes the driver serve one request; returns when the system has ended."""
     verifier = VerifierConfig(dpc_timeout=WATCHDOG if bug.code == 0x133 else TIMEOUT)
     config = SystemConfig(MACHINE, verifier=verifier, on_failure=report)
     planted.reached.clear()
@@ -45,7 +45,7 @@ def run_planted(bug: planted.Bug, report: CrashDirectory) -> None:
 
 
 def wait_in_vain(system: System, send: Callable[[], object], report: CrashDirectory) -> None:
-    """Sends a request that is never completed, and keeps the crash when that is certain."""
+    """Sends a request that is never completed, and saves the crash as soon as that is certain."""
     system.kernel.threads.run(send)  # its handler may wait
     assert planted.reached.wait(TIMEOUT)
     system.kernel.flush_queued_dpcs()

@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """A driver for `edu` with planted bugs: one of its callbacks is replaced by a wrong one.
 
-The line to blame is marked by `BUG` and the name of the bug. `exercise` makes `pydriver run` send
-one request and wait for it.
+A comment with `BUG` and the bug's name marks the line to blame. `exercise` makes `pydriver run`
+send one request and wait for it.
 """
 
 import os
@@ -91,11 +91,12 @@ def work(item: WorkItem) -> None:
 
 @dataclass
 class Bug:
-    """A bug, and what shows it.
+    """A bug, and the evidence of it.
 
     :ivar cause: the rule, or the name of the bug check, that the analysis must name
-    :ivar code: of the bug check; ``None``: there is none
-    :ivar stalls: nothing fails: `reached` is set when nothing will happen any more
+    :ivar code: the code of the bug check; ``None``: the bug does not lead to one
+    :ivar stalls: whether the system stalls instead of failing: `reached` is set when nothing more
+        will happen
     """
 
     cause: str

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is in a crash directory, and what becomes of it when more goes wrong."""
+"""The contents of a crash directory, and its fate when more goes wrong."""
 
 import json
 import os
@@ -46,7 +46,7 @@ gdb = shutil.which("gdb")
 
 
 def read_with_gdb(directory: Path, *commands: str) -> str:
-    """What gdb says about the guest's memory."""
+    """The output of gdb about the guest's memory."""
     assert gdb is not None
     words = [word for command in commands for word in ("-ex", command)]
     files = [directory / "guest.elf", directory / "memory.elf"]
@@ -135,7 +135,7 @@ def test_qemu_that_dies_meanwhile_does_not_hide_the_bug_check(tmp_path: Path) ->
 
 @contextmanager
 def small_disk() -> Iterator[None]:
-    """Files of this process have 4 KiB at most, as on a disk that is full."""
+    """Limits the files of this process to 4 KiB, as a full disk would."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_DISK, before[1]))
     try:

@@ -36,7 +36,7 @@ class Run:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For tools that keep a history at home."""
+        """The environment for tools that keep a history in the home directory."""
         return os.environ | {"HOME": str(self.qmp.parent)}
 
 
@@ -122,7 +122,7 @@ def test_qmp_tui_on_the_second_socket(under_load: Run) -> None:
         env=under_load.environment,
     )
     screen.expect("└")
-    for _ in range(30):  # it draws what it knows when a key is pressed
+    for _ in range(30):  # it draws the present state when a key is pressed
         screen.send("x")
         if screen.expect([r"\[Connected ", pexpect.TIMEOUT], timeout=1) == 0:
             break

@@ -22,7 +22,7 @@ config = ke.SystemConfig(
     MachineConfig(devices=("edu",)), verifier=ke.VerifierConfig(dpc_timeout={DPC_TIMEOUT})
 )
 
-class Looks(threading.Event):  # the watchdog's end: it counts how often the watchdog looks for it
+class Looks(threading.Event):  # the watchdog's end: it counts the waits for it
     def __init__(self):
         super().__init__()
         self.count = threading.Semaphore(0)
@@ -66,7 +66,7 @@ def test_breakpoint_in_a_dpc_stops_the_machine_and_no_watchdog_fires(tmp_path: P
         python.sendline("p device.queues[0].device.interrupts[0].dpcs_queued, system.kernel.irql()")
         python.expect(r"\(\d+, 2\)")
         python.expect(r"\(Pdb\) ")
-        # For one and a half time-outs, the watchdog looks.
+        # The watchdog keeps looking for one and a half time-outs.
         python.sendline(f"p looks.await_more({3 * LOOKS // 2})")
         python.expect("True")
         python.expect(r"\(Pdb\) ")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Stopping, stepping and breaking, by `pydriver debug -c`."""
+"""Stops, steps and breakpoints of `pydriver debug -c`."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ FORGETFUL = Path(__file__).resolve().parents[2] / "examples/forgetful.py"
 
 
 def debug(*commands: str, options: tuple[str, ...] = EDU, prelude: str = "") -> list[str]:
-    """What each command prints."""
+    """Runs `pydriver debug` with commands; returns the output of each."""
     words = [word for command in commands for word in ("-c", command)]
     result = run(*options, *words, prelude=prelude)
     assert result.code == 0, result.stdout + result.stderr

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A person at `pydriver debug`: the IPython shell on a terminal, and the guide's example."""
+"""`pydriver debug` with a user: the IPython shell on a terminal, and the guide's example."""
 
 import re
 import sys
@@ -38,7 +38,7 @@ def start(cache: Path, *arguments: str) -> "pexpect.spawn[str]":
 
 
 def leave(shell: "pexpect.spawn[str]") -> None:
-    """Leaves the shell; nothing was wrong."""
+    """Leaves the shell, which must end without an error."""
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
     shell.close()
@@ -53,12 +53,12 @@ def shell(tmp_path: Path) -> Iterator["pexpect.spawn[str]"]:
 
 
 def plain(text: str) -> str:
-    """Without what a terminal is told beside the text."""
+    """Removes a terminal's control sequences from a text."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
 
 
 def tell(shell: "pexpect.spawn[str]", line: str) -> str:
-    """What a command prints."""
+    """Types a command; returns its output."""
     shell.sendline(line)
     shell.expect(PROMPT)
     assert shell.before is not None
@@ -66,16 +66,16 @@ def tell(shell: "pexpect.spawn[str]", line: str) -> str:
 
 
 def line_of(text: str) -> int:
-    """The number of the line of the driver that begins so."""
+    """The number of the driver's line that begins with a text."""
     lines = FORGETFUL.read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if line.startswith(text))
 
 
 def normalised(text: str) -> str:
-    """A text without what differs from run to run: times, an address, and who presents.
+    """A text without the parts that differ from run to run: times, an address, and the presenter.
 
-    The application's thread presents its request, unless the DPC that completes the one before is
-    still in the queue: then that DPC does.
+    The application's thread presents its request, unless the DPC that completes the request before
+    is still in the queue: then that DPC does.
     """
     text = re.sub(r" *[+-]\d+\.\d us", " TIME us", re.sub(r"\d\.\d s$", "TIME s", text))
     text = re.sub(r"TIME us +\S+ +(\d+ bytes +PRESENT)", r"TIME us  WHERE  \1", text)
@@ -120,7 +120,7 @@ def test_shell_completes_and_is_python(shell: "pexpect.spawn[str]") -> None:
 def test_ctrl_c_stops_the_system_and_go_goes_on(shell: "pexpect.spawn[str]") -> None:
     tell(shell, "wait = debugger.wait")
     tell(shell, "debugger.wait = lambda *each: (print('it', 'waits', flush=True), wait(*each))[1]")
-    shell.sendline("go")  # the application waits for ever: for the request that was forgotten
+    shell.sendline("go")  # the application waits forever for the request that was forgotten
     shell.expect("it waits")
     shell.sendintr()
     shell.expect("stopped by Ctrl-C")

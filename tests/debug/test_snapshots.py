@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Going back: `restart`, and snapshots that are reached again."""
+"""Returns to earlier points: `restart`, and snapshots that are reached again."""
 
 import os
 import re
@@ -35,14 +35,14 @@ def test_restored_system_is_at_the_same_point_and_goes_on_alike(cpus: int) -> No
     request = re.search(r"\(request 3 .*\)", said[3])
     assert request
     assert said[9].startswith(f"restored: ddi {COMPLETE} {request[0]}")
-    # But for the first line: processor, IRQL, thread, and the driver's stack.
+    # All but the first line: processor, IRQL, thread, and the driver's stack.
     stop = said[3].split("\n")[1:]
     assert said[9].split("\n")[1 : 1 + len(stop)] == stop
     compared = said[9].split("\n")[1 + len(stop)]
     if compared != "not all points before it are the same as before:":  # a loaded machine
         assert re.fullmatch(r"all \d+ points before it are the same as before", compared)
         assert said[11] == said[6]
-    # The request is in the same state; when it was presented, and on which thread, may differ.
+    # The request is in the same state; the time and the thread of its presentation may differ.
     irp = re.compile(r"!irp 0x\w+")
     then, now = (irp.sub("", said[at]).partition("Since it")[0] for at in (5, 10))
     assert now == then
@@ -169,7 +169,7 @@ def test_restart_takes_the_driver_as_its_file_is_now(tmp_path: Path) -> None:
     assert "error: the driver: SyntaxError" in tell(shell, "restart")
     assert "the system has ended" in tell(shell, "go")
     driver.write_text(good)
-    os.utime(driver, (1e9, 1e9))  # its cached code is not taken for it
+    os.utime(driver, (1e9, 1e9))  # cached code does not match this time
     assert "mended 00:02.0, from the beginning" in tell(shell, "restart")
     assert tell(shell, "device.system is system, system.machine is machine").endswith(
         "(True, True)"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is declared, as data: complete, and with the names that a driver imports."""
+"""The declarations as data: complete, and with the names that a driver imports."""
 
 import importlib
 import json

@@ -19,8 +19,8 @@ assert pydriver.wdf.object.function_table
 assert pydriver.ke.structures
 
 COMPILERS = {
-    # Windows' longs have four bytes and its bit fields units of their type; no declaration uses
-    # `long`, and -mms-bitfields is the rest.
+    # On Windows a long has four bytes, and bit fields have units of their type: no declaration
+    # uses `long`, and -mms-bitfields makes the bit fields right.
     "gcc": ["gcc", "-m64", "-mms-bitfields"],
     "clang": ["clang", "--target=x86_64-pc-windows-msvc"],
 }

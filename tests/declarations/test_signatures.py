@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Every signature is C, and says all that a caller in C and the Python method need."""
+"""Every signature is C, with all information for callers in C and for the Python method."""
 
 import ast
 import dataclasses
@@ -229,7 +229,7 @@ def test_irqls_of_callbacks_are_a_range() -> None:
 
 
 def test_each_python_callback_takes_the_parameters_of_c_and_returns_their_result() -> None:
-    """By position; ``None`` is STATUS_SUCCESS, and FALSE."""
+    """Parameters match by position; a result of ``None`` is STATUS_SUCCESS, and FALSE."""
     results = {"VOID": {"None"}, "NTSTATUS": {"int | None"}, "BOOLEAN": {"bool", "bool | None"}}
     seen = set()
     for name, structure in STRUCTURES.items():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""One QEMU for all tests that need nothing special; the machine is reset between them."""
+"""One QEMU for all tests without special needs; the machine is reset between them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from .dut import Dut
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What BAR2 and the drive of the shared machine measure.
+#: The sizes of BAR2 and of the drive of the shared machine.
 SHARED_SIZE = 4 << 20
 DISK_SIZE = 1 << 20
 
@@ -38,7 +38,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def qemu_binary() -> str:
-    """The QEMU with our device: PYDRIVER_QEMU, or the one that make has built."""
+    """The QEMU with the mqdma: PYDRIVER_QEMU, or the one that make has built."""
     path = os.environ.get("PYDRIVER_QEMU") or str(ROOT / "pydriver/_build/qemu-system-x86_64")
     if not Path(path).exists():
         pytest.fail(f"there is no {path}: run `make qemu`, or set PYDRIVER_QEMU")
@@ -46,14 +46,14 @@ def qemu_binary() -> str:
 
 
 class SharedMachine(QtestMachine):
-    """A machine that knows which properties have been set, and so are to be set back."""
+    """A machine that notes the properties that a test sets, in order to restore them."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.changed: set[str] = set()
         super().__init__(*arguments, **options)
 
     def qmp(self, execute: str, **arguments: Any) -> Any:
-        """Note the name of a property, and execute the command."""
+        """Notes the name of a property, and executes the command."""
         if execute == "qom-set":
             self.changed.add(arguments["property"])
         return super().qmp(execute, **arguments)
@@ -61,7 +61,7 @@ class SharedMachine(QtestMachine):
 
 @pytest.fixture(scope="session")
 def _machine(qemu_binary: str) -> Iterator[list[SharedMachine]]:
-    """Hold the shared machine; a test in which it died leaves the list empty."""
+    """Holds the shared machine; a test in which it died leaves the list empty."""
     machines: list[SharedMachine] = []
     yield machines
     for machine in machines:
@@ -113,7 +113,7 @@ def dut(qemu: QtestMachine) -> Dut:
 
 @pytest.fixture
 def start(qemu_binary: str) -> Iterator[Start]:
-    """Start machines of one's own; they end with the test."""
+    """Starts machines for one test, which end with it."""
     machines: list[QtestMachine] = []
 
     def start(*arguments: str, **options: Any) -> QtestMachine:
@@ -127,7 +127,7 @@ def start(qemu_binary: str) -> Iterator[Start]:
 
 @pytest.fixture
 def start_refused(qemu_binary: str) -> Refused:
-    """Start a machine that ends by itself, with an error; return what it said."""
+    """Starts a machine that ends by itself, with an error; returns its output."""
 
     def start_refused(*arguments: str, **options: Any) -> str:
         with pytest.raises(QtestError) as caught:
@@ -138,7 +138,7 @@ def start_refused(qemu_binary: str) -> Refused:
 
 
 def run_until_its_end(binary: str, *arguments: str, **options: Any) -> None:
-    """Start a machine and wait until it is gone, which is an error."""
+    """Starts a machine and waits until it is gone, which is an error."""
     qemu = QtestMachine(binary, *arguments, **options)
     try:
         qemu.wait_event("an event that does not exist")

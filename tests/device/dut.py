@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The device under test as a bare driver sees it: configuration space, registers and rings."""
+"""The device under test as a bare driver uses it: configuration space, registers and rings."""
 
 import struct
 import time
@@ -12,12 +12,12 @@ from pydriver.abi._native import lib
 
 from pydriver.machine.qtest import TIMEOUT, QtestMachine
 
-#: Where the BARs are put.
+#: The addresses of the BARs.
 BAR0 = 0xE000_0000
 BAR2 = 0xE200_0000
 BAR4 = 0xE100_0000
 
-#: Where in RAM the messages of the vectors are sent, and what they hold.
+#: The address in RAM to which messages of the vectors are sent, and their data.
 MESSAGES = 0x8000
 MESSAGE_DATA = 0xA5A5_0000
 
@@ -75,7 +75,7 @@ def descriptor(
 class Dut:
     """An mqdma behind a bus, with its BARs mapped.
 
-    :param devfn: device and function number on ``bus``
+    :param devfn: the device and function number on ``bus``
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class Dut:
     # Configuration space, by ports 0xcf8 and 0xcfc
 
     def config(self, offset: int, size: int = 4) -> int:
-        """Read 1, 2 or 4 bytes of configuration space."""
+        """Reads 1, 2 or 4 bytes of configuration space."""
         self.qemu.outl(0xCF8, self._address | (offset & 0xFC))
         value = self.qemu.inl(0xCFC) >> 8 * (offset & 3)
         return value & ((1 << 8 * size) - 1)
 
     def set_config(self, offset: int, value: int, size: int = 4) -> None:
-        """Write 1, 2 or 4 bytes of configuration space."""
+        """Writes 1, 2 or 4 bytes of configuration space."""
         self.qemu.outl(0xCF8, self._address | (offset & 0xFC))
         port = 0xCFC + (offset & 3)
         self.qemu.command("out" + "bwl"[size.bit_length() - 1], hex(port), hex(value))
 
     def capabilities(self) -> dict[int, int]:
-        """Offsets of the capabilities by their id."""
+        """The offsets of the capabilities by their IDs."""
         found = {}
         at = self.config(CAPABILITY_POINTER, 1)
         while at:
@@ -109,7 +109,7 @@ class Dut:
         return found
 
     def start(self) -> None:
-        """Map the BARs, let the device be a bus master, and enable it."""
+        """Maps the BARs, enables bus mastering, and enables the device."""
         self.set_config(0x10, BAR0)
         self.set_config(0x18, BAR2)
         self.set_config(0x1C, 0)
@@ -126,7 +126,7 @@ class Dut:
         self.qemu.write(BAR0 + register, value, size)
 
     def write_at_once(self, *writes: tuple[int, int]) -> None:
-        """Write registers (offset, value) so that nothing of QEMU's comes between the writes."""
+        """Writes registers (offset, value) so that nothing else runs in QEMU between the writes."""
         self.qemu.batch(*(f"writel {BAR0 + register:#x} {value:#x}" for register, value in writes))
 
     def queue(self, index: int) -> "Queue":
@@ -150,7 +150,7 @@ class Dut:
     # Messages: each vector's goes to a word of RAM
 
     def enable_msix(self, vectors: int = 65) -> None:
-        """Program, unmask and enable MSI-X."""
+        """Programs, unmasks and enables MSI-X."""
         for vector in range(vectors):
             self.set_msix_entry(vector)
             self.clear_message(vector)
@@ -174,7 +174,7 @@ class Dut:
         return self.qemu.read(BAR4 + lib.MQDMA_MSIX_PBA, 8)
 
     def enable_msi(self, order: int = 0) -> None:
-        """Enable MSI with 1 << order messages."""
+        """Enables MSI with 1 << order messages."""
         capability = self.capabilities()[CAP_MSI]
         for vector in range(32):
             self.clear_message(vector)
@@ -187,23 +187,23 @@ class Dut:
         self.qemu.ram.write(MESSAGES + 4 * vector, bytes(4))
 
     def message(self, vector: int) -> int:
-        """Take the last message of a vector: its data, or 0 when none came."""
+        """Takes the last message of a vector; returns its data, or 0 when none came."""
         value = int.from_bytes(self.qemu.ram.read(MESSAGES + 4 * vector, 4), "little")
         self.clear_message(vector)
         return value
 
     def got_message(self, vector: int) -> bool:
-        """Take the last MSI-X message of a vector; say whether one came."""
+        """Takes the last MSI-X message of a vector; returns whether one came."""
         value = self.message(vector)
         assert value in {0, MESSAGE_DATA + vector}
         return bool(value)
 
     def messages(self) -> int:
-        """How many messages the device has sent since its reset."""
+        """The number of messages that the device has sent since its reset."""
         return self.read(lib.MQDMA_REG_MESSAGES)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Let QEMU's main loop turn, by asking it, until the condition holds."""
+        """Makes QEMU's main loop turn, by queries, until the condition holds."""
         deadline = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < deadline, f"{what} did not happen"
@@ -245,7 +245,7 @@ class Queue:
         sq_base: int | None = None,
         cq_base: int | None = None,
     ) -> "Queue":
-        """Give the queue its rings and enable it."""
+        """Gives the queue its rings and enables it."""
         self.order = order
         self.location = location
         if sq_base is not None:
@@ -289,7 +289,7 @@ class Queue:
         return count
 
     def put(self, *descriptors: bytes) -> None:
-        """Write descriptors into the ring, without the doorbell."""
+        """Writes descriptors into the ring, without the doorbell."""
         memory = self._memory(bool(self.location & lib.MQDMA_LOCATION_SQ_BAR2))
         for each in descriptors:
             memory.write(self.sq_base + self.tail * lib.MQDMA_DESCRIPTOR_SIZE, each)
@@ -299,9 +299,9 @@ class Queue:
         self.write(lib.MQDMA_Q_SQ_TAIL, self.tail)
 
     def submit(self, *descriptors: bytes, then: tuple[tuple[int, int], ...] = ()) -> None:
-        """Write descriptors into the ring, ring the doorbell, and at once write more registers.
+        """Writes descriptors into the ring, rings the doorbell, and at once writes more registers.
 
-        :param then: offsets in BAR0 and values
+        :param then: the further registers, as offsets in BAR0 and values
         """
         self.put(*descriptors)
         self.dut.write_at_once((self.page + lib.MQDMA_Q_SQ_TAIL, self.tail), *then)
@@ -312,7 +312,7 @@ class Queue:
         return Completion(*COMPLETION.unpack(memory.read(at, COMPLETION.size)))
 
     def take(self, *, give_back: bool = True) -> list[Completion]:
-        """Take the completions whose phase says that they are new."""
+        """Takes the completions whose phase bit marks them as new."""
         taken = []
         while True:
             entry = self.peek(self.head)
@@ -327,22 +327,22 @@ class Queue:
         return taken
 
     def settle(self) -> None:
-        """Wait for the bottom half and the block layer to finish what is not delayed."""
+        """Waits until bottom half and block layer have done all work that is not delayed."""
         self.dut.until(lambda: self.state() != lib.MQDMA_STATE_RUNNING, f"the end of {self.index}")
 
     def run(self, *descriptors: bytes) -> list[Completion]:
-        """Submit, wait, and take the completions."""
+        """Submits, waits, and takes the completions."""
         self.submit(*descriptors)
         self.settle()
         return self.take()
 
     def one(self, descriptor: bytes) -> Completion:
-        """Submit one descriptor and return its completion."""
+        """Submits one descriptor and returns its completion."""
         (completion,) = self.run(descriptor)
         return completion
 
     def last_event(self) -> tuple[int, int, int, int]:
-        """Take the last event: VALID and LOST flags, kind, status, low bits of the cookie."""
+        """Takes the last event: VALID and LOST flags, kind, status, low bits of the cookie."""
         word = self.read(lib.MQDMA_Q_LAST_TAKE)
         return (
             word & (lib.MQDMA_EVENT_VALID | lib.MQDMA_EVENT_LOST),

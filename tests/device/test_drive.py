@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The backing store: reads and writes, what is refused, errors, resets while it is busy."""
+"""The backing store: reads and writes, refusals, errors, resets while it is busy."""
 
 import json
 from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_fence_waits_for_the_drive(slow: Dut) -> None:
 def test_drive_takes_four_transfers_of_a_queue_at_once(slow: Dut) -> None:
     queue = slow.queue(0).start()
     queue.submit(*reads(9), then=((lib.MQDMA_REG_CONTROL, 0),))
-    # The fifth was fetched and waits for one of the four to return, which nobody sees.
+    # The fifth was fetched and waits for one of the four to return, which cannot be seen from here.
     assert queue.inflight() == 5
     slow.write(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_ENABLE)
     queue.settle()
@@ -211,7 +211,7 @@ def test_reset_drops_transfers_that_the_drive_has(slow: Dut, how: str) -> None:
     slow.start()
     assert queue.read(lib.MQDMA_Q_STATUS) == 0
     queue.start()
-    # The drive is as slow for all: when this comes back, the dropped ones have come back too.
+    # The drive is equally slow for all: when this one returns, the dropped ones have returned too.
     entry = queue.one(descriptor(READ, dst=MEMORY + 8192, length=4096, cookie=7))
     assert (entry.cookie, entry.sequence) == (7, 0)
     assert slow.qemu.ram.read(MEMORY, 4096) == b"\x55" * 4096

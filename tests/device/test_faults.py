@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Faults on request: what each of them does to an innocent driver."""
+"""Faults on request, and their effects on an innocent driver."""
 
 import pytest
 from pydriver.abi._native import lib

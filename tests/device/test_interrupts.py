@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""MSI-X, MSI and INTx: who is told, when, and what masks hold back."""
+"""MSI-X, MSI and INTx: their vectors, their time, and their masks."""
 
 import pytest
 from pydriver.abi._native import lib
@@ -325,7 +325,7 @@ def test_msi_offers_the_number_of_messages_of_the_property(start: Start, vectors
 
 
 def intx_level(dut: Dut) -> bool:
-    """The level at the I/O APIC, which must be what the device says."""
+    """The level at the I/O APIC, which must be the level in the device's STATUS."""
     level = any(dut.qemu.irqs.values())
     asserted = dut.read(lib.MQDMA_REG_STATUS) & lib.MQDMA_STATUS_REG_INTX
     assert level == bool(asserted)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Migration to a file and back in the middle of things: nothing is lost, nothing stays out."""
+"""Migration to a file and back during operation: no state is lost or left out."""
 
 import json
 import random
@@ -26,7 +26,7 @@ Migrate = Callable[..., Dut]
 
 
 def save(qemu: QtestMachine, path: Path) -> None:
-    """Stop the machine and write it to a file."""
+    """Stops the machine and writes it to a file."""
     qemu.qmp("stop")
     qemu.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(path))}")
     while (status := qemu.qmp("query-migrate").get("status")) != "completed":
@@ -39,7 +39,7 @@ def incoming(path: Path) -> tuple[str, str]:
 
 
 def load(start: Start, path: Path, *arguments: str, **options: object) -> QtestMachine:
-    """Start a machine from a file; it is stopped, as the other one was."""
+    """Starts a machine from a file; it is stopped, as the other one was."""
     qemu = start(*arguments, *incoming(path), **options)
     qemu.intercept_ioapic()
     while qemu.qmp("query-migrate").get("status") != "completed":
@@ -49,7 +49,7 @@ def load(start: Start, path: Path, *arguments: str, **options: object) -> QtestM
 
 @pytest.fixture
 def migrate(start: Start, tmp_path: Path) -> Migrate:
-    """Move a machine through a file; return the device of the other machine, which runs."""
+    """Moves a machine through a file; returns the device of the other machine, which runs."""
 
     def migrate(dut: Dut, *arguments: str, run: bool = True, **options: object) -> Dut:
         path = tmp_path / "state"
@@ -118,7 +118,7 @@ def test_registers_survive(dut: Dut, migrate: Migrate) -> None:
 LENGTH = 1 << 20
 TRANSFERS = 8
 
-#: What a doorbell does of it before the bottom half takes over.
+#: The part that a doorbell does before the bottom half takes over.
 FIRST_TURN = 256 << 10
 
 
@@ -139,7 +139,7 @@ def test_everything_at_once(dut: Dut, migrate: Migrate) -> None:
     copy = descriptor(
         lib.MQDMA_OP_COPY, flags=lib.MQDMA_DESC_CRC, length=LENGTH, src=source, dst=target
     )
-    # The device is disabled before the bottom half has a turn, and enabled when the machine stands.
+    # The device is disabled before the bottom half runs, and enabled when the machine has stopped.
     busy.submit(*[copy] * TRANSFERS, then=((lib.MQDMA_REG_CONTROL, 0),))
     dut.qemu.qmp("stop")
     dut.write(lib.MQDMA_REG_CONTROL, lib.MQDMA_CONTROL_ENABLE)
@@ -338,7 +338,7 @@ def test_reads_that_the_drive_had_are_done_again(start: Start, migrate: Migrate)
     assert queue.read(lib.MQDMA_Q_BYTES_LO) == 6 * 600_064
 
 
-# What does not fit
+# States that do not fit
 
 
 def test_device_with_another_number_of_queues_is_refused(
@@ -355,7 +355,7 @@ def test_device_with_another_number_of_queues_is_refused(
 #: Unlikely numbers by which the state of the queue and of its operation are found in the stream.
 SQ_BASE, COOKIE = 0xA_5A40, 0xFEED_FACE_CAFE_BEEF
 
-#: What is damaged: its place relative to SQ_BASE or to COOKIE, and the value that it is given.
+#: The damage: its place relative to SQ_BASE or to COOKIE, and the value that is written there.
 DAMAGE = {
     "order": (SQ_BASE, -8, "00000020"),
     "location": (SQ_BASE, -4, "00000007"),

@@ -183,7 +183,7 @@ def test_longest_transfer_is_taken(dut: Dut, queue: Queue) -> None:
 
 
 def test_transfers_follow_each_other_in_order(dut: Dut, queue: Queue) -> None:
-    """The second reads what the first, which the bottom half finishes, has written."""
+    """The second reads data of the first, which the bottom half finishes."""
     length = 600_000
     content = data(length)
     dut.qemu.ram.write(SRC, content)
@@ -194,11 +194,11 @@ def test_transfers_follow_each_other_in_order(dut: Dut, queue: Queue) -> None:
     assert entries[1].result == crc.crc32c(content)
 
 
-# What is refused
+# Refusals
 
 
 def assert_refused(queue: Queue, bad: bytes, status: int) -> None:
-    """The descriptor fails with that status, is counted, and the queue goes on."""
+    """The descriptor fails with a status and is counted, and the queue continues."""
     dut = queue.dut
     entry = queue.one(bad)
     assert entry.status == status

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the device is told on the command line, and what it says when that is wrong."""
+"""The device's properties on the command line, and its messages when they are wrong."""
 
 import pytest
 from pydriver.abi._native import lib
@@ -97,7 +97,7 @@ def test_operand_in_a_bar2_that_is_not_there_is_refused(start: Start, flags: int
 
 
 def set_slot(port: Dut, *, power: bool) -> None:
-    """Switch the power of a root port's slot, and its indicator, as its driver would."""
+    """Switches the power of a root port's slot, and its indicator, as its driver would."""
     control = port.capabilities()[CAP_EXPRESS] + 0x18
     port.set_config(control, 0x0100 if power else 0x0700, 2)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Every register: where it is, what it holds after reset, what may be written, in which sizes."""
+"""Every register: its offset, its value after reset, the values and sizes of writes."""
 
 import pytest
 from pydriver.abi._native import ffi, lib
@@ -12,7 +12,7 @@ QUEUES = 64
 
 
 def members(enum: str) -> dict[str, int]:
-    """Return the members of an enum of mqdma_regs.h by name."""
+    """Returns the members of an enum of mqdma_regs.h by name."""
     return {name: value for value, name in ffi.typeof(f"enum {enum}").elements.items()}
 
 
@@ -33,7 +33,7 @@ GLOBAL_RESET = dict.fromkeys(GLOBAL, 0) | {
     "MQDMA_REG_DRIVE_SIZE_LO": DISK_SIZE,
 }
 
-#: Registers that keep what is written, and the bits that they have.
+#: Registers that keep the value written, and the bits that they have.
 GLOBAL_WRITABLE = {
     "MQDMA_REG_CONTROL": lib.MQDMA_CONTROL_ENABLE,
     "MQDMA_REG_INT_MASK_LO": ALL_ONES,
@@ -78,7 +78,7 @@ RING_REGISTERS = (
     "MQDMA_Q_CQ_BASE_HI",
 )
 
-#: The first value above what a register takes.
+#: The first value that is too large for a register.
 TOO_MUCH = {
     "MQDMA_REG_GLOBAL_VECTOR": 65,
     "MQDMA_Q_ORDER": 13,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Rings and doorbells: placement, laps, order, fences, delays, what a bad index does."""
+"""Rings and doorbells: placement, laps, order, fences, delays, bad indices."""
 
 import pytest
 from pydriver.abi._native import lib
@@ -343,11 +343,11 @@ def test_device_reset_forgets_everything_in_flight(dut: Dut) -> None:
     assert dut.read(lib.MQDMA_REG_STATUS) == 0
 
 
-# What a queue refuses
+# Refusals of a queue
 
 
 def assert_stopped(queue: Queue, error: int) -> None:
-    """The queue is in error, said so by an event, a cause and the global counters."""
+    """The queue is in error, as an event, a cause and the global counters report."""
     dut = queue.dut
     state = lib.MQDMA_STATE_HUNG if error == lib.MQDMA_ERROR_HUNG else lib.MQDMA_STATE_ERROR
     assert queue.state() == state

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""mqdma.md says what mqdma_regs.h says: each register and code is there, with its number."""
+"""mqdma.md agrees with mqdma_regs.h: it has each register and code, with its number."""
 
 import re
 
@@ -21,7 +21,7 @@ def section(title: str) -> str:
 
 
 def registers(title: str) -> dict[str, tuple[int, str]]:
-    """Offset and reset value of each register of a table, with the halves told apart."""
+    """The offset and reset value of each register of a table, the halves of a register apart."""
     found = {}
     for row in re.findall(r"^\| 0x.*$", section(title), re.MULTILINE):
         offset, names, _, reset = (cell.strip() for cell in row.split("|")[1:5])

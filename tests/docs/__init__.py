@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Every block of README.md and of the pages is run, and every link of them leads somewhere."""
+"""Every block of README.md and of the pages is run, and every link in them leads somewhere."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The blocks of a page: what stands in its fences.
+"""The blocks of a page: the contents of its fences.
 
-A fence says what it is in its first line: a kind, and what is particular about it.
+The first line of a fence names its kind, and options.
 
-    ```console                              commands after "$ ", and what they print
+    ```console                              commands after "$ ", and their output
     ```console numbers vary, exit 1         numbers are not compared, and the last command fails
-    ```text not run: a diagram              nobody can run this, and why
+    ```text not run: a diagram              the block cannot be run, and the reason
 
 A paragraph before a fence that is a file's name and a colon (`driver.py`:) makes it that file.
 """
@@ -27,15 +27,15 @@ FILE_NAME = re.compile(r"`(?P<name>[\w./-]+)`:")
 
 @dataclass(frozen=True)
 class Block:
-    """What stands in a fence.
+    """The contents of a fence.
 
-    :ivar page: where it is
-    :ivar line: of its first line of text, from 1
-    :ivar kind: first word of the fence; `INDENTED` for a block without a fence
-    :ivar notes: what else the fence says
-    :ivar reason: why it is not run; empty: it is
+    :ivar page: the page that contains it
+    :ivar line: the number of its first line of text, from 1
+    :ivar kind: the first word of the fence; `INDENTED` for a block without a fence
+    :ivar notes: the options of the fence
+    :ivar reason: the reason why it is not run; empty: it is run
     :ivar text: the lines
-    :ivar name: of the file that it is; empty: it is none
+    :ivar name: the name of the file that it is; empty: it is not a file
     """
 
     page: Path
@@ -51,7 +51,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """All pages whose blocks are run; mqdma.md is one of those that Sphinx includes."""
+    """All pages whose blocks are run, with mqdma.md, which Sphinx includes."""
     return [
         PROJECT / "README.md",
         PROJECT / "qemu-device/mqdma.md",
@@ -63,7 +63,7 @@ def blocks_of(page: Path, text: str | None = None) -> list[Block]:
     """The blocks of a page, in its order.
 
     :param page: the file
-    :param text: its text, where it is not the file's
+    :param text: its text, if it differs from the file's
     """
     found = []
     name = ""

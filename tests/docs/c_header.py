@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The C of a page is compiled: a driver's with the declared types and DDIs, a device's in QEMU.
+"""Compiles the C code of a page: a driver's with the declared types and DDIs, a device's in QEMU.
 
-Windows' own headers are not free. What takes their place is made from the declarations: handles
-are types of their own, so that a wrong one is an error.
+Windows' own headers are not free. Headers made from the declarations take their place: each handle
+has its own type, so that a wrong handle is an error.
 """
 
 import subprocess
@@ -48,8 +48,8 @@ def header() -> str:
 def compile_c(source: Path) -> str:
     """Compiles a driver's C.
 
-    :param source: the file; the headers are put beside it
-    :return: what the compiler says
+    :param source: the file; the headers are written beside it
+    :return: the output of the compiler
     """
     (source.parent / "ntddk.h").write_text(header(), encoding="utf-8")
     (source.parent / "wdf.h").write_text('#include "ntddk.h"\n', encoding="utf-8")

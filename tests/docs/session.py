@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Where the blocks of a page are run: a copy of the project, in a home of its own.
+"""The session in which the blocks of a page are run: a copy of the project, in its own home.
 
-A page's commands share one folder, its variables and its background jobs, as in a reader's
-terminal. `~/pydriver` is the copy; what a page puts below /tmp goes into the session's own folder.
+The commands of a page share one folder, variables and background jobs, as in a reader's terminal.
+`~/pydriver` is the copy; files that a page makes below /tmp go into the session's own folder.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from .blocks import PROJECT
 __all__ = ("Session",)
 
 TIMEOUT = 200
-"""Seconds: one of the commands links QEMU, others take less than ten."""
+"""The limit in seconds: one of the commands links QEMU, others take less than ten."""
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "__pycache__", "*.egg-info", ".*_cache", "*.lock"
 )
 OF_MAKE = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
-# The shell's variables and its folder survive from one command to the next in a file.
+# A file keeps the shell's variables and its folder from one command to the next.
 COMMAND = """\
 [ -e "$PAGE_STATE" ] && . "$PAGE_STATE"
 {command}
@@ -39,7 +39,7 @@ PYTHON = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='page')"
 
 
 class Session:
-    """A reader of a page, who does what it says.
+    """A reader of a page, who follows its instructions.
 
     :param scratch: an empty folder
     """
@@ -55,7 +55,7 @@ class Session:
         self._outputs.mkdir()
         shutil.copytree(PROJECT, self.project, symlinks=True, ignore=NOT_COPIED)
         (self.project / ".venv").symlink_to(PROJECT / ".venv")
-        # What make has made holds for the copy, too.
+        # The stamp names the folder: make takes the linked environment as made for the copy.
         (self.project / ".make/venv").write_text(f"{self.project}\n", encoding="utf-8")
         self._environment = {k: v for k, v in os.environ.items() if k not in OF_MAKE} | {
             "HOME": str(self.home),
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Where the last command left the shell."""
+        """The folder in which the last command left the shell."""
         if not self._state.exists():
             return self.project
         last = self._state.read_text(encoding="utf-8").splitlines()[-1]
@@ -76,11 +76,11 @@ class Session:
     ) -> tuple[int, str]:
         """Runs a command of the page.
 
-        :param command: for bash
+        :param command: the command, for bash
         :param typed: its standard input
-        :param expected: whether a job that the command leaves in the background has printed
-            what the reader waits for; ``None``: wait for nothing
-        :return: its exit code, and what it has printed
+        :param expected: a function that returns whether a job that the command leaves in the
+            background has printed the output that the reader waits for; ``None``: do not wait
+        :return: its exit code and its output
         :raises subprocess.TimeoutExpired: it has not ended after 200 s
         """
         command = self._private(command)
@@ -91,10 +91,10 @@ class Session:
         return self._run([sys.executable, "-c", PYTHON, str(script)])
 
     def write(self, name: str, text: str) -> Path:
-        """Makes a file of the page, where the reader is now.
+        """Makes a file of the page, in the reader's current folder.
 
-        :param name: relative
-        :param text: of the page
+        :param name: the relative name of the file
+        :param text: its text
         """
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ class Session:
         return path
 
     def close(self) -> None:
-        """Ends what runs in the background."""
+        """Ends the jobs in the background."""
         for group in self._groups:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
@@ -116,7 +116,7 @@ class Session:
         typed: str = "",
         expected: Callable[[str], bool] | None = None,
     ) -> tuple[int, str]:
-        # A file and no pipe: a job in the background keeps a pipe open.
+        # A file instead of a pipe: a job in the background keeps a pipe open.
         with NamedTemporaryFile("w+", dir=self._outputs, delete=False) as output:
             process = subprocess.Popen(
                 arguments,
@@ -138,7 +138,7 @@ class Session:
         while True:
             printed = Path(output.name).read_text(encoding="utf-8", errors="replace")
             printed = printed.replace(f"{self._tmp}/", "/tmp/")
-            # A file tells nobody when it grows.
+            # The growth of a file cannot be waited for.
             if expected is None or expected(printed) or time.monotonic() > end:
                 return process.returncode, printed
             time.sleep(0.01)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Every block of a page is run, or says why it is not; no block is passed over."""
+"""Every block of a page is run, or says why it is not; no block is skipped."""
 
 import json
 import tomllib
@@ -22,7 +22,7 @@ EXIT = "exit "
 
 
 def run_console(session: Session, block: Block) -> None:
-    """Each command prints what the page says; the last one ends as the fence says."""
+    """Each command prints the output on the page; the last one ends as the fence says."""
     commands = commands_of(block.text)
     assert commands, f"{block} has no command"
     notes = set(block.notes)
@@ -46,14 +46,14 @@ def run_console(session: Session, block: Block) -> None:
 
 
 def run_sh(session: Session, block: Block) -> None:
-    """All lines succeed; what they print is not on the page."""
+    """All lines succeed; their output is not on the page."""
     assert not block.notes, f"{block}: unknown notes {sorted(block.notes)}"
     code, printed = session.shell(f"set -e\n{block.text}set +e")
     assert code == 0, f"{block} ends with {code}:\n{printed}"
 
 
 def run_patch(session: Session, block: Block) -> None:
-    """The change can be made."""
+    """The patch applies."""
     patch = session.write("page.diff", block.text)
     code, printed = session.shell(f"patch -p1 --fuzz=0 <{patch.name} && rm {patch.name}")
     assert code == 0, f"{block} does not apply:\n{printed}"
@@ -80,7 +80,7 @@ def check_json(session: Session, block: Block) -> None:
 
 
 def write_python(session: Session, block: Block) -> None:
-    """A file, which a command of the page runs; other blocks are run together, at the end."""
+    """Writes a file, which a command of the page runs; other blocks are run together at the end."""
     if block.name:
         compile(session.write(block.name, block.text).read_text(), block.name, "exec")
 
@@ -97,7 +97,7 @@ KINDS: dict[str, Callable[[Session, Block], None]] = {
 
 
 def run_block(session: Session, block: Block) -> None:
-    """Runs a block, or fails where nobody can say how."""
+    """Runs a block, or fails if its kind is not known."""
     if block.reason or block.kind in DIRECTIVES:
         return
     assert block.kind in KINDS, (
@@ -107,7 +107,7 @@ def run_block(session: Session, block: Block) -> None:
 
 
 def run_python(session: Session, blocks: list[Block]) -> None:
-    """Runs the Python of a page that is no file, as one script with the page's line numbers."""
+    """Runs the Python blocks of a page that are not files, as one script with its line numbers."""
     lines: list[str] = []
     for block in blocks:
         if block.kind == "python" and not block.name and not block.reason:
@@ -119,7 +119,7 @@ def run_python(session: Session, blocks: list[Block]) -> None:
 
 
 def run_blocks(session: Session, blocks: list[Block]) -> None:
-    """Does what a page says."""
+    """Runs all blocks of a page."""
     for block in blocks:
         run_block(session, block)
     run_python(session, blocks)

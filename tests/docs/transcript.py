@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Transcripts: commands with what they print, and whether they still print that.
+"""Transcripts: commands and their output, and the comparison with the output of today.
 
-A line after `$ ` is a command, lines after `> ` go on with it. Lines after the prompt of a program,
-such as `(gdb) `, are typed into the command above. A line `...` stands for any lines, `...` at the
-end of a line for the rest of it.
+A line after `$ ` is a command, lines after `> ` continue it. Lines after the prompt of a program,
+such as `(gdb) `, are typed into the command above. A line `...` matches any lines, `...` at the end
+of a line matches the rest of it.
 """
 
 import difflib
@@ -22,8 +22,8 @@ ANY_LINES, ANY_REST = "...", "..."
 class Command:
     """A command of a transcript.
 
-    :ivar text: for the shell
-    :ivar typed: what is typed into it, line by line
+    :ivar text: the command, for the shell
+    :ivar typed: the input that is typed into it, line by line
     :ivar output: the lines that it prints
     """
 
@@ -35,7 +35,7 @@ class Command:
 def commands_of(transcript: str) -> list[Command]:
     """The commands of a transcript.
 
-    :raises ValueError: something is printed before the first command
+    :raises ValueError: the transcript has output before the first command
     """
     commands: list[Command] = []
     for line in transcript.splitlines():
@@ -54,25 +54,25 @@ def commands_of(transcript: str) -> list[Command]:
 
 
 def without_numbers(line: str) -> str:
-    """A line without what varies: numbers, and the width of columns that hold them."""
+    """A line without the parts that vary: numbers, and the width of their columns."""
     line = NUMBER.sub("#", line)
     return re.sub(r"-{3,}", "---", re.sub(r"\s+", " ", line)).strip()
 
 
 def without_prompts(line: str) -> str:
-    """A line without the prompts that a program prints although nobody sees its input."""
+    """A line without the prompts that a program prints although its input is not echoed."""
     while prompt := PROMPT.match(line):
         line = line[prompt.end() :]
     return line.rstrip()
 
 
 def difference(command: Command, printed: str, *, numbers_vary: bool) -> str:
-    """How what a command has printed differs from what the transcript has.
+    """Compares the output of a command with the transcript.
 
-    :param command: of the transcript
-    :param printed: what it has printed now
-    :param numbers_vary: numbers may differ
-    :return: nothing, or a text that shows both
+    :param command: the command, with the output in the transcript
+    :param printed: the output of today
+    :param numbers_vary: whether numbers may differ
+    :return: a text that shows both outputs; empty: they agree
     """
     got = [line.rstrip() for line in printed.splitlines()]
     wanted = [line.rstrip() for line in command.output]

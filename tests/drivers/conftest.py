@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Machines of these tests: how many vCPUs they have can be a parameter."""
+"""The machines of these tests, whose number of vCPUs can be a parameter."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from pydriver.machine import MachineConfig
 
 @pytest.fixture
 def cpus() -> int | None:
-    """vCPUs, to be parametrized; `None`: as many as the marker says."""
+    """The number of vCPUs, to be parametrized; `None`: the marker's."""
     return None
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The driver of the 8255x: frames in and out, a network, a line that it shares, link and resets."""
+"""The driver of the 8255x: frames in and out, a network, a shared line, link and resets."""
 
 import math
 import random
@@ -84,7 +84,7 @@ class Peer:
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
-    """What the machine connects its cable to."""
+    """The port to which the machine connects its cable."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "network"))
         listening.listen()
@@ -94,7 +94,7 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def machine_config(request: pytest.FixtureRequest, machine_config: MachineConfig) -> MachineConfig:
-    """A test with a peer has it at the other end of the cable, instead of QEMU's user network."""
+    """With a peer, a test has it at the other end of the cable, instead of QEMU's user network."""
     if "peer" not in request.fixturenames:
         return machine_config
     path = request.getfixturevalue("listening").getsockname()
@@ -168,7 +168,7 @@ def test_reads_get_frames_in_order_and_the_ring_keeps_what_nobody_reads(
         wait_until(lambda: statistics(file).lost == 40)
         kept = [file.read(i8255x.MAX_FRAME, timeout=TIMEOUT) for _ in range(DESCRIPTORS)]
         assert kept == frames[:DESCRIPTORS]
-        # The receive unit had stopped, and goes on.
+        # The receive unit had stopped, and continues.
         assert adapter.receive.restarts >= 1
         peer.send(*more)
         assert [file.read(i8255x.MAX_FRAME, timeout=TIMEOUT) for _ in more] == more
@@ -423,7 +423,7 @@ def test_hundred_resets_under_load_lose_no_write(
                 else:
                     device.exit_d0()
                     device.enter_d0()
-                # However quick the resets are, there is something to lose.
+                # Even the quickest resets have something to lose.
                 wait_until(lambda number=number: len(sent) >= number)
     finally:
         stop.set()

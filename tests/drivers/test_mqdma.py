@@ -32,7 +32,7 @@ TIMEOUT = 20.0
 
 
 def mqdma_with(queues: int = 2, cpus: int = 1, **parameters: Any) -> pytest.MarkDecorator:
-    """A device with as many queues, and its driver with these parameters."""
+    """A device with a number of queues, and its driver with these parameters."""
     return pytest.mark.pydriver(
         device=f"mqdma,memdev=bar2,queues={queues}",
         driver=mqdma.driver_entry_with(mqdma.Parameters(depth=DEPTH, block=BLOCK, **parameters)),
@@ -68,7 +68,7 @@ def queues(context: mqdma.MqdmaDevice) -> list[HardwareQueue]:
 
 
 def copy(device: Device, count: int, size: int = BLOCK) -> list[tuple[bytes, Irp]]:
-    """Sends copies of random blocks, waits for all, and gives each with its data."""
+    """Sends copies of random blocks, waits for all, and returns each with its data."""
     random.seed(count)
     blocks = [random.randbytes(size) for _ in range(count)]
     with device.open() as file:
@@ -316,7 +316,7 @@ def test_hundred_resets_under_load_lose_nothing(device: Device) -> None:
         for number in range(100):  # each D0 entry resets the device
             device.exit_d0()
             device.enter_d0()
-            # However quick the resets are, there is something to lose.
+            # Even the quickest resets have something to lose.
             wait_until(lambda number=number: len(results) >= number)
     finally:
         stop.set()

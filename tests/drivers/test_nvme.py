@@ -83,7 +83,7 @@ def ended(irps: list[Irp]) -> set[int]:
 
 
 def load(file: File, count: int, block: int, seed: int = 1) -> bytearray:
-    """Writes blocks of random sizes in random order, checks them, and gives what the disk has."""
+    """Writes blocks of random sizes in random order, checks them, and returns the disk's data."""
     choose = random.Random(seed)
     content = bytearray(choose.randbytes(count * 16 * block))
     places = []

@@ -31,7 +31,7 @@ WATCHDOG_US = 60_000_000
 DMA = "dma"
 
 REMOVED = {STATUS_NO_SUCH_DEVICE, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE}
-"""The driver had it; it waited in a queue; it came when the queues were closed."""
+"""Statuses: the driver owned the request; it waited in a queue; the queues were closed."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def running(cpus: int) -> Iterator[tuple[System, Device]]:
         devices=(f"mqdma,id=dma,memdev=bar2,queues={QUEUES}",),
     )
     with System(SystemConfig(machine)) as system:
-        # It would reset the hung queues, if the machine takes long to fill them.
+        # The watch would reset the hung queues, if the machine takes long to fill them.
         parameters = mqdma.Parameters(depth=DEPTH, block=BLOCK, watchdog_us=WATCHDOG_US)
         entry = mqdma.driver_entry_with(parameters)
         function = system.pci.find(mqdma.VENDOR, mqdma.DEVICE)
@@ -50,15 +50,15 @@ def running(cpus: int) -> Iterator[tuple[System, Device]]:
 
 
 def pull_out(system: System, device: Device) -> None:
-    """First the hardware goes, then the bus driver tells."""
+    """Takes the hardware away, then reports that as the bus driver would."""
     system.machine.set_property(DMA, "fault-removed", True)
     device.surprise_remove()
 
 
 class Ends:
-    """Sends requests and notes how each ends, and how often; by one thread.
+    """Sends requests from one thread, and notes the ends of each.
 
-    Without a lock: a DPC that ends a request may have interrupted who holds it.
+    It has no lock: a DPC that ends a request may have interrupted the code that would hold it.
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from pydriver.machine import Machine, MachineConfig
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """One for each test: it boots in a tenth of a second, and a handler that failed ruins it."""
+    """A machine for each test: it boots in a tenth of a second, and a failed handler ruins it."""
     with Machine(MachineConfig()) as machine:
         yield machine
 

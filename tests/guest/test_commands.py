@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands: what the interpreter executes, and what it survives."""
+"""Commands: the interpreter executes them, and survives those that fault."""
 
 import pytest
 from pydriver.abi._native import lib
@@ -156,6 +156,6 @@ def test_level_16_is_refused(cpu: ProcessorLink) -> None:
 
 
 def test_structures_agree_with_the_guests_debugging_information(link: Link) -> None:
-    # A member that only one side has is found: the device's descriptor is none of the guest's.
+    # A member that only one side has is found, such as the device's descriptor.
     with pytest.raises(LinkError, match="mqdma_descriptor"):
         link.machine.image.check_layout("link.c", ("mqdma_descriptor",))

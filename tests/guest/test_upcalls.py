@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Upcalls: interrupts by level, their nesting, exceptions, services. Evidence is the guest's."""
+"""Upcalls: interrupts by level, nesting, exceptions, services; by the evidence of the guest."""
 
 import os
 
@@ -20,7 +20,7 @@ Log = list[tuple[int, int, int, int]]
 
 @pytest.fixture
 def log(cpu: ProcessorLink) -> Log:
-    """Vector, interrupted CR8, CR8 in the handler, depth: of each upcall, by the guest."""
+    """The guest's record of each upcall: vector, interrupted CR8, CR8 in the handler, depth."""
     entries: Log = []
 
     def note() -> int:
@@ -64,7 +64,7 @@ def test_interrupt_at_or_below_the_level_stays_pending_until_it_is_lowered(
 def test_what_follows_a_return_comes_before_what_a_later_interrupt_does(
     cpu: ProcessorLink, machine: Machine, log: Log
 ) -> None:
-    # The host has ended LOW's handler and gone on, when it sees that HIGH had come before.
+    # The host has ended LOW's handler when it sees that HIGH had come before.
     state, address = cpu.state, machine.reservations.reserve(4096)
     place = machine.memory.pointer(address, "uint32_t *")
 
@@ -79,7 +79,7 @@ def test_what_follows_a_return_comes_before_what_a_later_interrupt_does(
         outcome = outcome_of(lib.link_execute(state, lib.LINK_OP_NOP, 0, 0, 0, 0))
     assert lib.LINK_ACCEPTED - outcome == LOW
     raise_vector(cpu, HIGH)
-    while cpu.depth < 2:  # it is in the guest, and the controller has not looked
+    while cpu.depth < 2:  # the upcall is in the guest, and the controller has not looked
         os.sched_yield()
     lib.link_return(state, EOI)
     lib.link_write(state, address, 4, 7)
@@ -96,7 +96,7 @@ def test_higher_vector_nests_in_the_handler_of_a_lower_one(cpu: ProcessorLink, l
     def low() -> int:
         order.append("low begins")
         raise_vector(cpu, HIGH)
-        raise_vector(cpu, LOW)  # its own level: not before the return
+        raise_vector(cpu, LOW)  # at its own level it does not arrive before the return
         cpu.sync()
         cpu.sync()
         order.append("low ends")
@@ -151,7 +151,7 @@ def test_commands_posted_before_an_interrupt_was_seen_are_executed_before_its_ha
     cpu.handlers[MIDDLE] = handler
     for value in range(1, 200):
         raise_vector(cpu, MIDDLE)
-        cpu.write32(page, value)  # the guest may take the interrupt before it sees this one
+        cpu.write32(page, value)  # the guest may take the interrupt before it sees this command
         cpu.sync()
         cpu.sync()
         assert seen.pop() == value
@@ -176,7 +176,7 @@ def test_exception_is_an_upcall_with_all_registers(cpu: ProcessorLink, machine: 
             cr0=registers.cr0,
             cs=registers.cs,
         )
-        cpu.write16(code + 10, NOPS)  # by the guest: TCG must see that its code has changed
+        cpu.write16(code + 10, NOPS)  # written by the guest: TCG must see that its code has changed
         return 0
 
     cpu.handlers[INVALID_OPCODE] = handler

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A driver made up by a test, on QEMU's `edu` device, and what the guest saw of its interrupts.
+"""Drivers made by tests, on QEMU's `edu` device, and the guest's evidence of their interrupts.
 
 `edu` raises its interrupt when a cause is written to RAISE, and lowers it when the cause is
-written to ACKNOWLEDGE; both are writes that a callback can make itself. So a test says exactly
+written to ACKNOWLEDGE; a callback can make both writes itself. A test therefore determines exactly
 when an interrupt is due.
 """
 
@@ -42,13 +42,13 @@ CAUSE, RAISE, ACKNOWLEDGE = 0x24, 0x60, 0x64
 TIMEOUT = 10.0
 
 Mistake = tuple[str, int | None]
-"""A rule, and the code of the bug check if there is one; as in `pytest.mark.mistake`."""
+"""A rule, and the code of the bug check if it has one; as in `pytest.mark.mistake`."""
 
 
 class Arrival(NamedTuple):
-    """What the guest wrote into the frame of an upcall.
+    """The record that the guest wrote into the frame of an upcall.
 
-    `interrupted` is CR8 as it was, `level` CR8 as read back after it was raised.
+    `interrupted` is CR8 before the interrupt, `level` CR8 as read back after it was raised.
     """
 
     vector: int
@@ -58,7 +58,7 @@ class Arrival(NamedTuple):
 
 
 def arrival(link: ProcessorLink) -> Arrival:
-    """Evidence about the upcall that is being served on a processor."""
+    """The guest's record of the upcall that is being served on a processor."""
     frame = link.frame
     return Arrival(frame.vector, frame.cr8, frame.level, frame.apic_id)
 
@@ -95,7 +95,7 @@ class Edu:
         self.registers.write32(RAISE, cause)
 
     def acknowledge(self) -> int:
-        """What every ISR here has to do; returns the causes."""
+        """Acknowledges the interrupt, as every ISR here must; returns the causes."""
         causes = self.registers.read32(CAUSE)
         self.registers.write32(ACKNOWLEDGE, causes)
         return causes
@@ -103,7 +103,7 @@ class Edu:
 
 @dataclass
 class Plan:
-    """What the driver does; every field is optional."""
+    """The callbacks and settings of a driver; every field is optional."""
 
     isr: Callable[[Interrupt, int], bool] | None = None
     dpc: Callable[[Interrupt, Device], None] | None = None
@@ -129,7 +129,7 @@ class Bench:
         self._found: set[Mistake] = set()
 
     def load(self, plan: Plan | None = None, index: int = 0) -> Edu:
-        """Load a driver for a device and start it."""
+        """Loads a driver for a device and starts it."""
         plan = plan or Plan()
         mapped: list[MappedRegisters] = []
         prepare = plan.callbacks.evt_device_prepare_hardware
@@ -171,38 +171,38 @@ class Bench:
         return Edu(device, mapped[0])
 
     def violations(self) -> list[Violation]:
-        """What the verifier has found since the last call; who asks for it has expected it."""
+        """The violations since the last call; the caller has expected them."""
         found = list(self.kernel.verifier.violations)
         self.kernel.verifier.clear()
         self._found |= {(each.rule, None) for each in found}
         return found
 
     def violation(self) -> Violation:
-        """The one violation that the verifier has found."""
+        """The only violation that the verifier has found."""
         found = self.violations()
         assert len(found) == 1, [each.report() for each in found]
         return found[0]
 
     def mistakes(self) -> set[Mistake]:
-        """What was found in the test: the violations that it asked for, and the bug check."""
+        """The mistakes that were found in the test: the violations it read, and the bug check."""
         failure = self.kernel.failure
         if isinstance(failure, BugCheck):
             return {*self._found, (failure.state.cause, failure.code)}
         return self._found
 
     def unload_and_look(self) -> list[Violation]:
-        """Unload the drivers; what the verifier has found by then."""
+        """Unloads the drivers; returns the violations that the verifier has found by then."""
         self.system.unload_drivers()
         return self.violations()
 
     def close(self) -> None:
-        """Unload what the test loaded."""
+        """Unloads the drivers that the test loaded."""
         while self.drivers:
             self.drivers.pop().unload()
 
 
 class Signal:
-    """Waits for something to have happened, and fails loudly if it does not."""
+    """An event that a test waits for; it fails loudly if the event does not come."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -218,10 +218,10 @@ class Signal:
 def held_elsewhere(
     kernel: Kernel, acquire: Callable[[], object], release: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Has another thread, on processor 1, hold something while the block runs on processor 0.
+    """Makes another thread, on processor 1, hold something while the block runs on processor 0.
 
-    :param acquire: what takes it
-    :param release: what gives it back; nothing where the block ends the system
+    :param acquire: the function that acquires it
+    :param release: the function that releases it; ``None`` where the block ends the system
     """
     held, over = Signal(), Signal()
 

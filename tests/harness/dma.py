@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A driver that copies by edu's DMA engine, for tests of DMA that really goes."""
+"""A driver that copies by edu's DMA engine, for tests of real DMA."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ def pattern(size: int) -> bytearray:
 class EduDma:
     """A driver that copies by edu's DMA engine: 4096 bytes at 0x40000, an element at a time.
 
-    EvtProgramDma starts with the first element; the DPC goes on, and ends the transfer.
+    EvtProgramDma starts the first element; the DPC starts the next ones, and ends the transfer.
     """
 
     buffer = 0x40000

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Systems of the plugin with `edu` devices: one that tests share, and ones that a test brings down.
+"""Systems of the plugin with `edu` devices: a shared one, and ones that a test brings down.
 
-What the plugin does for its `system` holds here: a bug check, a broken rule that the test has not
-asked for (`Bench.violations`) and the end of QEMU fail the test. So does a mistake of a driver that
-the test is marked with, if the verifier did not find it. A folder's `conftest.py` imports what its
-tests need.
+As with the plugin's `system`, a test fails after a bug check, a broken rule that the test has not
+asked for (`Bench.violations`), and the end of QEMU. It also fails if the verifier did not find the
+driver's mistake with which the test is marked. A folder's `conftest.py` imports the fixtures that
+its tests need.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def machine_config(machine_config: MachineConfig) -> MachineConfig:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, system: System) -> Iterator[Bench]:
-    """Devices of the shared system. What ends the system is a failure."""
+    """Devices of the shared system. A test that ends the system fails."""
     bench = Bench(system)
     yield bench
     if request.node.stash[WATCHES][0].fate is not Fate.BROKEN:
@@ -47,7 +47,7 @@ def bench(request: pytest.FixtureRequest, system: System) -> Iterator[Bench]:
 def boot(
     request: pytest.FixtureRequest, machine_config: MachineConfig, start_system: StartSystem
 ) -> Iterator[Boot]:
-    """``boot(cpus, verifier)``: devices of a system that the test may bring down."""
+    """``boot(cpus, verifier)`` boots a system with devices, which the test may bring down."""
     benches: list[Bench] = []
 
     def start(cpus: int = 1, verifier: VerifierConfig | None = None) -> Bench:

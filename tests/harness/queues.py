@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the tests of queues and requests have in common."""
+"""Common parts of the tests of queues and requests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ SEQUENTIAL, PARALLEL, MANUAL = IoQueueDispatchType
 
 
 class Presented:
-    """A handler that keeps what it is given."""
+    """A handler that keeps its requests."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -51,14 +51,14 @@ def manual(**more: Any) -> Plan:
 
 @contextmanager
 def status(expected: int) -> Iterator[None]:
-    """What is called fails with a status."""
+    """The block must fail with a status."""
     with pytest.raises(NtStatusError) as failed:
         yield
     assert failed.value.status == expected
 
 
 def in_dpc(bench: Bench, edu: Edu, routine: Callable[[], object]) -> None:
-    """Call something at DISPATCH_LEVEL, and wait until it has returned."""
+    """Calls a routine at DISPATCH_LEVEL, and waits until it has returned."""
     config = DpcConfig(lambda dpc: routine(), automatic_serialization=False)
     dpc = Dpc.create(config, ObjectAttributes(parent_object=edu.device))
     dpc.enqueue()
@@ -66,7 +66,7 @@ def in_dpc(bench: Bench, edu: Edu, routine: Callable[[], object]) -> None:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Look until something is so, which nobody tells about."""
+    """Polls until a condition holds of which there is no notification."""
     end = monotonic() + TIMEOUT
     while not condition():
         assert monotonic() < end, f"{what}: not so in {TIMEOUT} s"

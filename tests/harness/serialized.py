@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Devices with attributes of their own, for tests of locks and of automatic serialization."""
+"""Devices with their own attributes, for tests of locks and of automatic serialization."""
 
 from pydriver.wdf import (
     Device,
@@ -23,7 +23,7 @@ def load_device(
     queue: IoQueueConfig | None = None,
     index: int = 0,
 ) -> Device:
-    """A started device of some scope and level; with a queue, if there is a configuration."""
+    """A started device with a scope and a level; with a queue, if it has a configuration."""
     attributes = ObjectAttributes(execution_level=level, synchronization_scope=scope)
 
     def add(driver: Driver, init: DeviceInit) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Drivers that note each callback: with what it was told, at which IRQL, on which processor."""
+"""Drivers that note each callback: its arguments, its IRQL and its processor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,12 +31,12 @@ MQDMA = (0x1234, 0x6D71)
 
 
 def passive(*steps: str) -> list[Call]:
-    """Steps as they are noted at PASSIVE_LEVEL, on no processor."""
+    """The notes of steps at PASSIVE_LEVEL, which are on no processor."""
     return [(step, PASSIVE_LEVEL, None) for step in steps]
 
 
 def dirql(step: str) -> Call:
-    """A step as it is noted at the interrupt's IRQL, on its processor."""
+    """The note of a step at the interrupt's IRQL, on its processor."""
     return step, "DIRQL", 0
 
 
@@ -50,7 +50,7 @@ START = [
 
 
 def leave(target: str = "D3_FINAL") -> list[Call]:
-    """D0 exit."""
+    """The steps of a D0 exit."""
     return [
         *passive("SelfManagedIoSuspend", "queue stopped", "DMA down 0", "DMA down 1"),
         *passive(f"PreInterruptsDisabled {target}"),
@@ -67,7 +67,7 @@ CLEANUP = passive("Cleanup", "Destroy")
 
 @dataclass
 class DmaStandIn:
-    """What a DMA enabler is for the power sequences."""
+    """A stand-in for a DMA enabler in the power sequences."""
 
     witness: "Witness"
     number: int
@@ -80,7 +80,7 @@ class DmaStandIn:
 
 
 class WatchedQueue(IoQueue):
-    """A queue that notes when the device's power has it stop and resume."""
+    """A queue that notes when the device's power stops and resumes it."""
 
     __slots__ = ("witness",)
     witness: "Witness"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Broken rules: Windows' code, the rule's name, and a report that says where."""
+"""Broken rules: Windows' code, the rule's name, and a report that names the line."""
 
 import contextlib
 import threading
@@ -49,7 +49,7 @@ Callback = Callable[[Edu], object]
 
 
 def ended(bench: Bench) -> BugCheck:
-    """Wait for the bug check of the system."""
+    """Waits for the bug check of the system."""
     event = KEvent(bench.kernel)
     with pytest.raises(BugCheck) as stopped:
         event.wait(int(-TIMEOUT * 10_000_000))
@@ -66,7 +66,7 @@ def after(bench: Bench, cause: Callable[[], object]) -> BugCheck:
 
 
 def in_isr(bench: Bench, callback: Callback) -> BugCheck:
-    """What happens when an ISR does something."""
+    """The bug check after an ISR has called a function."""
 
     def misbehaving_isr(interrupt: Interrupt, message: int) -> bool:
         edu.acknowledge()
@@ -78,7 +78,7 @@ def in_isr(bench: Bench, callback: Callback) -> BugCheck:
 
 
 def in_dpc(bench: Bench, callback: Callback) -> BugCheck:
-    """What happens when a DPC does something."""
+    """The bug check after a DPC has called a function."""
     edu = bench.load(Plan(isr=lambda interrupt, message: False))
 
     def misbehaving_dpc(dpc: Dpc) -> None:
@@ -89,7 +89,7 @@ def in_dpc(bench: Bench, callback: Callback) -> BugCheck:
 
 
 def run_in_isr(bench: Bench, callback: Callback) -> Edu:
-    """Let an ISR do something that does not stop the system."""
+    """Makes an ISR call a function that does not stop the system."""
     done = Signal()
 
     def misbehaving_isr(interrupt: Interrupt, message: int) -> bool:
@@ -105,7 +105,7 @@ def run_in_isr(bench: Bench, callback: Callback) -> Edu:
 
 
 def run_in_dpc(bench: Bench, callback: Callback) -> None:
-    """Let a DPC do something that does not stop the system."""
+    """Makes a DPC call a function that does not stop the system."""
     edu = bench.load(Plan(isr=lambda interrupt, message: False))
     done = Signal()
 

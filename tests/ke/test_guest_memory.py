@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Guest memory: blocks that Python and the guest's processor both see, and who has to free them."""
+"""Guest memory: blocks that Python and the guest's processor share, and their owners."""
 
 import itertools
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which code interrupts which, by the evidence of the guest: CR8 and vector in its own frames."""
+"""Interrupts of code by code, by the evidence of the guest: CR8 and vector in its own frames."""
 
 import threading
 

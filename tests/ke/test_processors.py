@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Two processors: where interrupts and DPCs arrive, and locks that exclude across processors."""
+"""Two processors: the targets of interrupts and DPCs, and locks that exclude across processors."""
 
 import threading
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.harness.bench import TIMEOUT, Bench, Plan, Signal, arrival
 
 @pytest.fixture(autouse=True, params=["multi", "single"])
 def vcpu_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test with a thread for each vCPU, and with one for all."""
+    """Runs each test with a thread for each vCPU, and with one thread for all."""
     monkeypatch.setenv("PYDRIVER_VCPU_THREADS", request.param)
 
 
@@ -95,7 +95,7 @@ def test_dpcs_of_both_processors_are_flushed(boot: Callable[..., Bench]) -> None
 def test_interrupt_lock_keeps_an_isr_on_another_processor_out(
     boot: Callable[..., Bench],
 ) -> None:
-    """The ISR's frame is there, by the guest's depth, but the driver's ISR has not begun."""
+    """The guest's depth shows the ISR's frame, but the driver's ISR has not begun."""
     bench = boot(2)
     order: list[str] = []
     done = Signal()
@@ -152,7 +152,7 @@ def test_spin_lock_excludes_across_processors(boot: Callable[..., Bench]) -> Non
 def test_what_was_written_under_a_spin_lock_is_there_for_the_next_holder(
     boot: Callable[..., Bench],
 ) -> None:
-    """A count in a register: one that read before the other's write, which is posted, is lost."""
+    """A count in a register: an increment that reads before another's posted write is lost."""
     bench = boot(2)
     edu = bench.load()
     lock = SpinLock.create(ObjectAttributes(parent_object=edu.device))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The verifier itself: what it keeps, what it says, when it is silent, and what it makes fail."""
+"""The verifier itself: its records, its reports, its silence, and the failures it injects."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def create_lock(edu: Edu) -> SpinLock:
 
 
 def raised_ddi(edu: Edu) -> None:
-    """Call a DDI for DISPATCH_LEVEL and below at a device's level."""
+    """Calls a DDI for DISPATCH_LEVEL and below at a device's level."""
     kernel = edu.device.system.kernel
     irql = kernel.raise_irql(DISPATCH_LEVEL + 3)
     edu.device.get_default_queue()
@@ -174,7 +174,7 @@ def test_callback_that_returns_at_another_irql_is_an_irql_mismatch(doomed: Bench
 
 
 def test_every_creation_fails_once_and_the_driver_copes() -> None:
-    """The shipped driver: each failed start leaves nothing, and the last one works."""
+    """With the shipped driver, each failed start leaves nothing, and the last one works."""
     verifier = VerifierConfig(fail_creations=True)
     bar2 = mqdma.shared_memory(1, 4, 4096)
     machine = MachineConfig(bar2=bar2, devices=("mqdma,memdev=bar2,queues=1",))
@@ -201,7 +201,7 @@ def test_every_creation_fails_once_and_the_driver_copes() -> None:
 
 
 def test_locks_that_are_gone_have_no_order(bench: Bench) -> None:
-    """Their addresses are those of the next ones, in some other order."""
+    """New objects get the addresses of freed ones, in another order."""
     kernel = bench.kernel
     for _ in range(200):
         locks = [KSpinLock(kernel) for _ in range(3)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The watchdogs: what does not return ends the system, and leaves nothing running."""
+"""The watchdogs: code that does not return ends the system, and leaves nothing running."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ FOREVER = int(-TIMEOUT * 10_000_000)
 
 
 def ended(bench: Bench) -> BugCheck:
-    """Wait for the bug check of the system."""
+    """Waits for the bug check of the system."""
     with pytest.raises(BugCheck) as stopped:
         KEvent(bench.kernel).wait(FOREVER)
     return stopped.value
@@ -36,12 +36,12 @@ def ended(bench: Bench) -> BugCheck:
 
 @pytest.fixture
 def impatient(boot: Callable[..., Bench]) -> Callable[..., Bench]:
-    """Boots systems whose watchdogs do not wait for long."""
+    """Boots systems whose watchdogs have short timeouts."""
     return lambda cpus=1: boot(cpus, IMPATIENT)
 
 
 def close_and_look(bench: Bench, before: set[threading.Thread]) -> None:
-    """End a system that has failed: none of its threads may be left."""
+    """Ends a system that has failed: none of its threads may be left."""
     bench.system.close()
     left = [each for each in threading.enumerate() if each not in before]
     assert not left, left

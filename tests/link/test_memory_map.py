@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The memory map changes on one processor while another one works: see qemu-device/tcg-commit.h."""
+"""The memory map changes on one processor while another works: see qemu-device/tcg-commit.h."""
 
 import threading
 

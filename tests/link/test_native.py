@@ -11,7 +11,7 @@ CALLS = 300_000
 
 
 def begin_upcalls(memory: mmap.mmap, depth: int) -> None:
-    """What publish() in guest/link.c begins with: depth, before the upcall is counted."""
+    """Does the first step of publish() in guest/link.c: sets depth, and counts no upcall yet."""
     word = memoryview(memory)[depth : depth + 4].cast("I")
     while True:
         word[0] = 1

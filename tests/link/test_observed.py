@@ -91,7 +91,7 @@ def test_read_without_an_answer_is_observed_by_both(tmp_path: Path) -> None:
         if point is Point.REGISTER:
             probed.append(name)
 
-    nowhere = 1 << 46  # beyond what the guest maps
+    nowhere = 1 << 46  # beyond the guest's map
     with (
         observed(tmp_path / "t.py", probe) as system,
         system.kernel.borrowed() as link,

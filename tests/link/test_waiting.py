@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Waiting and waking: both sides sleep when there is nothing to do, and none misses its wake-up."""
+"""Waits and wake-ups: both sides sleep when they have nothing to do, and miss no wake-up."""
 
 import os
 import threading
@@ -126,7 +126,7 @@ def test_stop_ends_every_wait_with_a_typed_error(link: Link) -> None:
     cpu = link.processors[0]
     link.stop()
     cpu.acquire()
-    link.machine.stop()  # the guest does not answer any more
+    link.machine.stop()  # the guest no longer answers
     with pytest.raises(LinkStopped):
         cpu.sync()
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The search for QEMU: a variable, what was built, then ``$PATH``."""
+"""The search for QEMU: a variable, the project's own build, then ``$PATH``."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The QEMU process: what it is given, how it ends, and that nothing of it stays."""
+"""The QEMU process: its arguments and its end, after which nothing of it stays."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_second_qmp_socket_is_for_its_owner_only_and_goes_with_the_machine(tmp_p
     path = tmp_path / "qmp"
     with Machine(MachineConfig(qmp_path=path)) as machine:
         assert path.stat().st_mode & 0o777 == 0o600
-        machine.qmp("query-status")  # the first one is open meanwhile
+        machine.qmp("query-status")  # the first connection is open meanwhile
         with socket.socket(socket.AF_UNIX) as person:
             person.connect(str(path))
             stream = person.makefile("rw")

@@ -15,7 +15,7 @@ from pydriver.machine import Machine, MachineConfig
 def test_connection_that_fails_in_mid_disconnection_leaves_no_socket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What qemu.qmp does when QEMU ends between the negotiation and the running state."""
+    """Behaves like qemu.qmp when QEMU ends between the negotiation and the running state."""
     connect = QMPClient.connect
 
     async def fail_late(client: QMPClient, address: object) -> None:

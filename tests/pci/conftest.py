@@ -58,7 +58,7 @@ EDU_ID, EDU_RAISE, EDU_ACKNOWLEDGE = 0x00, 0x60, 0x64
 
 
 class Arrival(NamedTuple):
-    """What the guest recorded in its own frame."""
+    """The record of the guest in its own frame."""
 
     processor: int
     vector: int
@@ -76,7 +76,7 @@ class Interrupts:
     def watch(
         self, vector: int, processor: int = 0, serve: Callable[[], None] | None = None
     ) -> None:
-        """Record the vector on a processor; the handler calls `serve` before its EOI."""
+        """Records the vector on a processor; the handler calls `serve` before its EOI."""
         link = self.processors[processor]
 
         def handler() -> int:
@@ -96,7 +96,7 @@ class Interrupts:
         return [arrival.vector for arrival in self.arrivals]
 
     def settle(self) -> list[int]:
-        """Let everything that is deliverable be delivered; return the vectors since the start.
+        """Delivers every interrupt that is deliverable; returns the vectors since the start.
 
         A device's interrupt is on its way when the write that caused it has been executed, and is
         taken by a vCPU before it executes a command that is posted afterwards.
@@ -107,7 +107,7 @@ class Interrupts:
         return self.vectors
 
     def wait(self, count: int) -> list[int]:
-        """Wait for that many interrupts; more are an error."""
+        """Waits for a number of interrupts; more are an error."""
         deadline = time.monotonic() + TIMEOUT
         while len(self.arrivals) < count:
             assert time.monotonic() < deadline, f"only {self.arrivals} of {count} interrupts"
@@ -126,7 +126,7 @@ def processors(system: System) -> Iterator[list[ProcessorLink]]:
     """Both processors, borrowed; afterwards all functions but the doorbell are switched off."""
     kernel = system.kernel
     kernel.current.home, other = kernel.processors
-    home = kernel.borrow()  # for the bus: it reads and writes where the kernel's caller is
+    home = kernel.borrow()  # the bus reads and writes on the processor of the kernel's caller
     other.link.acquire()
     yield system.link.processors
     for function in system.pci.functions:

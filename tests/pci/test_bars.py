@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Sizes and addresses of BARs: what the functions answer at, not what was computed."""
+"""Sizes and addresses of BARs, by the answers of the functions, not by computation."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -56,8 +56,8 @@ def test_function_answers_at_its_ports(bus: PciBus, cpu: ProcessorLink) -> None:
         nic.enable_memory()
         nic.enable_ports()
         ports = nic.bar_address(2)
-        # IOADDR selects the register that IODATA is [Intel 82574 datasheet 10.2.1]; RDBAL0 keeps
-        # what is written.
+        # IOADDR selects the register behind IODATA [Intel 82574 datasheet 10.2.1]; RDBAL0 keeps the
+        # value written.
         cpu.write32(nic.bar_address(0) + 0x2800, 0x12345670)
         cpu.port_out(ports, 4, 0x2800)
         assert cpu.port_in(ports + 4, 4) == 0x12345670, nic
@@ -115,7 +115,7 @@ def addresses(bus: PciBus) -> dict[tuple[str, int], int | None]:
 
 @pytest.fixture
 def other_windows(bus: PciBus) -> Iterator[PciBus]:
-    """A bus whose BARs may be assigned anew; they get their old addresses back."""
+    """A bus whose BARs may be assigned again; afterwards they get their old addresses back."""
     before = addresses(bus)
     yield bus
     bus.assign(WINDOWS)

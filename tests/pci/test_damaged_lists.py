@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Lists of capabilities that no device of QEMU has: the only tests here on a made-up function."""
+"""Damaged capability lists, which no device of QEMU has: these tests fake a function."""
 
 import pytest
 
@@ -14,7 +14,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.data = bytearray(4096)
-        self.data[0x06] = 0x10  # there is a list
+        self.data[0x06] = 0x10  # the status bit for a capability list
 
     def read8(self, address: int) -> int:
         return self.data[address]

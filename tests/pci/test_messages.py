@@ -12,7 +12,7 @@ from tests.pci.conftest import EDU_ACKNOWLEDGE, EDU_RAISE, Interrupts
 
 
 def raise_interrupt(cpu: ProcessorLink, mqdma: PciFunction, queue: int) -> None:
-    """Let the engine interrupt on a queue's vector, which is its number after reset."""
+    """Makes the engine interrupt on a queue's vector, which is the queue's number after reset."""
     cpu.write32(mqdma.bar_address(lib.MQDMA_BAR_REGISTERS) + lib.MQDMA_REG_INT_RAISE, queue)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The verifier finds enough mistakes of drivers, each by a rule or a bug check that exists.
+"""The verifier finds enough mistakes of drivers, each by an existing rule or bug check.
 
-That a marked test makes its mistake, and that it is found, is seen when it runs.
+A marked test itself checks, when it runs, that the mistake is made and found.
 """
 
 import ast
@@ -18,7 +18,7 @@ FEWEST_MISTAKES = 40
 
 
 def rules_of_the_verifier() -> set[str]:
-    """Every string in a module of the framework; the list of documented rules is none of them."""
+    """Every string in a module of the framework, except the list of documented rules."""
     found = set()
     for path in (PROJECT / "pydriver").rglob("*.py"):
         if path.name != "bugcheck.py":

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What is in a register trace, and what becomes of it when something breaks."""
+"""The contents of a register trace, and its fate when something breaks."""
 
 import mmap
 import os
@@ -199,5 +199,5 @@ def test_only_changed_bytes_of_pages_that_exist_are_found() -> None:
         view[0x5006:0x5007] = b"f"
         assert list(changes.take()) == [("bar2", 0x5001, b"\0\0d\0\0f")]
         assert list(changes.take()) == []
-        assert os.fstat(fd).st_blocks * 512 == 3 * 4096  # looking has made no page
+        assert os.fstat(fd).st_blocks * 512 == 3 * 4096  # reading has made no page
     os.close(fd)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""`pydriver run --mmio-trace` and `pydriver replay`: the same values come back, bugs do too."""
+"""`pydriver run --mmio-trace` and `pydriver replay`: values and bugs are reproduced."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ from tests.cli.command import Command, assert_error, names, run, until
 from .traces import MQDMA, PlainQemu, record, value_of
 
 LAST_EVENT = "read32(bar0 + 0x1044)"
-"""LAST_TAKE of mqdma's queue 0; bits 16 to 23 are the status of what has ended."""
+"""LAST_TAKE of mqdma's queue 0; bits 16 to 23 are the status of the ended descriptor."""
 
 EDU = ("--device", "edu", "--driver", "edu")
 
@@ -168,7 +168,7 @@ def test_wrong_value_of_a_device_is_reproduced_by_the_trace_and_by_qtest_alone(
     assert plain.reads(answers) == [int(value, 16) for value in recorded]
     assert wrong in plain.reads(answers)
 
-    # A device without the bug is found to be another one.
+    # The replay finds that a device without the bug differs.
     trace.write_text(trace.read_text().replace(",fault-dma=1", ""))
     mended = run("replay", trace)
     assert mended.code == 1

@@ -31,7 +31,7 @@ def record(
     entry: Entry,
     use: Callable[[Device], object],
 ) -> list[str]:
-    """Lets a driver run with its device, and records it.
+    """Runs a driver with its device, and records the accesses.
 
     :return: the lines of the trace
     """
@@ -45,7 +45,7 @@ def record(
 
 
 def statements(lines: list[str]) -> list[str]:
-    """The lines without their comments, and without what they share."""
+    """The lines without their comments, and without their common parts."""
     found = [line.partition("  # ")[0] for line in lines]
     return [line for line in found if not line.startswith("clock_step")]
 
@@ -57,10 +57,10 @@ def value_of(lines: list[str], read: str) -> list[int]:
 
 
 class PlainQemu:
-    """A QEMU as somebody else starts it, without this project: it reads commands from a file.
+    """A QEMU that is started without this project, and reads commands from a file.
 
-    :param command_line: as `pydriver replay --qtest` has printed it
-    :param folder: for the firmware, which a QEMU that is not installed has not got
+    :param command_line: the command line that `pydriver replay --qtest` has printed
+    :param folder: the folder for the firmware, which a QEMU that is not installed lacks
     """
 
     def __init__(self, command_line: str, folder: Path) -> None:
@@ -75,7 +75,7 @@ class PlainQemu:
     def run(self) -> tuple[int | None, list[str], str]:
         """Runs it until it has answered all commands, or has ended.
 
-        :return: its exit code (`None`: it ran), its answers, what it said on stderr
+        :return: its exit code (`None`: it still ran), its answers, its output on stderr
         """
         commands = self._path.read_text(encoding="ascii").splitlines()
         answers: list[str] = []

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""A soak of the mqdma driver: mixed load for as long as one likes; nothing may be wrong after it.
+"""A soak test of the mqdma driver: mixed load for any time, after which nothing may be wrong.
 
     python -m tests.soak.soak [--seconds 600] [--seed N]
 
 Two vCPUs, four hardware queues. Application threads keep copies of random size in flight, check
 every byte, and cancel some of them. Meanwhile the device leaves D0 and returns, is stopped and
-started with new resources, is removed and added again, and its faults make the driver's watch and
-its repair work. Every request must end once, and with a status that it can have; the verifier must
-find nothing; the memory of the process must not grow.
+started with new resources, is removed and added again, and its faults exercise the driver's watch
+and repair. Every request must end once, with a possible status; the verifier must find nothing; the
+memory of the process must not grow.
 """
 
 import argparse
@@ -47,7 +47,7 @@ WINDOW = 12
 TIMEOUT = 30.0
 DEVICE = "dma"
 REPAIRED = ("lost", "hung", "corrupt", "dma", "spurious")
-"""Faults that the driver makes good."""
+"""The faults from which the driver recovers."""
 
 ENDINGS = {
     STATUS_SUCCESS,
@@ -55,13 +55,13 @@ ENDINGS = {
     STATUS_INVALID_DEVICE_STATE,
     STATUS_IO_DEVICE_ERROR,
 }
-"""How a request may end. The last but one: the device was being removed when it came; the last one:
-three faults in a row hit it, and the driver has given up on it."""
+"""The possible statuses of a request. The last but one: the device was being removed when it came.
+The last: three faults in a row hit it, and the driver gave up."""
 
 
 @dataclass
 class Tally:
-    """What happened. Under `lock`."""
+    """The events of a run, guarded by `lock`."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: int = 0
@@ -79,7 +79,7 @@ class Tally:
 
 
 class Shelf:
-    """The device that can be opened now; an application that holds it keeps removal waiting."""
+    """The device that can be opened now; its removal waits for applications that have it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -92,7 +92,7 @@ class Shelf:
             self._changed.notify_all()
 
     def take_away(self) -> None:
-        """New users wait; returns when the present ones have gone."""
+        """Makes new users wait; returns when the present ones have gone."""
         with self._changed:
             self._device = None
             assert self._changed.wait_for(lambda: not self._users, TIMEOUT), "users do not go"
@@ -106,7 +106,7 @@ class Shelf:
 
     @property
     def wanted(self) -> bool:
-        """Whether the device shall be given back."""
+        """Whether the device should be given back."""
         return self._device is None
 
     def give_back(self) -> None:
@@ -188,7 +188,7 @@ class Application(threading.Thread):
 
 
 class Trouble:
-    """What happens to the device meanwhile; on the main thread."""
+    """The events of the device during the load; on the main thread."""
 
     def __init__(self, system: System, seed: int, shelf: Shelf, tally: Tally) -> None:
         self._system = system
@@ -208,7 +208,7 @@ class Trouble:
         return device
 
     def one(self) -> None:
-        """Lets one thing happen."""
+        """Makes one event happen."""
         what = self._random.choices(
             (self.power_cycle, self.rebalance, self.remove_and_add, self.fault), (4, 2, 1, 3)
         )[0]
@@ -235,7 +235,7 @@ class Trouble:
 
 
 def resident_bytes() -> int:
-    """Resident size of this process."""
+    """The resident size of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
@@ -245,11 +245,11 @@ def soak(
 ) -> tuple[Tally, float]:
     """Runs the soak.
 
-    :param seconds: how long
-    :param seed: of all that is random
-    :param settle: seconds after which the memory must not grow any more
-    :param progress: called with the seconds that have gone by
-    :return: what happened, and the growth of the memory from then on as a fraction
+    :param seconds: the length of the run in seconds
+    :param seed: the seed of all random choices
+    :param settle: the time in seconds after which the memory must not grow
+    :param progress: a function that is called with the seconds since the start
+    :return: the events, and the growth of the memory after ``settle``, as a fraction
     """
     tally, shelf = Tally(), Shelf()
     machine = MachineConfig(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The state of a system: what a call in the wrong one says, and what is there in which."""
+"""The states of a system: the errors of calls in the wrong one, and its parts in each."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Whole systems: how they start and end, and what they leave."""
+"""Whole systems: start, end, and leftovers."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ ENDS_WITHIN = 2.0
 
 
 def forgetful(queue: IoQueue, request: Request, length: int) -> None:
-    """Never completes what it is given."""
+    """A handler that never completes its request."""
 
 
 FORGETFUL = IoQueueConfig(IoQueueDispatchType.PARALLEL, evt_io_write=forgetful, default_queue=True)
@@ -40,7 +40,7 @@ def test_closed_system_leaves_no_thread_no_process_and_no_descriptor() -> None:
         return {path.name for path in Path("/proc/self/fd").iterdir()}
 
     with System(config()):
-        pass  # what Python itself opens at first use stays open
+        pass  # files that Python itself opens at first use stay open
     threads, files = threading.active_count(), descriptors()
     for _ in range(3):
         with System(config()) as system:
@@ -110,7 +110,7 @@ def test_drivers_are_unloaded_at_a_clean_end_and_not_after_an_error() -> None:
 
 def test_whoever_was_at_a_processor_is_told_why_the_system_ended() -> None:
     def fail(system: System) -> None:
-        """As a DPC would, on a thread of its own."""
+        """Fails as a DPC would, on a thread of its own."""
 
         def body() -> None:
             with contextlib.suppress(BugCheck):

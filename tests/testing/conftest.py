@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Runs of pytest in a folder of their own, with the example's driver, whole and broken."""
+"""Runs of pytest in their own folder, with the example's driver, whole and broken."""
 
 import re
 import sys
@@ -118,7 +118,7 @@ def pids(result: pytest.RunResult) -> dict[str, int]:
 
 
 def section(result: pytest.RunResult, test: str) -> str:
-    """What a run says about one test: all of its reports."""
+    """All reports of a run about one test."""
     parts = re.split(r"^_{3,} (?:ERROR at \w+ of )?(\S+) _{3,}$", result.stdout.str(), flags=re.M)
     texts = [
         re.split(r"^=+ ", text, maxsplit=1, flags=re.M)[0]

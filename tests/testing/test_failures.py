@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What goes wrong in a system fails the test that ran, with a report; the next test starts anew."""
+"""An error in a system fails the current test, with a report; the next test has a new system."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_after(factorial, machine):
 
 
 def outcome(run: Run, test: str, **counts: int) -> tuple[pytest.RunResult, str]:
-    """Runs one test between two that are well; the three must have had two machines."""
+    """Runs one test between two that pass; the three must have had two machines."""
     result = run(BEFORE_AND_AFTER.format(test=test))
     result.assert_outcomes(**{"passed": 2, **counts})
     machines = pids(result)
@@ -146,7 +146,7 @@ def test_violation_that_shows_at_unloading_is_an_error_of_the_test(run: Run) -> 
 def test_it(device):
     device.reference(tag="kept")
 """,
-        passed=3,  # its body was well
+        passed=3,  # its body passed
         errors=1,
     )
     assert "unexpected violation of ObjectLeak in test_it.py::test_it" in text

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a test says with the fixtures: faults, QMP, and what it expects to go wrong."""
+"""The fixtures for a test: faults, QMP, and the failures that it expects."""
 
 from .conftest import Run, pids, section
 

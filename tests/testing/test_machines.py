@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Which tests share a machine, and what they are given."""
+"""The machines of tests: which ones share one, and the objects that they get."""
 
 import pytest
 

@@ -75,7 +75,7 @@ def test_it(factorial, device, machine):
 
 
 def open_console(run: Run, typed: str) -> pytest.RunResult:
-    """A run with its console, and what is typed into it."""
+    """A run with its console, into which lines are typed."""
     return run(CONSOLE_TEST, "--pydriver-shell-on-fail", stdin=typed.encode())
 
 
@@ -97,7 +97,7 @@ def test_console_has_the_names_of_the_test_and_a_machine_that_stands_still(run: 
     )
     result.stdout.fnmatch_lines(
         [
-            "*clock 0.0",  # pytest-timeout's: one may look for as long as one likes
+            "*clock 0.0",  # pytest-timeout's limit does not count at the prompt
             "*number 17 edu_factorial 00:02.0 paused",
             "*Default driver image name: edu_factorial",
             "*5! is 120",

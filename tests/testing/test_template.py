@@ -49,7 +49,7 @@ def test_package_of_the_template_is_installed_and_passes(tmp_path: Path) -> None
     pip = (sys.executable, "-m", "pip", "--python", venv / "bin/python")
     install = ("install", "--quiet", "--no-compile", source, ".[test]")
     run(*pip, *install, cwd=package, environment=outside)
-    shutil.rmtree(source)  # what was installed needs nothing of it
+    shutil.rmtree(source)  # the installed package does not need it
     said = run(venv / "bin/pytest", "-ra", cwd=package, environment=outside)
     assert " passed" in said
     assert "skipped" not in said

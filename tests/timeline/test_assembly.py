@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""How entries become a timeline, and that a system that is not traced has none of the parts."""
+"""The assembly of a timeline from entries; a system without a trace has none of its parts."""
 
 import io
 from collections import deque
@@ -29,7 +29,7 @@ def captured(*entries: tuple[int, Event, int, int, object, object]) -> Capture:
 
 
 def slices(timeline: Timeline, category: Category) -> list[tuple[int, int | None]]:
-    """When the slices of a category begin and end."""
+    """The begin and end times of the slices of a category."""
     return [(each.begin, each.end) for each in timeline.of(category)]
 
 
@@ -66,7 +66,7 @@ def test_irql_stays_at_dispatch_level_between_two_dpcs_of_one_queue() -> None:
 
 def test_dpc_for_another_processor_comes_from_the_one_that_queued_it() -> None:
     def routine(dpc: KDpc, context: None, first: object, last: object) -> None:
-        """The DPC that another processor is sent."""
+        """A DPC that is sent to another processor."""
 
     def queue(dpc: KDpc, target: KDpc, first: object, last: object) -> None:
         assert kernel.current.processor is kernel.processors[0]

@@ -59,7 +59,7 @@ def test_trace_of_a_run_that_fails_is_written(tmp_path: Path) -> None:
 
 
 def refused(*arguments: str | Path, text: str) -> None:
-    """A command that ends with 2, and one line that says why."""
+    """A command that ends with exit code 2, and one line that says why."""
     result = run(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""

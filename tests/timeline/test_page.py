@@ -26,7 +26,8 @@ FEW, MANY = 10, 100_000
 TIMEOUT = 30
 GUTTER = 268
 FRAME_MS = 100.0
-"""A frame that takes longer is felt; the best of several, because the machine may be busy."""
+"""The limit of a frame: a longer one is felt. The best of several counts, as the machine may be
+busy."""
 
 
 def first_events(timeline: Timeline, count: int) -> Timeline:
@@ -65,7 +66,7 @@ class Page:
         return self.browser.execute_script(f"return {script}")  # type: ignore[no-untyped-call]
 
     def data(self, name: str) -> str:
-        """What the page says of itself."""
+        """The state that the page reports."""
         return str(self.run(f"document.body.dataset.{name}"))
 
     def picture(self) -> Image.Image:
@@ -73,7 +74,7 @@ class Page:
         return Image.open(io.BytesIO(self.view.screenshot_as_png)).convert("RGB")
 
     def spot(self, category: Category) -> tuple[int, int]:
-        """Where something of a category is drawn: the middle of its widest run of pixels."""
+        """The place where a category is drawn: the middle of its widest run of pixels."""
         image = self.picture()
         wanted = ImageColor.getrgb(STYLES[category].colour.light)
         pixels = image.load()
@@ -89,7 +90,7 @@ class Page:
         return where[0] - image.width // 2, where[1] + 6 - image.height // 2
 
     def hover(self, spot: tuple[int, int]) -> str:
-        """Moves the pointer there; the text that appears."""
+        """Moves the pointer to a place; returns the text that appears."""
         ActionChains(self.browser).move_to_element_with_offset(self.view, *spot).perform()
         tip = self.browser.find_element(By.ID, "tip")
         self.wait(tip.is_displayed)
@@ -104,7 +105,7 @@ def timeline(request: pytest.FixtureRequest, long_run: Timeline) -> Timeline:
 
 @pytest.fixture
 def page(timeline: Timeline, browser: webdriver.Chrome, tmp_path: Path) -> Page:
-    """That part as a page, in the light theme."""
+    """That part of the run as a page, in the light theme."""
     path = tmp_path / "page.html"
     path.write_text(make_page(timeline, "A run"), "utf-8")
     found = Page(browser, path)
@@ -234,7 +235,7 @@ def test_dark_theme_is_dark(page: Page) -> None:
 
 
 def is_shade(colour: tuple[int, ...], full: tuple[int, ...]) -> bool:
-    """Whether a colour is another one on white, at 30 % or more: how full a pixel is of slices."""
+    """Whether a colour is another one on white at 30 % or more, the share of slices in a pixel."""
     darkest = min(range(3), key=lambda channel: full[channel])
     share = (255 - colour[darkest]) / (255 - full[darkest])
     mixed = (255 + (each - 255) * share for each in full)

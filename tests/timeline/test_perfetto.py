@@ -40,12 +40,12 @@ ENDLESS = "select category as key, count(*) as n from slice where dur < 0 group 
 
 
 def ask(processor: TraceProcessor, query: str) -> dict[Any, int]:
-    """The keys and numbers that a query gives."""
+    """The keys and numbers in the result of a query."""
     return {row.key: row.n for row in processor.query(query)}
 
 
 def traced_run(path: Path, trace: Path, *arguments: str) -> dict[str, Any]:
-    """Streams a file through four queues, with a trace; the report."""
+    """Streams a file through four queues, with a trace; returns the report."""
     result = run("run", path, "--json", "--trace", trace, "--block", "16K", *arguments)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
@@ -56,7 +56,7 @@ def traced_run(path: Path, trace: Path, *arguments: str) -> dict[str, Any]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Something to stream."""
+    """A file to stream."""
     path = tmp_path / "source"
     path.write_bytes(bytes(range(256)) * 12_000)
     return path

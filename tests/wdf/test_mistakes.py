@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Mistakes of drivers that belong to no one topic: how callbacks return, and what they pass on."""
+"""Mistakes of drivers that belong to no one topic: returns of callbacks, and their arguments."""
 
 import contextlib
 from collections.abc import Callable
@@ -43,7 +43,7 @@ PASSIVE = ExecutionLevel.PASSIVE
 
 
 def ended(bench: Bench) -> BugCheck:
-    """Wait for the bug check of the system."""
+    """Waits for the bug check of the system."""
     with pytest.raises(BugCheck) as stopped:
         KEvent(bench.kernel).wait(FOREVER)
     return stopped.value
@@ -57,7 +57,7 @@ def not_mine(interrupt: Interrupt, message: int) -> bool:
     return False
 
 
-# How a callback returns
+# Returns of callbacks
 
 
 @pytest.mark.mistake("VERIFIER_IRQL_MISMATCH", 0x10D)
@@ -115,7 +115,7 @@ def test_callback_that_keeps_a_presentation_lock_is_found(bench: Bench) -> None:
 
 
 def test_locks_that_two_callbacks_keep_are_two_violations(bench: Bench) -> None:
-    """No code of the driver is on the stack any more; each names the line that took the lock."""
+    """The driver is no longer on the stack; each report names the line that took the lock."""
     for index in range(2):
         device = load_device(bench, SynchronizationScope.DEVICE, PASSIVE, index=index)
 
@@ -163,7 +163,7 @@ def test_isr_that_forgets_to_return_is_an_exception(doomed: Bench, kind: str) ->
     assert "forgets returned None, which is not a BOOLEAN" in stopped.state.message
 
 
-# What a driver passes on
+# Arguments that a driver passes
 
 
 def start_soon(edu: Edu) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The device's DDIs: what is said before its creation, its names, keys, properties, dispatching."""
+"""The device's DDIs: settings before its creation, names, keys, properties, dispatching."""
 
 import struct
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def load(
     attributes: ObjectAttributes | None = None,
     config: DriverConfig | None = None,
 ) -> Device:
-    """Starts a device whose init and whose creation a test has a say in."""
+    """Starts a device with functions of the test for its init and its creation."""
 
     def device_add(driver: Driver, init: DeviceInit) -> None:
         setup(init)
@@ -378,7 +378,7 @@ def test_request_that_a_queue_has_presented_is_not_enqueued(bench: Bench) -> Non
         IoQueue.create(device, parallel(evt_io_default=complete, default_queue=True))
         writes = IoQueue.create(device, parallel(evt_io_write=write))
         device.configure_request_dispatching(writes, RequestType.WRITE)
-        # So that the queue that the request would go to is another one.
+        # This makes the request's own queue another one than the queue of its type.
         device.io._dispatched[RequestType.WRITE] = device.queues[0]
 
     with load(bench, add=add).open() as file:
@@ -401,7 +401,7 @@ def test_request_without_a_queue_stays_with_the_driver(bench: Bench) -> None:
 
 
 class Note:
-    """A context of each request."""
+    """The context of each request."""
 
     value = 0
 
@@ -717,7 +717,7 @@ def test_device_that_is_not_pageable_keeps_its_interrupts_in_dx(
     edu.raise_interrupt()
     edu.registers.read32(0)
     edu.registers.read32(0)
-    # Whoever is connected again comes last in the chain, behind the one who claims.
+    # An interrupt that is connected again comes last in the chain, after the one that claims.
     assert called == (["second"] if pageable else ["first", "second"])
     device.exit_d0()
     device.remove()

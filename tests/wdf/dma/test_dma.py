@@ -85,7 +85,7 @@ def status_of(call: Callable[[], object]) -> int:
             ),
             STATUS_INVALID_PARAMETER,
         ),
-        # There is no RAM in the first 64 KiB that the device might have.
+        # The first 64 KiB of guest RAM have no memory for the device.
         (
             DmaEnablerConfig(DmaProfile.PACKET, PAGE, address_width_override=16),
             STATUS_INSUFFICIENT_RESOURCES,
@@ -280,7 +280,7 @@ def test_enabler_needs_no_callbacks(bench: Bench) -> None:
 def test_common_buffer_is_aligned_for_its_device_or_as_configured(bench: Bench) -> None:
     device = bench.load().device
     enabler = enabler_of(device)
-    CommonBuffer.create(enabler, 10)  # so that what follows is not aligned by chance
+    CommonBuffer.create(enabler, 10)  # so that the next block is not aligned by chance
     device.set_alignment_requirement(0x1FFFF)
     for buffer, alignment in (
         (CommonBuffer.create(enabler, 100), 0x20000),
@@ -342,7 +342,7 @@ def test_configuration_is_required(doomed: Bench, which: str) -> None:
 
 @pytest.mark.covers("WdfCommonBufferCreate")
 def test_memory_of_a_common_buffer_that_is_not_created_is_free_again(bench: Bench) -> None:
-    """Its enabler is being deleted, which shows after the memory was reserved."""
+    """Its enabler is being deleted, which is noticed after the memory was reserved."""
     device = bench.load().device
     reservations = bench.system.machine.reservations
     refused: list[tuple[int, object, object]] = []

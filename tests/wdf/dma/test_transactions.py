@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""DMA transactions: their states, their lists, their waits, and data that really goes by DMA."""
+"""DMA transactions: their states, their lists, their waits, and data that is really transferred."""
 
 import contextlib
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def status_of(call: Callable[[], object]) -> int:
 
 @dataclass
 class Programmed:
-    """What EvtProgramDma was called with."""
+    """The arguments of a call of EvtProgramDma."""
 
     device: Device
     context: object
@@ -72,7 +72,7 @@ class Programmed:
 
 @dataclass
 class Dma:
-    """A transaction, and the transfers that its driver was told to program."""
+    """A transaction, and the calls of its EvtProgramDma."""
 
     bench: Bench
     enabler: DmaEnabler
@@ -110,7 +110,7 @@ class Dma:
         return self.transaction.execute("context")
 
     def memory(self, at: int = -1) -> bytes:
-        """What the device would read in a transfer."""
+        """The memory that the device would read in a transfer."""
         view = self.bench.system.machine.memory.view
         return b"".join(
             bytes(view[each.address : each.address + each.length])
@@ -140,7 +140,7 @@ def another(one: Dma) -> Dma:
     return Dma(one.bench, one.enabler, DmaTransaction.create(one.enabler))
 
 
-# Data that really goes
+# Data that is really transferred
 
 
 @pytest.mark.covers(
@@ -361,7 +361,7 @@ def test_more_than_the_transfer_had_is_an_invalid_length(bench: Bench, final: bo
 
 @pytest.mark.covers("EvtProgramDma", "WdfDmaTransactionDmaCompletedFinal", "WdfObjectDelete")
 def test_program_dma_may_end_the_transaction_and_delete_it(bench: Bench) -> None:
-    """As PCIDRV does without a free descriptor."""
+    """PCIDRV does this when it has no free descriptor."""
     one = dma(bench)
 
     def give_up(t: DmaTransaction, *_: object) -> None:
@@ -782,7 +782,7 @@ def test_transaction_keeps_its_request_until_it_is_released(bench: Bench) -> Non
     with bench.load(plan).device.open() as file:
         file.read(6, timeout=TIMEOUT)
     assert order == ["cleanup"]
-    # The device has written into a buffer that is the application's again.
+    # The device has written into a buffer that belongs to the application again.
     assert kept[0].dma_completed() == (True, STATUS_SUCCESS)
     assert bench.violation().rule == "MdlAfterReqCompletedRead"
     kept[0].release()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Connection: what is assigned, policies, power states, and the soft mask."""
+"""Connection: assigned resources, policies, power states, and the soft mask."""
 
 import threading
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""WdfInterruptCreate: what it refuses, in which order, and what else it does."""
+"""WdfInterruptCreate: its refusals, their order, and its other effects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -61,14 +61,14 @@ def status_of(
 
 
 def in_device_add(bench: Bench, use: Callable[[Device], Any]) -> Any:
-    """What a function returns that is called in EvtDriverDeviceAdd."""
+    """Calls a function in EvtDriverDeviceAdd; returns its result."""
     results: list[Any] = []
     bench.load(Plan(add=lambda device: results.append(use(device))))
     return results[0]
 
 
 def in_prepare_hardware(bench: Bench, use: Callable[[Device, ResourceList], Any]) -> Any:
-    """What a function returns that is called in EvtDevicePrepareHardware."""
+    """Calls a function in EvtDevicePrepareHardware; returns its result."""
     results: list[Any] = []
 
     def prepare(device: Device, raw: ResourceList, translated: ResourceList) -> None:
@@ -83,7 +83,7 @@ GOOD = InterruptConfig(evt_interrupt_isr=isr)
 
 @dataclass
 class Case:
-    """One configuration, and what creation in EvtDriverDeviceAdd answers."""
+    """A configuration, and the status of its creation in EvtDriverDeviceAdd."""
 
     name: str
     config: Callable[[Device], InterruptConfig]
@@ -252,7 +252,7 @@ def test_interrupt_is_not_created_after_the_start(bench: Bench) -> None:
 
 @dataclass
 class Serialized:
-    """A device's attributes, and what an interrupt with automatic serialization gets."""
+    """A device's attributes, and the status of an interrupt with automatic serialization."""
 
     attributes: ObjectAttributes
     with_dpc: int

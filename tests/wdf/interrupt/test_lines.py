@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Lines: who is called, who shares, what nobody claims, and what ends a storm."""
+"""Lines: the order of ISRs, sharing, unclaimed interrupts, and the end of a storm."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def not_mine(interrupt: Interrupt, message: int) -> bool:
 
 
 def storm(bench: Bench) -> Edu:
-    """A device whose interrupt nobody claims, until the line is masked."""
+    """A device whose interrupt is not claimed, until the line is masked."""
     calls = 0
     last = Signal()
 

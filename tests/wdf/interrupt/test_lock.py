@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The interrupt lock: what it does, and what becomes of its misuse."""
+"""The interrupt lock: its effect, and its misuse."""
 
 from collections.abc import Callable
 from typing import Any
@@ -127,7 +127,7 @@ def test_lock_of_a_lower_interrupt_cannot_be_taken(doomed: Bench) -> None:
 @pytest.mark.mistake("IrqlKeRaiseLower", 0xC4)
 @pytest.mark.covers("WdfInterruptReleaseLock")
 def test_each_lock_goes_back_to_the_irql_that_it_saved(doomed: Bench) -> None:
-    """Out of order: the first release lowers to below the lock that is still held."""
+    """The first release, out of order, lowers the IRQL to below the lock that is still held."""
     low = load(doomed, 0, priority=InterruptPriority.LOW)
     high = load(doomed, 1, priority=InterruptPriority.HIGH)
     kernel = doomed.kernel
@@ -176,7 +176,7 @@ def test_interrupts_with_one_spin_lock_share_lock_and_irql(bench: Bench) -> None
 
 
 def ended(bench: Bench) -> BugCheck:
-    """Wait for the bug check of the system."""
+    """Waits for the bug check of the system."""
     with pytest.raises(BugCheck) as stopped:
         KEvent(bench.kernel).wait(int(-TIMEOUT * 10_000_000))
     return stopped.value

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What an ISR queues: coalescing, overlap on two processors, serialization, the work item."""
+"""DPCs and work items of ISRs: coalescing, overlap on two processors, serialization."""
 
 import threading
 from collections.abc import Callable
@@ -235,7 +235,7 @@ def test_work_item_of_a_removed_device_is_not_queued(bench: Bench) -> None:
 
 
 def ended(bench: Bench) -> BugCheck:
-    """Wait for the bug check of the system."""
+    """Waits for the bug check of the system."""
     with pytest.raises(BugCheck) as stopped:
         KEvent(bench.kernel).wait(int(-TIMEOUT * 10_000_000))
     return stopped.value

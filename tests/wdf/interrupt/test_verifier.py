@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What the verifier finds out about an ISR, and how long ISRs and DPCs take."""
+"""The verifier's checks of ISRs, and the times of ISRs and DPCs."""
 
 from collections.abc import Callable
 from time import perf_counter_ns
@@ -60,7 +60,7 @@ def test_isr_that_returns_at_another_irql_stops_the_system(
 def test_isr_that_keeps_the_lock_of_another_interrupt_is_found(
     bench: Bench, mode: InterruptMode
 ) -> None:
-    """At the same SynchronizeIrql, so that the IRQL does not tell."""
+    """Both have one SynchronizeIrql, so that the IRQL does not show it."""
     done = Signal()
 
     def misbehaving_isr(interrupt: Interrupt, message: int) -> bool:
@@ -79,7 +79,7 @@ def test_isr_that_keeps_the_lock_of_another_interrupt_is_found(
     assert found.rule == "WdfInterruptLockRelease"
     assert "misbehaving_isr" in found.message
     assert str(other.interrupt) in found.message
-    other.interrupt._owner = None  # a second processor would wait for ever
+    other.interrupt._owner = None  # a second processor would wait forever
 
 
 @pytest.mark.covers("EvtInterruptIsr", "WdfInterruptAcquireLock")

@@ -51,7 +51,7 @@ def in_guest(io_type: DeviceIoType = DeviceIoType.BUFFERED) -> Callable[[DeviceI
 
 @dataclass
 class Answering:
-    """A driver that answers each request, and what it found in its buffers."""
+    """A driver that answers each request, and the data that it found in its buffers."""
 
     bench: Bench
     init: Callable[[DeviceInit], None]
@@ -93,7 +93,7 @@ def left(bench: Bench) -> list[GuestBlock]:
     return [each for each in bench.kernel.memory.blocks if "request" in each.tag]
 
 
-# What the driver and the application see
+# The data for driver and application
 
 
 @pytest.mark.parametrize("io_type", [DeviceIoType.BUFFERED, DeviceIoType.DIRECT])
@@ -212,7 +212,7 @@ def test_buffer_of_a_write_is_read_only_for_its_driver(bench: Bench) -> None:
 
 
 def test_application_may_place_its_buffer_in_guest_memory_itself(bench: Bench) -> None:
-    """For such a buffer nothing is copied, whatever the device has asked for."""
+    """Such a buffer is not copied, whatever the device's I/O type is."""
     for init in (in_guest(), lambda init: None):
         block = bench.kernel.memory.allocate(6, "application")
         driver = Answering(bench, init, b"answer")
@@ -333,7 +333,7 @@ def test_device_transfers_a_requests_buffer_where_it_is(
 def test_device_transfers_an_applications_buffer_where_it_is(
     bench: Bench, copies: list[str]
 ) -> None:
-    """A buffer that the application has placed itself; the driver asks for nothing."""
+    """A buffer that the application has placed itself, without a setting of the driver."""
     memory = bench.kernel.memory
     out, back = memory.allocate(700, "out"), memory.allocate(700, "back")
     out.view[:] = pattern(700)

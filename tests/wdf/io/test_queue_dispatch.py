@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What a queue is configured as, and which handler gets a request with which arguments."""
+"""The configuration of queues, and the handlers and arguments of requests."""
 
 from typing import Any
 

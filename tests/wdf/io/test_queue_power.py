@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""What becomes of requests when the device leaves D0, returns, and is removed."""
+"""The fate of requests when the device leaves D0, returns, and is removed."""
 
 import threading
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def stop_with(routine: Callable[[Request], object]) -> tuple[Stops, Callable[...
 def load_acknowledging(
     bench: Bench, presented: Presented, *, requeue: bool, **config: Any
 ) -> tuple[Edu, Stops, list[Request]]:
-    """A driver that acknowledges every stop; also what EvtIoStop and EvtIoResume were given."""
+    """A driver that acknowledges every stop, and the arguments of EvtIoStop and EvtIoResume."""
     stops, stop = stop_with(lambda request: request.stop_acknowledge(requeue=requeue))
     resumed: list[Request] = []
     plan = default(

@@ -19,7 +19,7 @@ from tests.harness.queues import MANUAL, PARALLEL, SEQUENTIAL, Presented, defaul
 
 
 def finish(queue: IoQueue) -> int:
-    """Complete what waits; how many there were."""
+    """Completes the waiting requests; returns their number."""
     count = 0
     while (request := queue.retrieve_next_request()) is not None:
         request.complete(STATUS_SUCCESS)

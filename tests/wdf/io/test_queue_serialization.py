@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Queues with a presentation lock or a passive level: what is called under it, when and where."""
+"""Queues with a presentation lock or a passive level: callbacks under it, their time and place."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def load(bench: Bench, config: IoQueueConfig, own: ObjectAttributes, index: int 
 
 
 class Seen:
-    """At which IRQL, and whether under the lock, something was called."""
+    """The IRQLs of calls, and whether they were made under the lock."""
 
     def __init__(self, bench: Bench) -> None:
         self.kernel = bench.kernel

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""The states of queues: what is accepted and presented, and when a change is complete."""
+"""The states of queues: the requests accepted and presented, and the completion of changes."""
 
 import threading
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Queues and requests: what is presented when, and what cancellation does."""
+"""Queues and requests: their presentation, and their cancellation."""
 
 import threading
 from collections.abc import Callable
@@ -44,7 +44,7 @@ SEQUENTIAL, PARALLEL, MANUAL = IoQueueDispatchType
 
 
 class Presented:
-    """A handler that keeps what it is given."""
+    """A handler that keeps its requests."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []

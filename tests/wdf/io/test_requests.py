@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Requests: what they tell of themselves, how they end, and what their driver must not do."""
+"""Requests: their properties, their completion, and their misuse by drivers."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def owner(bench: Bench) -> Iterator[Owner]:
         yield Owner(edu, file, presented)
 
 
-# What they tell
+# Properties
 
 
 @pytest.mark.covers(

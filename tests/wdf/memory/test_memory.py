@@ -155,7 +155,7 @@ def test_paged_memory_is_deleted_at_passive_level(bench: Bench) -> None:
 
 @pytest.mark.covers("WdfMemoryCreate", "EvtDestroyCallback")
 def test_buffer_lives_as_long_as_the_memory_object(bench: Bench) -> None:
-    """What the driver does not delete goes with the parent."""
+    """An object that the driver does not delete is deleted with its parent."""
     memory = Memory.create(below(bench.load().device), NON_PAGED, "", 4)
     buffer = memory.get_buffer()
     memory.reference()

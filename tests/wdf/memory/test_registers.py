@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Register and port accessors: width, order, range, and what happens after the mapping is gone."""
+"""Register and port accessors: width, order, range, and accesses after the mapping is gone."""
 
 from collections.abc import Callable, Iterator
 
@@ -41,7 +41,7 @@ FOREVER = int(-TIMEOUT * 10_000_000)
 
 @pytest.fixture
 def memory(bench: Bench) -> tuple[MappedRegisters, memoryview]:
-    """A page of the guest's memory, mapped as registers: it takes accesses of all widths."""
+    """A page of the guest's memory, mapped as registers, which accepts accesses of all widths."""
     device = bench.load().device
     enabler = DmaEnabler.create(device, DmaEnablerConfig(DmaProfile.PACKET, PAGE))
     buffer = CommonBuffer.create(enabler, PAGE)

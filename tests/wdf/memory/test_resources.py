@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Resource lists: what EvtDevicePrepareHardware is given."""
+"""The resource lists of EvtDevicePrepareHardware."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the pydriver authors
-"""Contexts and pool in guest memory: what Python and code in the guest both see."""
+"""Contexts and pool in guest memory, which Python and code in the guest share."""
 
 import ctypes
 from collections.abc import Callable

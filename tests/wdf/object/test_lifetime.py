@@ -68,7 +68,7 @@ class Second(First):
 
 
 class Log:
-    """What EvtCleanup and EvtDestroy have been called for."""
+    """The objects for which EvtCleanup and EvtDestroy have been called."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -145,14 +145,14 @@ def test_attributes_are_validated_in_the_order_of_the_framework(
 
 
 def note(_: Object) -> None:
-    """A callback that nobody calls."""
+    """A callback that is not called."""
 
 
 def enabler_of(device: Device, attributes: ObjectAttributes | None = None) -> DmaEnabler:
     return DmaEnabler.create(device, DmaEnablerConfig(DmaProfile.PACKET, 4096), attributes)
 
 
-# What creates an object that takes no synchronization scope, and whether it is given a parent.
+# Functions that create an object without a synchronization scope, and whether it has a parent.
 UNSCOPED: dict[str, tuple[Callable[[Device, ObjectAttributes], Object], bool]] = {
     "object": (lambda device, attributes: GenericObject.create(attributes), True),
     "collection": (lambda device, attributes: Collection.create(attributes), True),
@@ -483,7 +483,7 @@ def deleted_at_dispatch(bench: Bench, victim: Object) -> None:
 
 @pytest.mark.covers("WdfObjectDelete")
 def test_deletions_that_wait_for_work_items_leave_them_their_threads(bench: Bench) -> None:
-    """As many deletions as there are worker threads; each waits for a work item behind them."""
+    """There are as many deletions as worker threads; each waits for a work item behind them."""
     device = bench.load().device
     ran, cleaned, held = threading.Semaphore(0), threading.Semaphore(0), Signal()
     first = ObjectAttributes(parent_object=device, evt_cleanup_callback=lambda _: held.wait())
@@ -651,7 +651,7 @@ def test_tag_of_a_reference_is_kept_until_it_is_dropped(bench: Bench) -> None:
 @pytest.mark.mistake("ObjectLeak")
 @pytest.mark.covers("WdfObjectReferenceActual")
 def test_each_leaked_reference_of_each_object_is_found_at_unload(bench: Bench) -> None:
-    """Objects that were deleted long before, too, and a request that was completed."""
+    """Objects that were deleted long before are named, too, and a completed request."""
     kept: list[Request] = []
 
     def read(queue: object, request: Request, length: int) -> None:

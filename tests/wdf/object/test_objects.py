@@ -218,7 +218,7 @@ def test_last_reference_of_a_living_object_cannot_be_dropped(doomed: Bench) -> N
 
 
 def test_common_buffer_is_guest_memory_that_the_device_can_reach(bench: Bench) -> None:
-    """`edu` copies from it and back: at 0x40000 it has a buffer of its own."""
+    """`edu` copies from it and back, through its buffer at 0x40000."""
     edu = bench.load()
     enabler = DmaEnabler.create(edu.device, DmaEnablerConfig(DmaProfile.PACKET, 4096))
     buffer = CommonBuffer.create(enabler, 8192)

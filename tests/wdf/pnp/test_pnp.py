@@ -310,7 +310,7 @@ def test_removal_cancels_what_waits_and_waits_for_what_the_driver_owns(bench: Be
 
 
 def take_all_vectors(bench: Bench) -> list[VectorBlock]:
-    """Take every vector of processor 0."""
+    """Takes every vector of processor 0."""
     taken = []
     for _ in range(9 * 16 + 1):
         try:

@@ -140,7 +140,7 @@ def sleeper(bench: Bench) -> Sleeper:
 
 @pytest.fixture
 def waking(sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch) -> Sleeper:
-    """As if the function could signal PME from D3: none of the emulated ones here can."""
+    """Makes the function appear to signal PME from D3, as no emulated one here can."""
     monkeypatch.setattr(BusFunction, "wakes_from", PowerDeviceState.D3)
     return sleeper
 

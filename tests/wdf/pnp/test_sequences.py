@@ -201,7 +201,7 @@ def test_failed_start_is_unwound(mqdma: Bench, fail: str, called: list[Call]) ->
     assert failed.value.status == STATUS_INSUFFICIENT_RESOURCES
     assert witness.calls == called
     assert mqdma.drivers[0].devices == ()
-    # Nothing is left that a second try would trip over.
+    # Nothing is left that would disturb a second try.
     again = Witness(mqdma)
     again.load()
     assert again.calls == START
@@ -254,7 +254,7 @@ def test_removal_goes_on_after_failures(mqdma: Bench) -> None:
 
 
 def pull_out(bench: Bench) -> None:
-    """Has QEMU take the hardware of the mqdma away."""
+    """Makes QEMU remove the hardware of the mqdma."""
     path = mqdma_path(bench)
     bench.system.machine.qmp("qom-set", path=path, property="fault-removed", value=True)
 
@@ -390,7 +390,7 @@ def test_function_is_put_into_d3_and_back_with_its_bars(mqdma: Bench) -> None:
     device.exit_d0()
     assert function.power.state is PowerState.D3_HOT
     assert not function.header.COMMAND.read().bus_master_enable
-    # What a function that is reset on its way out of D3hot comes back with.
+    # Registers of a function that is reset on its way out of D3hot.
     for bar in function.bars:
         function.config.write32(bar.offset, 0)
     function.header.COMMAND.write(0)
@@ -418,7 +418,7 @@ def test_orders_that_do_not_fit_the_state_are_refused(bench: Bench) -> None:
         device.stop()
 
 
-# What the PnP manager tells and asks
+# Notifications and queries of the PnP manager
 
 
 @pytest.mark.covers(

@@ -52,13 +52,13 @@ def clock(bench: Bench) -> Iterator[ManualClock]:
     """The clock of the shared system, which the test steps."""
     clock = ManualClock()
     bench.kernel.timers.use(clock)
-    clock.advance(CLOCK_INTERVAL)  # the tick that another test has asked for
+    clock.advance(CLOCK_INTERVAL)  # a tick that another test has requested
     yield clock
     bench.kernel.timers.use(MonotonicClock())
 
 
 class Noted:
-    """A DPC's routine that notes where it ran."""
+    """A DPC's routine that notes the processor on which it ran."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -78,7 +78,7 @@ def make(parent: Object, callback: Callable[[Dpc], object] | None, **config: boo
 
 
 class held_at_dispatch:  # noqa: N801 -- reads as a statement
-    """A block at DISPATCH_LEVEL: what is queued on its processor waits for its end."""
+    """A block at DISPATCH_LEVEL: DPCs queued on its processor wait for its end."""
 
     def __init__(self, bench: Bench, processor: int = 0) -> None:
         self.kernel = bench.kernel
@@ -163,7 +163,7 @@ def test_dpc_runs_under_the_lock_that_its_parent_has(
     automatic: bool,
     outcome: bool | None,
 ) -> None:
-    """``None``: the levels do not go together."""
+    """An outcome of ``None`` means that the levels are incompatible."""
     device = load_device(bench, scope, level)
     held: list[bool] = []
 

@@ -102,7 +102,7 @@ def test_spin_locks_released_out_of_order_lower_the_irql_too_early(bench: Bench)
     outer.release()
     assert kernel.irql() == PASSIVE_LEVEL, "the inner lock is still held"
     assert inner._owner is not None
-    # By WDF's rules its release is that of one who does not hold it: do what it needs.
+    # By WDF's rules this thread no longer holds it: restore by hand what its release needs.
     kernel.current.home = inner._owner
     kernel.raise_irql(DISPATCH_LEVEL)
     inner.release()
@@ -208,7 +208,7 @@ def test_lock_that_is_deleted_while_held_breaks_a_rule(bench: Bench, kind: str) 
     device = load_device(bench)
     lock = spin_lock(device) if kind == "spin" else wait_lock(device)
     lock.acquire()
-    # The object is freed afterwards, and cannot be released any more.
+    # The object is freed afterwards, and can no longer be released.
     lock.reference()
     lock.delete()
     assert bench.violation().rule == ("WdfSpinlock" if kind == "spin" else "WdfWaitlock")
@@ -309,7 +309,7 @@ def test_wait_lock_released_by_another_thread_breaks_a_rule(bench: Bench) -> Non
     lock.release()
 
 
-# What a callback may not keep
+# Locks that a callback may not keep
 
 
 @pytest.mark.mistake("CriticalRegion", 0x10D)

@@ -76,7 +76,7 @@ def make(
 
 
 class Counter:
-    """A callback that notes at which times and IRQLs it was called."""
+    """A callback that notes the times and IRQLs of its calls."""
 
     def __init__(self, bench: Bench) -> None:
         self._kernel = bench.kernel
@@ -89,7 +89,7 @@ class Counter:
 
 
 def advance(bench: Bench, clock: ManualClock, ms: int) -> None:
-    """Let time go by, and what is due be done."""
+    """Advances the clock, and waits until the timers that are due have run."""
     clock.advance(ms * MS)
     bench.kernel.flush_queued_dpcs()
 
@@ -386,7 +386,7 @@ def test_stop_that_waits_returns_after_the_callback_and_refuses_its_restart(
 
     def callback(timer: Timer) -> None:
         running.set()
-        # The stop cannot be past its cancellation before this thread lets the DPCs be flushed.
+        # The stop cannot get past its cancellation before this thread lets the DPCs be flushed.
         while not timer._stopping:
             bench.kernel.access.sync()
         restarted.append(timer.start(LATER))

@@ -91,7 +91,7 @@ def test_creation_of_a_work_item_is_checked(bench: Bench) -> None:
 def test_work_item_runs_under_the_lock_that_its_parent_has(
     bench: Bench, scope: SynchronizationScope, level: ExecutionLevel, outcome: bool | None
 ) -> None:
-    """Automatic serialization is the default. ``None``: the levels do not go together."""
+    """Automatic serialization is the default. ``None``: the levels are incompatible."""
     device = load_device(bench, scope, level)
     held: list[bool] = []
 
