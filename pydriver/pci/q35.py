@@ -71,7 +71,7 @@ WINDOWS = Windows(
 def enable_ecam(access: "Access") -> int:
     """Switch on the memory-mapped configuration space, through the ports of the old mechanism.
 
-    The two ports hold state: nobody else may use them at the same time.
+    The two ports hold state: no other code may use them at the same time.
 
     :param access: the object that carries the accesses.
     :return: the guest-physical address of bus 0, `ECAM`.

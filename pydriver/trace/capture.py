@@ -146,7 +146,7 @@ class Capture(Recorder):
             for descriptor in self._pipe:
                 os.close(descriptor)
 
-    # For those who read it afterwards
+    # Reading afterwards
 
     @property
     def full(self) -> bool:

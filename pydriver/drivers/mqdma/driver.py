@@ -205,7 +205,7 @@ def _device_add(init: DeviceInit, parameters: Parameters) -> None:
     device = Device.create(init, ObjectAttributes(context_type=MqdmaDevice))
     context = device.get_typed_context(MqdmaDevice)
     context.parameters = parameters
-    # How many of them are used is known only when the messages and the device's queues are.
+    # The number in use is not known before the numbers of messages and of the device's queues are.
     for index in range(lib.MQDMA_MAX_QUEUES):
         context.interrupts.append(_create_interrupt(device, context, index))
     IoQueue.create(

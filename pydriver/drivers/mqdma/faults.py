@@ -2,8 +2,9 @@
 # Copyright (c) 2026 the pydriver authors
 """The faults that the device can inject: QOM properties that are set while it works.
 
-The numbers are such that the driver can repair what can be repaired: it gives a request three
-attempts, so two failures never end one. The properties are described in qemu-device/mqdma.md.
+The numbers are small enough for the driver to repair all faults that can be repaired: it gives a
+request three attempts, so two failures never end one. The properties are described in
+qemu-device/mqdma.md.
 """
 
 from collections.abc import Callable

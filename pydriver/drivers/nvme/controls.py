@@ -92,7 +92,7 @@ class Geometry:
 def block_ranges(
     request: Request, code: int, namespace: IdentifyNamespace
 ) -> list[tuple[int, int]]:
-    """First block and number of blocks of each range that a device control names.
+    """Returns the first block and the number of blocks of each range in a device control.
 
     :raises NtStatusError: there are no ranges, or too many, or one is not in the namespace
     """
