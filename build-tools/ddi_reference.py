@@ -41,8 +41,8 @@ HEAD = """\
 # DDIs
 
 Made by `make docs` from the registry (`pydriver.wdf.REGISTRY`) and from the marks of the tests; do
-not edit. `pydriver ddi` prints the same list. {count} DDIs and kernel routines; what is left out,
-and why, is in [left-out.md](left-out.md). What the verifier finds is in [verifier.md](verifier.md).
+not edit. `pydriver ddi` prints the same list. {count} DDIs and kernel routines. [What is left
+out](left-out.md), and why, and [what the verifier finds](verifier.md) have pages of their own.
 
 `pydriver.ddi` offers each under its exact name: `from pydriver.ddi import WdfDpcEnqueue`.
 [Callbacks](callbacks.md) and [structures and enumerations](structures.md) have their own pages.
