@@ -240,6 +240,7 @@ def structure_entry(declared: Structure) -> Entry:
                 **_typed(kind_of(field.type), spelled(field.type)),
                 "offset": offset,
                 "size": field.type.size,
+                "alignment": field.alignment,
                 "bit": field.bit,
                 "bits": field.bits,
                 "nested": nested,

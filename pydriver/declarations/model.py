@@ -134,6 +134,7 @@ class Field:
     :ivar offset: the offset in bytes; for a bit field, the offset of its unit
     :ivar bit: the first bit in the unit, or ``None`` if it is not a bit field
     :ivar bits: the width of a bit field
+    :ivar alignment: bytes; more than the type's own where the member is declared so
     """
 
     name: str
@@ -141,6 +142,7 @@ class Field:
     offset: int
     bit: int | None = None
     bits: int | None = None
+    alignment: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -400,14 +402,15 @@ class Model:
             name = node.name or ""
             if width is None or made.union:
                 offset = 0 if made.union else -(-end // natural) * natural
-                fields.append(Field(name, type_, offset, None if width is None else 0, width))
+                bit = None if width is None else 0
+                fields.append(Field(name, type_, offset, bit, width, natural))
                 end, unit = max(end, offset + type_.size), None
             else:
                 if unit is None or unit[1] != type_.size or unit[2] + width > 8 * type_.size:
                     unit = (-(-end // natural) * natural, type_.size, 0)
                     end = unit[0] + type_.size
                 if name:
-                    fields.append(Field(name, type_, unit[0], unit[2], width))
+                    fields.append(Field(name, type_, unit[0], unit[2], width, natural))
                 unit = (unit[0], unit[1], unit[2] + width)
             alignment = max(alignment, natural)
         made.fields = tuple(fields)

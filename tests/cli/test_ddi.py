@@ -76,6 +76,8 @@ def test_json_has_structures_callbacks_enumerations_and_handles() -> None:
     tri_state = listed["WDF_TRI_STATE"]
     assert tri_state["values"][2] == {"name": "WdfUseDefault", "value": 2, "member": "USE_DEFAULT"}
     assert listed["WDFDPC"] == {"kind": "handle", "name": "WDFDPC", "class": "wdf.Dpc"}
+    last = listed["WDF_TIMER_CONFIG"]["fields"][-1]
+    assert (last["type"], last["offset"], last["alignment"]) == ("BOOLEAN", 32, 8)
     assert listed["WDF_INTERRUPT_CONFIG"]["older"] == {"1.9": 56, "1.11 beta": 96, "1.11": 96}
 
 
