@@ -176,7 +176,7 @@ def test_a_process_that_goes_on_keeps_nothing(
         except click.UsageError:
             return 2
 
-    call()  # imports open files, and keep some of what they make
+    call()  # imports open files, and keep some of their objects
     (tmp_path / "output").unlink(missing_ok=True)
     before = traces()
     assert call() == code
@@ -194,7 +194,7 @@ def test_a_process_that_goes_on_keeps_nothing_of_a_run_whose_qemu_died(endless: 
                         found.add(int(child))
         return found
 
-    others = qemus()  # of other tests in this process
+    others = qemus()  # the QEMUs of other tests in this process
 
     def kill_qemu() -> None:
         def kill() -> bool:

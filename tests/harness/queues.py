@@ -66,7 +66,7 @@ def in_dpc(bench: Bench, edu: Edu, routine: Callable[[], object]) -> None:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls until a condition holds of which there is no notification."""
+    """Polls until a condition holds; for conditions without a notification."""
     end = monotonic() + TIMEOUT
     while not condition():
         assert monotonic() < end, f"{what}: not so in {TIMEOUT} s"

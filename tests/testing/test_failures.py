@@ -150,7 +150,7 @@ def test_it(device):
         errors=1,
     )
     assert "unexpected violation of ObjectLeak in test_it.py::test_it" in text
-    assert "failure of the link" not in text  # that it ended afterwards is not the test's fault
+    assert "failure of the link" not in text  # its end afterwards is not the test's fault
 
 
 def test_guest_exception_fails_the_test(run: Run) -> None:

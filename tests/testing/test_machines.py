@@ -246,7 +246,7 @@ import pytest
 def test_it(device):
     pass
 """,
-        "--noconftest",  # which has a driver_entry of its own
+        "--noconftest",  # that test has its own driver_entry
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([message])

@@ -100,7 +100,7 @@ def test_stop_idle_while_the_device_is_about_to_leave_d0_brings_it_back(
 def test_queue_that_gets_two_requests_at_once_tells_the_driver(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second request arrives before the first one's thread goes on."""
+    """The second request arrives before the first one's thread continues."""
     device = bench.load(
         Plan(queues=[IoQueueConfig(IoQueueDispatchType.MANUAL, default_queue=True)])
     ).device

@@ -501,7 +501,7 @@ def test_waiting_dpc_is_not_starved_by_the_hosts_clock(bench: Bench) -> None:
     done.wait("the tick")
 
 
-# How a DPC returns
+# Returns of DPCs
 
 
 def bug_check_of(bench: Bench, callback: Callable[[Dpc], object]) -> BugCheck:
