@@ -43,7 +43,8 @@ nitpick_ignore_regex = [
     # So do the names of type variables, and those that only a type checker imports.
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
     (r"py:class", r"(tuple|dict)\[str|RequestBase|Watch|Line|Entry"),
-    (r"py:class", r"InterruptConnection|Incident|BusFunction|FailStop|GuestMemory"),
+    (r"py:class", r"InterruptConnection|Incident|BusFunction|FailStop|GuestMemory|ObjectTree"),
+    (r"py:class", r"WdfDevice|DeviceBase|(Dma|Interrupt|Io|Pnp)Device"),
 ]
 
 html_theme = "furo"
