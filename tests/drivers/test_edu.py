@@ -59,6 +59,7 @@ def test_bad_requests_are_refused(device: Device) -> None:
             assert irp.wait(TIMEOUT) == status
 
 
+@pytest.mark.alone
 @MODES
 @pytest.mark.pydriver(cpus=2)
 def test_hundred_power_cycles_under_load_lose_nothing(device: Device) -> None:

@@ -145,6 +145,7 @@ def test_frames_of_each_size_pass_unchanged_both_ways(peer: Peer, device: Device
             assert file.read(i8255x.MAX_FRAME, timeout=TIMEOUT) == back
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_many_writes_are_sent_in_order_in_lists(
     peer: Peer, device: Device, adapter: i8255x.I8255x
@@ -292,6 +293,7 @@ def test_each_model_leases_an_address_and_gets_its_echoes(device: Device, produc
 
 
 # Four slots apart is the same pin of the interrupt router.
+@pytest.mark.alone
 @pytest.mark.pydriver(
     device=(f"{DEVICE},addr=0x4", "edu,addr=0x8", "nvme,serial=x,drive=d0,addr=0xc"),
     options=f"{USER_NETWORK} {DISK}",
@@ -389,6 +391,7 @@ def test_work_item_notices_that_the_link_is_unplugged(
 # Resets
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize("kind", ["reset", "power cycle"])
 def test_hundred_resets_under_load_lose_no_write(

@@ -298,6 +298,7 @@ def test_dpcs_of_two_queues_run_at_the_same_time_on_two_processors(
     assert [2, 2] in levels
 
 
+@pytest.mark.alone
 @MODES
 @mqdma_with(queues=4)
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -353,6 +353,7 @@ def test_lost_interrupt_is_made_good_by_the_watch(
 # Recovery
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # a loaded machine: each reset is twenty commands, one after the other
 @pytest.mark.parametrize("interrupt_mode", [InterruptMode.MSIX, InterruptMode.INTX])
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -3,6 +3,7 @@
 
 import threading
 
+import pytest
 from pydriver.abi._native import lib
 
 from pydriver.link import Link
@@ -14,6 +15,7 @@ CHANGES = 4000
 JOIN_SECONDS = 20.0
 
 
+@pytest.mark.alone
 def test_interrupts_arrive_and_end_while_another_processor_switches_a_bar() -> None:
     arrived = [0]
 

@@ -2,6 +2,8 @@
 # Copyright (c) 2026 the pydriver authors
 """A few seconds of the soak; `make soak` runs it for ten minutes."""
 
+import pytest
+
 from pydriver.ke.status import STATUS_SUCCESS
 
 from .soak import soak
@@ -9,6 +11,7 @@ from .soak import soak
 SECONDS = 8.0
 
 
+@pytest.mark.alone
 def test_mixed_load_with_power_cycles_and_faults_ends_every_request_once() -> None:
     tally, _ = soak(SECONDS, seed=7, settle=SECONDS)
     assert tally.wrong == []
