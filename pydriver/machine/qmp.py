@@ -54,6 +54,10 @@ class QmpThread:
         self._process: Future[subprocess.Popen[bytes]] = Future()
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._end = threading.Event()
+        # A command that reaches the loop after its last step is never executed. So one that is
+        # posted is noted before it looks at `_over`, and `_over` is set before the notes are read.
+        self._posted: set[Future[Any]] = set()
+        self._over = False
         self._thread = threading.Thread(target=self._run, name="qmp", daemon=True)
         self._listeners: list[Listener] = []
 
@@ -86,7 +90,14 @@ class QmpThread:
         coroutine = self._execute(command, arguments)
         try:
             loop = self._loop.result(self._timeout)
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result(self._timeout)
+            posted = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            self._posted.add(posted)
+            try:
+                if self._over:
+                    posted.cancel()
+                return posted.result(self._timeout)
+            finally:
+                self._posted.discard(posted)
         except MachineError:
             coroutine.close()
             raise
@@ -116,6 +127,9 @@ class QmpThread:
         except Exception as error:  # noqa: BLE001 - it is raised in execute()
             if not self._loop.done():
                 self._loop.set_exception(MachineError(f"QMP: {error}"))
+        self._over = True
+        for posted in list(self._posted):
+            posted.cancel()
         self._ended()
         # QEMU dies with this thread, so it must outlive the loop.
         self._end.wait()

@@ -2,7 +2,11 @@
 # Copyright (c) 2026 the pydriver authors
 """QMP when QEMU ends at a bad moment."""
 
+import asyncio
 import gc
+import os
+import signal
+import threading
 import warnings
 
 import pytest
@@ -32,3 +36,40 @@ def test_connection_that_fails_in_mid_disconnection_leaves_no_socket(
         del machine
         gc.collect()
     assert [str(each.message) for each in caught] == []
+
+
+def test_command_that_comes_after_the_last_step_of_the_loop_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post, close = asyncio.run_coroutine_threadsafe, asyncio.SelectorEventLoop.close
+    posted = threading.Event()
+    refused: list[MachineError] = []
+
+    def post_and_say_so(*arguments: object) -> object:
+        future = post(*arguments)  # type: ignore[arg-type]
+        posted.set()
+        return future
+
+    def command() -> None:
+        try:
+            machine.qmp("query-status")
+        except MachineError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=command)
+
+    def close_late(loop: asyncio.SelectorEventLoop) -> None:
+        if thread.ident is None:
+            thread.start()
+            assert posted.wait(5)
+        close(loop)
+
+    with Machine(MachineConfig(bar2=0)) as machine:
+        machine.qmp("query-status")
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", post_and_say_so)
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "close", close_late)
+        os.kill(machine.pid, signal.SIGKILL)
+        assert posted.wait(5)
+        thread.join(5)
+        assert not thread.is_alive()
+        assert len(refused) == 1
