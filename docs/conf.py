@@ -44,7 +44,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"pydriver\.regs\.(R|M|T|E|_At)"),
     (r"py:class", r"(tuple|dict)\[str|RequestBase|Watch|Line|Entry"),
     (r"py:class", r"InterruptConnection|Incident|BusFunction|FailStop|GuestMemory|ObjectTree"),
-    (r"py:class", r"WdfDevice|DeviceBase|(Dma|Interrupt|Io|Pnp)Device"),
 ]
 
 html_theme = "furo"
@@ -74,7 +73,7 @@ autodoc_default_options = {
 }
 
 # A driver's device is a Device; the parts of `wdf` annotate it as no more than they know of it.
-DEVICE_PARTS = ("WdfDevice", "DeviceBase", "IoDevice", "InterruptDevice", "DmaDevice")
+DEVICE_PARTS = ("WdfDevice", "DeviceBase", "IoDevice", "InterruptDevice", "DmaDevice", "PnpDevice")
 
 PACKAGES = (
     "pydriver.wdf",
